@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Time.  All of Peal asks here, so that a simulator can supply its own. */
+#ifndef CLOCK_H
+#define CLOCK_H
+
+#include <stdint.h>
+
+/* Nanoseconds on a clock that never goes back. */
+uint64_t clock_now(void);
+
+/* A point `seconds` from now; 0 or less: already passed; never overflows. */
+uint64_t clock_deadline(double seconds);
+
+/* Milliseconds left until `deadline` for poll(): 0 if passed, rounded up. */
+int clock_left_ms(uint64_t deadline);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/status.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TEXT_BYTES = 2048 };
+
+static _Thread_local char text[TEXT_BYTES];
+
+int status_fail(int status, const char *format, ...)
+{
+    int error = errno;
+    va_list args;
+
+    va_start(args, format);
+    errno = error;
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_debug("%s: %s", status_name(status), text);
+    errno = error;
+    return status;
+}
+
+int status_prefix(int status, const char *format, ...)
+{
+    char tail[TEXT_BYTES];
+    va_list args;
+    int used;
+
+    memcpy(tail, text, sizeof tail);
+    va_start(args, format);
+    used = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (used >= 0 && used < TEXT_BYTES)
+        snprintf(text + used, sizeof text - (size_t)used, "%s", tail);
+    return status;
+}
+
+const char *status_text(void)
+{
+    return text;
+}
+
+const char *status_name(int status)
+{
+    switch (status) {
+#define ENTRY(name, value, text) case name: return #name;
+    PEAL_STATUS_LIST(ENTRY)
+#undef ENTRY
+    }
+    return "unknown status";
+}

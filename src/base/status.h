@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Status codes and the text of the latest failure.
+ *
+ * The function that detects an error calls status_fail() once, with the whole
+ * story; everyone above just returns the code.  The text is per thread. */
+#ifndef STATUS_H
+#define STATUS_H
+
+#include "peal.h"
+
+/* Not an error: nothing was started; make progress, then call again. */
+enum { STATUS_AGAIN = 1 };
+
+/* Remember what failed (printf style) for peal_last_error(); returns `status`.
+ * "%m" works: errno is preserved on entry. */
+int status_fail(int status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The calling thread's text; never NULL. */
+const char *status_text(void);
+
+/* Put words in front of the present text: "rank 3: " + text. */
+int status_prefix(int status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The enumerator's name, "PEAL_ERR_PEER"; "unknown status" for others. */
+const char *status_name(int status);
+
+#endif
