@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An algorithm turns the description of a collective, as one rank sees it, into
+ * that rank's schedule.  It is a pure function: it sees no buffer, socket or
+ * communicator.  This header and schedule.h are all that an author must read.
+ *
+ * Adding one: copy the nearest file, add a line to Makefile.am.  The tests then
+ * run it for all rank counts, and compare the drawing above it with what
+ * schedule_draw() makes of it; PEAL_ALGORITHMS=<collective>:<name> selects it. */
+#ifndef ALGORITHM_H
+#define ALGORITHM_H
+
+#include "schedule/schedule.h"
+
+/* The collectives: identifier and public name. */
+#define COLLECTIVE_LIST(X)                     \
+    X(ALLREDUCE,      "allreduce")             \
+    X(ALLGATHER,      "allgather")             \
+    X(BCAST,          "bcast")                 \
+    X(REDUCE,         "reduce")                \
+    X(REDUCE_SCATTER, "reduce_scatter")        \
+    X(BARRIER,        "barrier")               \
+    X(SENDRECV,       "sendrecv")
+
+enum collective {
+#define COLLECTIVE_ENTRY(id, name) id,
+    COLLECTIVE_LIST(COLLECTIVE_ENTRY)
+#undef COLLECTIVE_ENTRY
+    COLLECTIVES
+};
+
+/* One collective as one rank sees it, or one slice of it.
+ *
+ * `count` means: ALLREDUCE, BCAST, REDUCE: elements of the whole buffer;
+ * ALLGATHER, REDUCE_SCATTER: elements of each rank's block, unless `counts`
+ * (REDUCE_SCATTER only) gives each block's.
+ *
+ * Buffers: ALLREDUCE SRC, DST: count.  ALLGATHER SRC: count, DST: n blocks.
+ * BCAST: DST: count, on every rank (input on root); no SRC.  REDUCE SRC: count;
+ * DST: count, on root only; elsewhere DST does not exist.  REDUCE_SCATTER SRC:
+ * n blocks, DST: this rank's block.  BARRIER: none.
+ *
+ * In place, SRC lies inside DST's memory or the other way round; the span
+ * functions below then answer with one space for both, so that order is right.
+ * An algorithm must not read a span of SRC after it wrote the same bytes as DST.
+ * Only span functions make spans of SRC and DST. */
+struct call {
+    enum collective collective;
+    int             rank, nranks, root;
+    size_t          count;           /* elements, see above */
+    size_t          size;            /* bytes of an element */
+    const size_t   *counts;          /* REDUCE_SCATTER: nranks of them, or NULL */
+    bool            commutative;     /* operands may be exchanged */
+    bool            aliased;         /* in place; then both are DST-space with ... */
+    size_t          src_shift;       /* ... SRC byte 0 at this offset, */
+    size_t          dst_shift;       /* ... DST byte 0 at this one */
+    int             slice, nslices;  /* this schedule part is slice of nslices; 0, 1 */
+};
+
+struct algorithm {
+    const char     *name;            /* "ring" */
+    enum collective collective;
+    const char     *cost;            /* steps and bytes, for people */
+
+    /* The cost on n ranks for `bytes` (of `count` x size, see above): messages
+     * one after the other on the longest path, and bytes that the busiest rank
+     * sends one after the other / reduces.  Used to choose and to explain. */
+    void (*price)(int nranks, double bytes, double *steps, double *sent, double *reduced);
+
+    /* NULL: any call.  Says no only where the algorithm would be wrong. */
+    bool (*fits)(const struct call *c);
+
+    /* Combines in rank order, so non-commutative operations are right. */
+    bool ordered;
+    /* Combines from left to right in one reduction: ((r0 op r1) op r2) ...;
+     * all such algorithms give the same bits. */
+    bool left_fold;
+
+    /* Append this rank's part of the slice.  nranks may be 1.  Every rank count,
+     * count, root is allowed. */
+    void (*build)(struct schedule *s, const struct call *c);
+};
+
+extern const struct algorithm *const algorithms[];      /* NULL-ended */
+
+const char *collective_name(enum collective collective);
+/* COLLECTIVES if unknown. */
+enum collective collective_find(const char *name);
+/* NULL if unknown. */
+const struct algorithm *algorithm_find(enum collective collective, const char *name);
+
+/* ---- Spans ------------------------------------------------------------- */
+
+/* The slice's part of the whole buffer: ALLREDUCE, BCAST, REDUCE. */
+struct span whole(const struct call *c, enum space space);
+
+/* The slice's part of block i; i may be any integer (modulo nranks).
+ * ALLREDUCE, BCAST, REDUCE: the i-th of nranks nearly equal pieces of whole().
+ * ALLGATHER: DST: block i; SRC: own block only (i ignored).
+ * REDUCE_SCATTER: SRC: block i; DST: own block only (i ignored); with `counts`
+ * all is in slice 0. */
+struct span block(const struct call *c, enum space space, int i);
+
+/* Blocks [i, i + n), n >= 1, which lie side by side; 0 <= i, i + n <= nranks.
+ * ALLGATHER (DST) and REDUCE_SCATTER (SRC): only if nslices is 1 or
+ * there are `counts`, for the slices of two blocks do not touch. */
+struct span blocks(const struct call *c, enum space space, int i, int n);
+
+/* Sizes of the same slices, for scratch. */
+static inline size_t block_bytes(const struct call *c, int i)
+{
+    return block(c, c->collective == REDUCE_SCATTER ? SRC : DST, i).bytes;
+}
+
+/* Part [offset, offset + bytes) of a span. */
+static inline struct span part(struct span s, size_t offset, size_t bytes)
+{
+    return (struct span){ s.space, s.offset + offset, bytes };
+}
+
+/* i modulo nranks, for any i. */
+static inline int wrap(const struct call *c, int i)
+{
+    return ((i % c->nranks) + c->nranks) % c->nranks;
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Chain broadcast: from the root to the next rank, and so on.  For large
+ * buffers in many slices, which follow each other through the chain.
+ *
+ * 4 ranks, 1 block a:
+ *   step  rank 0  rank 1  rank 2  rank 3
+ *      1  a>1     a<0
+ *      2          a>2     a<1
+ *      3                  a>3     a<2
+ */
+#include "algorithms/ring.h"
+
+static void build(struct schedule *s, const struct call *c)
+{
+    int v = wrap(c, c->rank - c->root);
+
+    if (v > 0)
+        schedule_recv(s, ring_previous(c), whole(c, DST));
+    if (v < c->nranks - 1)
+        schedule_send(s, ring_next(c), whole(c, DST));
+}
+
+static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+{
+    *steps = n - 1;
+    *sent = n > 1 ? bytes : 0;
+    *reduced = 0;
+}
+
+const struct algorithm bcast_chain = {
+    .name = "chain",
+    .collective = BCAST,
+    .cost = "n-1 steps, the buffer sent once by each rank; in slices these overlap",
+    .price = price,
+    .ordered = true,
+    .left_fold = true,
+    .build = build,
+};

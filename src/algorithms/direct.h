@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The building block of the algorithms that reduce in one place and in rank
+ * order, so that their results agree to the bit. */
+#ifndef DIRECT_H
+#define DIRECT_H
+
+#include "algorithms/algorithm.h"
+
+/* dst := what rank 0, 1, ..., n-1 hold, combined in that order: `own` here, and
+ * one message of the same size from everybody else.  Takes scratch for n-1. */
+void direct_reduce(struct schedule *s, const struct call *c, struct span dst,
+                   struct span own);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which bytes of the caller's buffers a slice's blocks are. */
+#include "algorithms/algorithm.h"
+
+enum {
+    LINE = 64,               /* bytes; cuts at its multiples keep vector code aligned */
+    LARGE_BLOCK = 4096       /* bytes; smaller blocks are cut as evenly as possible */
+};
+
+/* Elements whose bytes are the least common multiple of LINE and an element. */
+static size_t elements_per_line(size_t size)
+{
+    size_t power = size & -size;         /* largest power of two that divides it */
+
+    return power >= LINE ? 1 : LINE / power;
+}
+
+/* Where the i-th of n nearly equal pieces of `count` elements begins, on a
+ * multiple of `grain`; the end for i = n.  Cannot overflow for n < 2^31. */
+static size_t cut(size_t count, int i, int n, size_t grain)
+{
+    size_t pieces = (size_t)n, k = (size_t)i;
+    size_t at = count / pieces * k + count % pieces * k / pieces;
+
+    return i == n ? count : at - at % grain;
+}
+
+/* Elements [from, to) of the caller's buffer as a span. */
+static struct span elements(const struct call *c, enum space space, size_t from, size_t to)
+{
+    struct span span = { space, from * c->size, (to - from) * c->size };
+
+    /* The shifts are 0 unless the caller's buffers are one; then they also hold
+     * where a scaled copy stands in for SRC, and nothing is aliased any more. */
+    span.offset += space == SRC ? c->src_shift : c->dst_shift;
+    if (c->aliased)
+        span.space = DST;
+    return span;
+}
+
+static size_t slice_cut(const struct call *c, size_t count, int slice)
+{
+    return cut(count, slice, c->nslices, elements_per_line(c->size));
+}
+
+struct span whole(const struct call *c, enum space space)
+{
+    return elements(c, space, slice_cut(c, c->count, c->slice),
+                    slice_cut(c, c->count, c->slice + 1));
+}
+
+/* The slice's part of block i of a buffer that holds all blocks (`all`), or
+ * block i only.  Blocks of several sizes are all in slice 0: in place, one
+ * slice's result could lie where another slice's input is. */
+static struct span own_block(const struct call *c, enum space space, int i, bool all)
+{
+    size_t count = c->counts ? c->counts[i] : c->count;
+    size_t start = 0;
+
+    if (all && c->counts)
+        for (int k = 0; k < i; k++)
+            start += c->counts[k];
+    else if (all)
+        start = c->count * (size_t)i;
+    if (c->counts)
+        return elements(c, space, start, start + (c->slice == 0 ? count : 0));
+    return elements(c, space, start + slice_cut(c, count, c->slice),
+                    start + slice_cut(c, count, c->slice + 1));
+}
+
+/* Pieces [i, i + n) of whole(). */
+static struct span pieces(const struct call *c, enum space space, int i, int n)
+{
+    size_t from = slice_cut(c, c->count, c->slice);
+    size_t count = slice_cut(c, c->count, c->slice + 1) - from;
+    bool large = count / (size_t)c->nranks * c->size >= LARGE_BLOCK;
+    size_t grain = large ? elements_per_line(c->size) : 1;
+
+    return elements(c, space, from + cut(count, i, c->nranks, grain),
+                    from + cut(count, i + n, c->nranks, grain));
+}
+
+struct span block(const struct call *c, enum space space, int i)
+{
+    i = wrap(c, i);
+    switch (c->collective) {
+    case ALLGATHER:
+        return own_block(c, space, space == DST ? i : c->rank, space == DST);
+    case REDUCE_SCATTER:
+        return own_block(c, space, space == SRC ? i : c->rank, space == SRC);
+    default:
+        return pieces(c, space, i, 1);
+    }
+}
+
+struct span blocks(const struct call *c, enum space space, int i, int n)
+{
+    struct span all;
+
+    if (c->collective != ALLGATHER && c->collective != REDUCE_SCATTER)
+        return pieces(c, space, i, n);
+    all = block(c, space, i);
+    if (c->counts)
+        for (int k = i + 1; k < i + n && c->slice == 0; k++)
+            all.bytes += c->counts[k] * c->size;
+    else
+        all.bytes *= (size_t)n;
+    return all;
+}

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every algorithm, on every number of ranks up to 33 and a sample of larger
+ * ones, run by all ranks together in memory in random order.
+ *
+ *   algorithms [seed [effort]]     effort 1 takes seconds, 10 ten times as long
+ *
+ * The drawings in src/algorithms/ are compared with what the schedules do. */
+#include "algorithms/algorithm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_RANKS = 257, ALL_CONFIGURATIONS = 8, ALL_RANKS = 33 };
+
+enum mode {
+    SUM,             /* commutative, associative */
+    AFFINE,          /* associative only: x -> a x + b, one after the other */
+    SYMMETRIC,       /* commutative only, as sums of floats are */
+    LEFT,            /* neither: only the left fold gives the result */
+    MODES
+};
+
+struct configuration {
+    const struct algorithm *algorithm;
+    int       n, root, form, nslices, depth;
+    size_t    count, size, *counts;
+    bool      rendezvous;
+    enum mode mode;
+    unsigned  seed;
+};
+
+struct rank {
+    struct call   call;
+    unsigned char *input, *original;     /* SRC, wherever it lies, and a copy */
+    size_t         input_bytes, result_bytes;
+    unsigned char *result;               /* DST; NULL: there is none */
+};
+
+static struct schedule     schedules[MOST_RANKS];
+static struct check_memory memory[MOST_RANKS];
+static struct rank         ranks[MOST_RANKS];
+static unsigned long       cases;
+static uint64_t            state = 1;
+
+static unsigned draw(unsigned below)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)((state >> 33) % below);
+}
+
+static uint32_t pair(enum mode mode, uint32_t a, uint32_t b)
+{
+    switch (mode) {
+    case SUM:
+        return a + b;
+    case AFFINE:
+        return ((a & 0xffff) * (b & 0xffff) & 0xffff) |
+               ((a & 0xffff) * (b >> 16) + (a >> 16)) << 16;
+    case SYMMETRIC:
+        return (a ^ b) * 2654435761u + ((a & b) >> 3);
+    default:
+        return a * 31 + (b ^ a >> 7) * 17 + 1;
+    }
+}
+
+static enum mode combining;
+
+static void combine(unsigned char *dst, const unsigned char *a, const unsigned char *b,
+                    size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 4) {
+        uint32_t x, y;
+
+        memcpy(&x, a + i, 4);
+        memcpy(&y, b + i, 4);
+        x = pair(combining, x, y);
+        memcpy(dst + i, &x, 4);
+    }
+}
+
+/* Byte i of a rank's input. */
+static unsigned char input_byte(int rank, size_t i)
+{
+    uint32_t word = (uint32_t)(i / 4) * 2246822519u + (uint32_t)(rank + 1) * 3266489917u;
+
+    word ^= word >> 15;
+    word *= 2654435761u;
+    word |= 1;
+    return (unsigned char)(word >> i % 4 * 8);
+}
+
+static void *zeroed(size_t bytes)
+{
+    void *p = calloc(1, bytes + 1);
+
+    if (p == NULL) {
+        puts("out of memory");
+        exit(1);
+    }
+    return p;
+}
+
+static size_t block_start(const struct configuration *f, int i)
+{
+    size_t start = 0;
+
+    for (int k = 0; k < i; k++)
+        start += f->counts ? f->counts[k] : f->count;
+    return start * f->size;
+}
+
+/* Elements that all ranks' inputs have together, in the sense of the collective. */
+static size_t total_bytes(const struct configuration *f)
+{
+    enum collective collective = f->algorithm->collective;
+
+    if (collective == ALLGATHER || collective == REDUCE_SCATTER)
+        return block_start(f, f->n);
+    return collective == BARRIER ? 0 : f->count * f->size;
+}
+
+/* Lay out one rank's buffers: apart, or in place in one of the ways of peal.h. */
+static void lay_out(const struct configuration *f, int r)
+{
+    enum collective collective = f->algorithm->collective;
+    int form = f->form == 3 ? (r + (int)f->seed) % 3 : f->form;
+    struct rank *k = &ranks[r];
+    struct check_memory *m = &memory[r];
+    struct call *c = &k->call;
+    size_t all = total_bytes(f), own = f->count * f->size;
+    bool has_dst = collective != BARRIER && (collective != REDUCE || r == f->root);
+
+    if (collective == REDUCE_SCATTER)
+        own = (f->counts ? f->counts[r] : f->count) * f->size;
+    *c = (struct call){ .collective = collective, .rank = r, .nranks = f->n,
+        .root = f->root, .count = f->count, .size = f->size, .counts = f->counts,
+        .commutative = f->mode == SUM || f->mode == SYMMETRIC, .nslices = f->nslices };
+    k->input_bytes = collective == ALLGATHER ? own : collective == BCAST ? 0 : all;
+    k->result_bytes = collective == REDUCE_SCATTER ? own : has_dst ? all : 0;
+    c->aliased = form > 0 && has_dst && collective != BCAST;
+    if (c->aliased && collective == ALLGATHER)
+        c->src_shift = own * (size_t)r;
+    if (c->aliased && collective == REDUCE_SCATTER && form == 2)
+        c->dst_shift = block_start(f, r);
+    m->bytes[SRC] = c->aliased ? 0 : k->input_bytes;
+    m->bytes[DST] = c->aliased && all > k->result_bytes ? all : k->result_bytes;
+    for (int space = SRC; space <= DST; space++)
+        m->space[space] = zeroed(m->bytes[space]);
+    k->input = c->aliased ? m->space[DST] + c->src_shift : m->space[SRC];
+    k->result = has_dst ? m->space[DST] + c->dst_shift : NULL;
+    if (collective == BCAST && r == f->root) {
+        k->input = k->result;
+        k->input_bytes = all;
+    }
+    for (size_t i = 0; i < k->input_bytes; i++)
+        k->input[i] = input_byte(r, i);
+    k->original = zeroed(k->input_bytes);
+    memcpy(k->original, k->input, k->input_bytes);
+}
+
+static void build(const struct configuration *f, int r)
+{
+    struct call c = ranks[r].call;
+
+    schedule_init(&schedules[r], f->n);
+    for (c.slice = 0; c.slice < c.nslices; c.slice++) {
+        if (f->depth)
+            schedule_slice(&schedules[r], c.slice, f->depth);
+        f->algorithm->build(&schedules[r], &c);
+    }
+    schedule_finish(&schedules[r]);
+    memory[r].bytes[TMP] = schedules[r].scratch;
+    memory[r].space[TMP] = zeroed(schedules[r].scratch);
+}
+
+/* What the result of all ranks should be; malloc'ed. */
+static unsigned char *expected(const struct configuration *f)
+{
+    size_t all = total_bytes(f);
+    unsigned char *want = zeroed(all);
+
+    switch (f->algorithm->collective) {
+    case BCAST:
+        memcpy(want, ranks[f->root].original, all);
+        break;
+    case ALLGATHER:
+        for (int r = 0; r < f->n; r++)
+            memcpy(want + block_start(f, r), ranks[r].original, ranks[r].input_bytes);
+        break;
+    case BARRIER:
+        break;
+    default:
+        memcpy(want, ranks[0].original, all);
+        for (int r = 1; r < f->n; r++)
+            combine(want, want, ranks[r].original, all);
+    }
+    return want;
+}
+
+/* Empty if the memory is right. */
+static const char *verify(const struct configuration *f)
+{
+    unsigned char *want = expected(f);
+    bool exact = f->mode != SYMMETRIC && (f->mode != LEFT || f->algorithm->left_fold);
+    const char *why = "";
+
+    for (int r = 0; r < f->n; r++) {
+        const struct rank *k = &ranks[r];
+        const unsigned char *right = want;
+        bool messages = false;
+
+        if (f->algorithm->collective == REDUCE_SCATTER)
+            right = want + block_start(f, r);
+        else if (!exact && f->algorithm->collective == ALLREDUCE)
+            right = ranks[0].result;         /* at least all ranks agree */
+        else if (!exact)
+            right = k->result;
+        if (k->result && memcmp(k->result, right, k->result_bytes) != 0)
+            why = "wrong result";
+        if (!k->call.aliased && k->input != k->result &&
+            memcmp(k->input, k->original, k->input_bytes) != 0)
+            why = "input was changed";
+        for (uint32_t i = 0; i < schedules[r].nops; i++)
+            messages |= schedules[r].ops[i].peer >= 0;
+        if (f->n > 1 && total_bytes(f) && !messages)
+            why = "a rank exchanges no message";
+    }
+    free(want);
+    return why;
+}
+
+static void clear(const struct configuration *f)
+{
+    for (int r = 0; r < f->n; r++) {
+        for (int space = 0; space < SPACES; space++)
+            free(memory[r].space[space]);
+        free(ranks[r].original);
+        schedule_free(&schedules[r]);
+    }
+}
+
+static void run(const struct configuration *f)
+{
+    struct check check = { .ranks = schedules, .memory = memory, .nranks = f->n,
+        .seed = f->seed, .rendezvous = f->rendezvous, .combine = combine };
+    char why[512] = "";
+    bool failed = false;
+
+    combining = f->mode;
+    for (int r = 0; r < f->n; r++) {
+        lay_out(f, r);
+        build(f, r);
+        failed |= schedules[r].failed;
+    }
+    if (!failed && schedule_check(&check, why, sizeof why))
+        snprintf(why, sizeof why, "%s", verify(f));
+    cases++;
+    if (failed || why[0]) {
+        printf("FAIL %s %s: %d ranks, count %zu x %zu%s, root %d, form %d, slices %d "
+               "(depth %d), %s, mode %d, seed %u: %s\n",
+               collective_name(f->algorithm->collective), f->algorithm->name, f->n, f->count,
+               f->size, f->counts ? " (counts)" : "", f->root, f->form, f->nslices, f->depth,
+               f->rendezvous ? "rendezvous" : "eager", f->mode, f->seed, why);
+        exit(1);
+    }
+    clear(f);
+}
+
+static bool combines(const struct algorithm *a)
+{
+    return a->collective == ALLREDUCE || a->collective == REDUCE ||
+           a->collective == REDUCE_SCATTER;
+}
+
+static bool rooted(const struct algorithm *a)
+{
+    return a->collective == BCAST || a->collective == REDUCE;
+}
+
+/* Does the algorithm promise anything about this operation? */
+static bool allowed(const struct algorithm *a, enum mode mode)
+{
+    if (!combines(a))
+        return mode == SUM;
+    return mode == SUM || (mode == AFFINE && a->ordered) || (mode == LEFT && a->left_fold) ||
+           (mode == SYMMETRIC && a->collective == ALLREDUCE);
+}
+
+/* Fill in at random what is not prescribed, and run. */
+static void run_random(struct configuration f)
+{
+    static const int slices[] = { 1, 1, 2, 3, 7 };
+    static const size_t sizes[] = { 4, 8, 12, 1, 3 };
+    size_t counts[MOST_RANKS];
+
+    f.form = (int)draw(4);
+    f.nslices = slices[draw(5)];
+    f.depth = (int)draw(4);
+    f.size = sizes[draw(combines(f.algorithm) ? 3 : 5)];
+    f.rendezvous = draw(2);
+    do
+        f.mode = (enum mode)draw(MODES);
+    while (!allowed(f.algorithm, f.mode));
+    f.seed = draw(1u << 30);
+    if (f.algorithm->collective == REDUCE_SCATTER && draw(2)) {
+        for (int i = 0; i < f.n; i++)
+            counts[i] = draw(3) ? draw((unsigned)f.count * 2 + 1) : 0;
+        f.counts = counts;
+    }
+    run(&f);
+}
+
+/* All combinations of forms, slices, modes and kinds of sends. */
+static void run_all(struct configuration f)
+{
+    static const int slices[] = { 1, 2, 3, 7 };
+
+    f.size = 4;
+    for (f.form = 0; f.form < 4; f.form++)
+        for (int k = 0; k < 4; k++)
+            for (int rendezvous = 0; rendezvous < 2; rendezvous++)
+                for (int mode = 0; mode < MODES; mode++) {
+                    if (!allowed(f.algorithm, (enum mode)mode))
+                        continue;
+                    f.nslices = slices[k];
+                    f.depth = (int)draw(4);
+                    f.rendezvous = rendezvous;
+                    f.mode = (enum mode)mode;
+                    f.seed = draw(1u << 30);
+                    run(&f);
+                }
+}
+
+static void test_algorithm(const struct algorithm *a, int effort)
+{
+    struct configuration f = { .algorithm = a };
+
+    for (f.n = 1; f.n <= ALL_RANKS; f.n++) {
+        size_t n = (size_t)f.n;
+        size_t counts[] = { 0, 1, 2, 3, n - 1, n, n + 1, 97, 1009, 1100 * n + 13 };
+        bool small = f.n <= ALL_CONFIGURATIONS;
+        bool by_blocks = a->collective == ALLGATHER || a->collective == REDUCE_SCATTER;
+
+        for (int i = 0; i < 10 - (by_blocks || f.n > 16); i++)
+            for (f.root = 0; f.root < (rooted(a) ? f.n : 1); f.root++) {
+                f.count = counts[i];
+                if (small && (f.count < 1000 || !rooted(a)) &&
+                    (f.root == 0 || f.root == f.n / 2 || effort > 1))
+                    run_all(f);
+                for (int k = 0; k < (small || !rooted(a) ? 3 : 1) * effort; k++)
+                    run_random(f);
+            }
+    }
+    for (int k = 0; k < 3 * effort; k++) {
+        f.n = ALL_RANKS + (int)draw(MOST_RANKS - ALL_RANKS) + 1;
+        f.root = rooted(a) ? (int)draw((unsigned)f.n) : 0;
+        f.count = draw(2) ? draw(500) : draw(9);
+        run_random(f);
+    }
+}
+
+/* Index of a message's send in the sender's schedule. */
+static uint32_t find_send(int from, int to, uint32_t sequence)
+{
+    const struct op *op = schedules[from].ops;
+    uint32_t i = 0;
+
+    while (op[i].kind != OP_SEND || op[i].peer != to || op[i].sequence != sequence)
+        i++;
+    return i;
+}
+
+/* A barrier: everybody's end comes after everybody's start. */
+static bool test_barrier(const struct algorithm *a)
+{
+    for (int n = 1; n <= 40; n++) {
+        struct configuration f = { .algorithm = a, .n = n, .nslices = 1 };
+        uint64_t *heard[40];
+        bool moved = true;
+
+        for (int r = 0; r < n; r++) {
+            lay_out(&f, r);
+            build(&f, r);
+            heard[r] = zeroed(schedules[r].nops * sizeof **heard + sizeof **heard);
+        }
+        while (moved) {
+            moved = false;
+            for (int r = 0; r < n; r++)
+                for (uint32_t i = 0; i < schedules[r].nops; i++) {
+                    const struct op *op = &schedules[r].ops[i];
+                    uint64_t set = heard[r][i] | 1ull << r;
+
+                    for (uint32_t k = 0; k < op->nneeds; k++)
+                        set |= heard[r][schedules[r].needs[op->first_need + k]];
+                    if (op->kind == OP_RECV)
+                        set |= heard[op->peer][find_send(op->peer, r, op->sequence)];
+                    moved |= set != heard[r][i];
+                    heard[r][i] = set;
+                }
+        }
+        for (int r = 0; r < n; r++) {
+            uint64_t set = 1ull << r;
+
+            for (uint32_t i = 0; i < schedules[r].nops; i++)
+                set |= heard[r][i];
+            free(heard[r]);
+            if (set != (1ull << n) - 1) {
+                printf("FAIL barrier %s: rank %d of %d has not heard of all\n", a->name, r, n);
+                return false;
+            }
+        }
+        clear(&f);
+    }
+    return true;
+}
+
+/* Slices and blocks cover everything once, also where products could overflow. */
+static bool test_spans(void)
+{
+    static const size_t counts[] = { 0, 1, 63, 1000, 1 << 20, (size_t)1 << 60 };
+    static const size_t sizes[] = { 1, 2, 3, 8, 12 };
+
+    for (int k = 0; k < 6 * 5 * 40; k++) {
+        struct call c = { .collective = ALLREDUCE, .nranks = 1 + (int)draw(1000),
+                          .count = counts[k % 6], .size = sizes[k / 6 % 5],
+                          .nslices = 1 + (int)draw(50) };
+        size_t at = 0;
+
+        for (c.slice = 0; c.slice < c.nslices; c.slice++) {
+            struct span all = whole(&c, SRC);
+
+            for (int i = 0; i < c.nranks; i++) {
+                struct span b = block(&c, SRC, i);
+                size_t fair = all.bytes / (size_t)c.nranks;
+
+                if (b.offset != at || b.bytes % c.size ||
+                    b.bytes > fair + 64 * c.size || fair > b.bytes + 64 * c.size ||
+                    (fair >= 8192 && b.offset % 64) || b.space != all.space) {
+                    printf("FAIL spans: count %zu x %zu, %d ranks, slice %d of %d, block %d\n",
+                           c.count, c.size, c.nranks, c.slice, c.nslices, i);
+                    return false;
+                }
+                at += b.bytes;
+            }
+        }
+        if (at != c.count * c.size)
+            return printf("FAIL spans: count %zu ends at %zu\n", c.count, at) < 0;
+    }
+    return true;
+}
+
+/* The drawing of an algorithm's schedules in place, as in its file's comment. */
+static char *drawing(const struct algorithm *a, int n, size_t nblocks)
+{
+    struct configuration f = { .algorithm = a, .n = n, .nslices = 1, .size = 4,
+                               .count = nblocks, .form = 2 };
+    char *text = NULL, *line;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+
+    if (a->collective == ALLGATHER || a->collective == REDUCE_SCATTER)
+        f.count = 1;
+    for (int r = 0; r < n; r++) {
+        lay_out(&f, r);
+        build(&f, r);
+    }
+    schedule_draw(schedules, n, a->collective == BARRIER ? 0 : 4, out);
+    fclose(out);
+    clear(&f);
+    out = open_memstream(&line, &bytes);
+    for (char *rest = text, *next; (next = strsep(&rest, "\n")) != NULL;)
+        if (*next)
+            fprintf(out, " *   %s\n", next);
+    fclose(out);
+    free(text);
+    return line;
+}
+
+static bool test_drawing(const struct algorithm *a, const char *srcdir)
+{
+    static char source[1 << 16];
+    char path[512], *text, *found;
+    bool good;
+    int n = 0, nblocks = 0;
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/src/algorithms/%s_%s.c", srcdir,
+             collective_name(a->collective), a->name);
+    file = fopen(path, "r");
+    if (file == NULL)
+        return printf("FAIL drawing: cannot read %s\n", path) < 0;
+    source[fread(source, 1, sizeof source - 1, file)] = 0;
+    fclose(file);
+    found = strstr(source, " ranks, ");
+    while (found && found > source && found[-1] != '\n')
+        found--;
+    if (found == NULL || sscanf(found, " * %d ranks, %d block", &n, &nblocks) != 2)
+        return printf("FAIL drawing: %s has no \"N ranks, N blocks:\"\n", path) < 0;
+    text = drawing(a, n, (size_t)nblocks);
+    good = strstr(source, text) != NULL;
+    if (!good)
+        printf("FAIL drawing: the comment of %s is not this:\n%s", path, text);
+    free(text);
+    return good;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 1;
+    int effort = argc > 2 ? atoi(argv[2]) : 1;
+    const char *srcdir = getenv("srcdir") ? getenv("srcdir") : ".";
+    bool good = test_spans();
+
+    printf("seed %u, effort %d\n", seed, effort);
+    for (const struct algorithm *const *a = algorithms; *a; a++) {
+        double steps = -1, sent = -1, reduced = -1;
+
+        state = seed;
+        cases = 0;
+        test_algorithm(*a, effort);
+        if ((*a)->collective == BARRIER)
+            good &= test_barrier(*a);
+        good &= test_drawing(*a, srcdir);
+        (*a)->price(1, 1e6, &steps, &sent, &reduced);
+        if (steps != 0 || sent != 0 || reduced != 0)
+            good = printf("FAIL: one rank pays %g steps, %g sent, %g reduced\n", steps, sent,
+                          reduced) < 0;
+        good &= algorithm_find((*a)->collective, (*a)->name) == *a;
+        printf("%-14s %-18s %7lu cases  %s\n", collective_name((*a)->collective),
+               (*a)->name, cases, (*a)->cost);
+        fflush(stdout);
+    }
+    return good ? 0 : 1;
+}
