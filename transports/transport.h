@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The transport contract: how bytes move between two ranks.  This is all that
+ * the author of a transport must read, with devices/device.h for landing_put()
+ * and base/.  A transport knows no collective, schedule or communicator, and no
+ * other transport.
+ *
+ * Threading: one port and all its endpoints are used by one thread at a time.
+ * Different ports are used by different threads at once.
+ *
+ * Messages.  The two ends of an endpoint number their messages per direction
+ * and stream: 0, 1, 2, ... modulo 2^32.  Message n goes to the receive posted
+ * with number n in the same stream, in whatever order the two were posted.
+ * The sender starts n only after it has started all numbers up to
+ * n - TRANSPORT_WINDOW, so at most TRANSPORT_WINDOW arrivals per direction and
+ * stream can lie beyond the oldest number that the receiver has not matched; a
+ * transport holds those (at most TRANSPORT_EAGER bytes of payload each: larger
+ * ones must wait at the sender until the receive is posted) and never lets a
+ * message that nobody has posted for block one that somebody waits for.
+ *
+ * Checks.  Every message carries its signature and length.  At the match the
+ * receiving side compares both with what was posted; if they differ it completes
+ * the receive with PEAL_ERR_MISMATCH and the sender's values in `theirs`, and
+ * touches no destination byte.  Lengths, numbers and offsets that come from a
+ * peer are checked before use, in release builds too: PEAL_ERR_PROTOCOL.
+ *
+ * Failure.  When a peer dies or its connection is lost, every operation posted
+ * on the endpoint completes with PEAL_ERR_PEER, and so does each later one.
+ * Data that had arrived before is still delivered. */
+#ifndef TRANSPORT_H
+#define TRANSPORT_H
+
+#include "base/settings.h"
+#include "base/status.h"
+#include "devices/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    TRANSPORT_WINDOW  = 256,       /* messages; a power of two */
+    TRANSPORT_EAGER   = 64 << 10,  /* most bytes sent before the receive is posted */
+    TRANSPORT_STREAMS = 2,         /* streams 0 (collectives) and 1 (point to point) */
+    TRANSPORT_SOCKETS = 8,         /* most sockets of one endpoint */
+    TRANSPORT_NAME    = 16         /* bytes of a transport's name, with the NUL */
+};
+
+struct port;                       /* this rank's end of one transport, one communicator */
+struct endpoint;                   /* a connection from a port to one peer */
+
+/* Where a rank lives: exchanged once per job, equal on all ranks. */
+struct where {
+    uint64_t host;                 /* equal: same kernel and network namespace */
+    uint64_t process;              /* equal (and same host): same process */
+    uint32_t pid;                  /* in the rank's own pid namespace */
+    uint32_t pid_namespace;        /* equal: `pid` means something to both */
+    char     hostname[64];         /* for people */
+};
+
+/* What a call is, for comparison and for error texts.  Opaque here. */
+struct signature { uint64_t what, count; };
+
+struct message {
+    uint32_t         stream;       /* < TRANSPORT_STREAMS */
+    uint32_t         number;
+    struct signature signature;
+};
+
+/* Completions are handed back through the queue of the port, in the order in
+ * which they happened; the owner takes them off after progress(), send() or
+ * recv(). */
+struct completion {
+    int                status;     /* PEAL_OK or an error */
+    struct signature   theirs;     /* valid if status is PEAL_ERR_MISMATCH ... */
+    size_t             their_bytes;/* ... the sender's signature and length */
+    struct completion *next;
+};
+struct completion_queue { struct completion *first, **last; };
+
+static inline void completion_queue_init(struct completion_queue *q)
+{
+    q->first = NULL;
+    q->last = &q->first;
+}
+
+/* For transports: `done` has ended with `status`. */
+static inline void completion_done(struct completion_queue *q, struct completion *done,
+                                   int status)
+{
+    done->status = status;
+    done->next = NULL;
+    *q->last = done;
+    q->last = &done->next;
+}
+
+/* For the owner: the oldest completion, or NULL. */
+static inline struct completion *completion_next(struct completion_queue *q)
+{
+    struct completion *done = q->first;
+
+    if (done && !(q->first = done->next))
+        q->last = &q->first;
+    return done;
+}
+
+struct reach {                     /* how well a peer can be reached */
+    double latency;                /* seconds, for a small message */
+    double bandwidth;              /* bytes per second */
+};
+
+/* What a port is opened for. */
+struct port_options {
+    uint64_t                 communicator;   /* the same on all its ranks */
+    int                      rank, nranks;   /* in that communicator */
+    const struct where      *where;          /* this rank's */
+    int                      local_ranks;    /* ranks of the communicator on this host */
+    struct completion_queue *completions;    /* where completions go */
+};
+
+/* Where the sockets of an endpoint come from: connected stream sockets whose
+ * other end has proved the job's secret, and is `peer` of this communicator.
+ * Both ends get the same number of sockets, in the same order, nonblocking and
+ * close-on-exec.  The two ends may be given theirs at different times. */
+enum socket_kind {
+    SOCKET_NONE,                   /* connect() is called without sockets */
+    SOCKET_LOCAL,                  /* Unix domain, same host: may pass descriptors */
+    SOCKET_INET                    /* TCP */
+};
+
+struct transport {
+    const char           *name;
+    const struct setting *settings;    /* a table of settings, or NULL */
+    enum socket_kind      sockets;
+
+    /* PEAL_OK if the transport can work on this machine at all, else
+     * PEAL_ERR_UNSUPPORTED with the reason. */
+    int  (*usable)(void);
+
+    /* How many sockets an endpoint wants, 1..TRANSPORT_SOCKETS (the dialling
+     * side decides); not called for SOCKET_NONE. */
+    int  (*socket_count)(void);
+
+    /* Can a rank at `peer` be reached from `self`, and how well?  PEAL_OK, or
+     * PEAL_ERR_UNSUPPORTED with the reason.  Symmetric in the two. */
+    int  (*reach)(const struct where *self, const struct where *peer, struct reach *how);
+
+    /* A port without endpoints.  Costs nothing until connect(). */
+    int  (*open)(const struct port_options *options, struct port **port);
+
+    /* Drop everything: no memory that was posted is touched after the return,
+     * and no posted completion is queued.  Disconnects all endpoints.  With
+     * `flush`, data already accepted from send() that the peer can still take
+     * is first delivered (bounded by a second).  NULL is allowed. */
+    void (*close)(struct port *port, bool flush);
+
+    /* Make the endpoint for `peer`.  Takes over the sockets, also on failure;
+     * `dialled`: this side opened them.  Returns at once: what the two ends
+     * still have to tell each other happens in progress(), until then send()
+     * may answer STATUS_AGAIN.  SOCKET_NONE: STATUS_AGAIN while the peer has
+     * not opened its port. */
+    int  (*connect)(struct port *port, int peer, const struct where *where,
+                    const int *sockets, int nsockets, bool dialled,
+                    struct endpoint **endpoint);
+
+    /* Start one transfer.  PEAL_OK: `done` will be queued exactly once, during
+     * this call or a later progress(), and until then memory, message (copied)
+     * and landing (copied; what it points to is not) belong to the transport.
+     * A send is done when its memory may be written again; a receive when its
+     * bytes have landed.  STATUS_AGAIN: no room, nothing was started.  A
+     * transfer of 0 bytes is a message like any other.  recv() never answers
+     * STATUS_AGAIN within the window. */
+    int  (*send)(struct endpoint *to, const struct message *message,
+                 const void *bytes, size_t length, struct completion *done);
+    int  (*recv)(struct endpoint *from, const struct message *message,
+                 const struct landing *landing, struct completion *done);
+
+    /* Move what can move; never blocks.  Returns how many things it moved
+     * (bytes, headers, completions: anything), 0 if there was nothing to do. */
+    int  (*progress)(struct port *port);
+
+    /* A descriptor that becomes readable when progress() would find something,
+     * provided arm() was called after the last progress(); valid for the
+     * port's life, watched with poll() for POLLIN. */
+    int  (*descriptor)(struct port *port);
+
+    /* About to sleep on the descriptor.  PEAL_OK: nothing to do now, and
+     * whatever comes will make it readable.  STATUS_AGAIN: something came,
+     * call progress() instead of sleeping. */
+    int  (*arm)(struct port *port);
+};
+
+extern const struct transport *const transports[];      /* best first, NULL-ended */
+
+/* By name; NULL if there is none. */
+const struct transport *transport_find(const char *name);
+
+#endif

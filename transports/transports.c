@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The list of transports, generated from Makefile.am. */
+#include "transports/transport.h"
+
+#include <string.h>
+
+#define ENTRY(name) extern const struct transport name##_transport;
+#include "transports.list"
+#undef ENTRY
+
+#define ENTRY(name) &name##_transport,
+const struct transport *const transports[] = {
+#include "transports.list"
+    NULL
+};
+#undef ENTRY
+
+const struct transport *transport_find(const char *name)
+{
+    for (const struct transport *const *t = transports; *t; t++)
+        if (strcmp((*t)->name, name) == 0)
+            return *t;
+    return NULL;
+}
