@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/clock.h"
+#include "base/log.h"
+#include "executor/run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+const struct setting executor_settings[] = {
+    { "PEAL_SPIN", "10", "microseconds that a wait spins before it yields the core "
+      "(0 is used where ranks outnumber cores)", NULL },
+    { "PEAL_YIELD", "200", "microseconds that a wait then yields before it sleeps", NULL },
+    { NULL, NULL, NULL, NULL }
+};
+
+enum { STALL_MS = 100 };           /* a wait that long without a movement is reported */
+
+int engine_init(struct engine *engine, int rank, int nranks)
+{
+    engine->rank = rank;
+    engine->nranks = nranks;
+    engine->wake_read = engine->wake_write = -1;
+    completion_queue_init(&engine->completions);
+    engine->links = calloc((size_t)nranks, sizeof *engine->links);
+    if (!engine->links)
+        return status_fail(PEAL_ERR_MEMORY, "no memory for %d links", nranks);
+    engine->spin_ns = (uint64_t)(1e3 * setting_number(&executor_settings[0], 0, 1e7));
+    engine->yield_ns = (uint64_t)(1e3 * setting_number(&executor_settings[1], 0, 1e7));
+    engine->wake_read = engine->wake_write = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (engine->wake_read < 0) {
+        free(engine->links);
+        engine->links = NULL;
+        return status_fail(PEAL_ERR_SYSTEM, "eventfd: %m; raise the limit of open files");
+    }
+    return PEAL_OK;
+}
+
+static void close_ports(struct engine *engine, bool flush)
+{
+    for (int i = 0; i < engine->nports; i++)
+        engine->ports[i].transport->close(engine->ports[i].port, flush);
+    engine->nports = 0;
+    for (int peer = 0; engine->links && peer < engine->nranks; peer++)
+        engine->links[peer].endpoint = NULL;
+}
+
+void engine_free(struct engine *engine, bool flush)
+{
+    close_ports(engine, flush);
+    if (engine->links && engine->wake_read >= 0)
+        close(engine->wake_read);
+    free(engine->links);
+    engine->links = NULL;
+}
+
+void engine_wake(struct engine *engine)
+{
+    uint64_t one = 1;
+
+    /* A full counter wakes as well, so a failed write loses nothing. */
+    if (write(engine->wake_write, &one, sizeof one) < 0 && errno != EAGAIN)
+        log_warn("cannot wake a waiting thread: %m");
+}
+
+void engine_fail(struct engine *engine, int status)
+{
+    int none = 0;
+
+    atomic_compare_exchange_strong(&engine->failure, &none, status);
+    engine_wake(engine);
+}
+
+void engine_break(struct engine *engine, int status)
+{
+    engine_fail(engine, status);
+    close_ports(engine, false);
+    completion_queue_init(&engine->completions);
+    while (engine->runs)
+        run_end(engine->runs, status);
+}
+
+int engine_progress(struct engine *engine)
+{
+    struct completion *done;
+    int moved = 0;
+
+    for (int i = 0; i < engine->nports; i++)
+        moved += engine->ports[i].transport->progress(engine->ports[i].port);
+    while ((done = completion_next(&engine->completions))) {
+        run_completed((struct task *)done);
+        moved++;
+    }
+    for (struct run *run = engine->runs, *next; run; run = next) {
+        next = run->next;
+        moved += run_advance(run);
+    }
+    return moved;
+}
+
+/* ---- Waiting ------------------------------------------------------------ */
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/* Sleep until something may have come, at most until `deadline`; false if the
+ * time for noticing a stall passed. */
+static bool sleep_on(struct engine *engine, uint64_t deadline)
+{
+    struct pollfd fds[ENGINE_PORTS + 1] = { { .fd = engine->wake_read, .events = POLLIN } };
+    int n = 1, left = clock_left_ms(deadline), ready;
+    uint64_t drained;
+
+    for (int i = 0; i < engine->nports; i++) {
+        const struct transport *transport = engine->ports[i].transport;
+
+        if (transport->arm(engine->ports[i].port) != PEAL_OK)
+            return true;
+        fds[n++] = (struct pollfd){
+            .fd = transport->descriptor(engine->ports[i].port), .events = POLLIN };
+    }
+    ready = poll(fds, (nfds_t)n, left < STALL_MS ? left : STALL_MS);
+    if (ready > 0 && fds[0].revents && read(engine->wake_read, &drained, sizeof drained) < 0 &&
+        errno != EAGAIN)
+        log_warn("cannot read a wake-up: %m");
+    return ready != 0;
+}
+
+/* What a wait does between two looks; each stage is cheaper and slower. */
+static void pause_for(struct engine *engine, uint64_t *idle_since, unsigned *looks,
+                      const struct run *run, uint64_t deadline)
+{
+    enum { LOOKS_PER_CLOCK = 32 };
+    uint64_t idle, spin = engine->crowded ? 0 : engine->spin_ns;
+
+    if (++*looks % LOOKS_PER_CLOCK && spin) {
+        relax();
+        return;
+    }
+    if (*idle_since == 0)
+        *idle_since = clock_now();
+    idle = clock_now() - *idle_since;
+    if (idle < spin) {
+        relax();
+    } else if (idle < spin + engine->yield_ns) {
+        sched_yield();
+    } else if (!sleep_on(engine, deadline) && engine->stalled) {
+        engine->stalled(engine, run);
+    }
+}
+
+int engine_wait(struct engine *engine, const struct run *run, uint64_t deadline)
+{
+    enum { MOVES_PER_CLOCK = 4096 };
+    uint64_t idle_since = 0;
+    unsigned looks = 0, moves = 0;
+
+    for (;;) {
+        int moved = engine_progress(engine);
+        int failure = atomic_load_explicit(&engine->failure, memory_order_acquire);
+
+        if (failure)
+            return failure;
+        if (run ? !run_active(run) : moved > 0)
+            return PEAL_OK;
+        if (moved) {
+            idle_since = 0;
+            looks = 0;
+            if (++moves % MOVES_PER_CLOCK)
+                continue;
+        } else {
+            pause_for(engine, &idle_since, &looks, run, deadline);
+            if (idle_since == 0)
+                continue;
+        }
+        if (clock_now() >= deadline)
+            return PEAL_ERR_TIMEOUT;
+    }
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Runs schedules: starts operations whose needs are met, on transports and
+ * devices.  Knows no algorithm and no communicator: an engine is given links
+ * to peers and a function that makes one when it is first needed.
+ *
+ * An engine and everything in it is used by one thread at a time, except
+ * engine_fail() and engine_wake(). */
+#ifndef EXECUTOR_H
+#define EXECUTOR_H
+
+#include "devices/device.h"
+#include "schedule/schedule.h"
+#include "transports/transport.h"
+
+#include <stdatomic.h>
+
+/* The messages of one direction of one link that were started. */
+struct window {
+    uint32_t next;                 /* number that the next run reserves first */
+    uint32_t low;                  /* oldest number not yet started */
+    uint64_t started[TRANSPORT_WINDOW / 64];
+};
+
+struct link {
+    const struct transport *transport;
+    struct endpoint        *endpoint;        /* NULL: not connected yet */
+    struct window           sends[TRANSPORT_STREAMS];
+    uint32_t                next_recv[TRANSPORT_STREAMS];
+};
+
+enum { ENGINE_PORTS = 8 };
+
+struct engine {
+    struct link *links;                      /* nranks of them */
+    int          rank, nranks;
+    struct {
+        const struct transport *transport;
+        struct port            *port;
+    } ports[ENGINE_PORTS];
+    int          nports;
+    bool         crowded;                    /* more ranks here than cores: yield, not spin */
+    uint64_t     spin_ns, yield_ns;          /* how long a wait does what; see settings */
+    struct completion_queue completions;
+    struct run  *runs, *last_run;            /* in flight, oldest first */
+    int          wake_read, wake_write;      /* wakes a sleeping wait */
+    _Atomic int  failure;                    /* first asynchronous failure, or 0 */
+    struct run  *broken;                     /* the run whose step failed, or NULL */
+
+    /* Supplied by the owner (`owner` is its pointer).
+     * Make links[peer] ready: PEAL_OK, STATUS_AGAIN (call again after progress
+     * or a wake-up), or an error. */
+    int  (*join)(struct engine *engine, int peer);
+    /* A wait has seen nothing move for a while (called some times per second). */
+    void (*stalled)(struct engine *engine, const struct run *run);
+    void *owner;
+};
+
+int  engine_init(struct engine *engine, int rank, int nranks);
+void engine_free(struct engine *engine, bool flush);
+
+/* Any thread: make all waits return `status` (the first one counts). */
+void engine_fail(struct engine *engine, int status);
+void engine_wake(struct engine *engine);
+
+/* A schedule made ready to run many times; immutable, may be shared by runs. */
+struct plan;
+int  plan_create(const struct schedule *schedule, struct plan **plan);
+void plan_free(struct plan *plan);
+size_t plan_scratch(const struct plan *plan);
+
+/* What a plan runs on. */
+struct binding {
+    unsigned char    *space[SPACES];         /* TMP is provided by the run */
+    struct arithmetic how;
+    struct signature  signature;
+    uint32_t          stream;
+    uint64_t          deadline;
+};
+
+/* One execution.  Reusable: create once, start as often as wanted. */
+struct run;
+int  run_create(const struct plan *plan, struct run **run);
+void run_free(struct run *run);              /* not while active; NULL allowed */
+
+/* Start; all ranks start matching runs of a stream in the same order. */
+int  run_start(struct run *run, struct engine *engine, const struct binding *binding);
+bool run_active(const struct run *run);
+int  run_status(const struct run *run);      /* of the last execution */
+uint64_t run_deadline(const struct run *run);
+struct signature run_signature(const struct run *run);
+
+/* If the run failed with PEAL_ERR_MISMATCH: whose message differed, and how. */
+struct run_fault { int peer; struct signature theirs; size_t their_bytes, our_bytes; };
+const struct run_fault *run_fault(const struct run *run);
+
+/* Peers whose messages are awaited; returns how many, writes at most `most`. */
+int  run_awaits(const struct run *run, int *peers, int most);
+
+/* Move what can move, without blocking. */
+int  engine_progress(struct engine *engine);
+
+/* Wait until `run` has ended (NULL: until anything has moved), or the engine
+ * failed, or `deadline` passed (PEAL_ERR_TIMEOUT, text set by the caller).
+ * Spins briefly, then yields, then sleeps. */
+int  engine_wait(struct engine *engine, const struct run *run, uint64_t deadline);
+
+/* End all runs with `status` and drop all ports, so that no user memory is
+ * touched any more.  The engine can only be freed afterwards. */
+void engine_break(struct engine *engine, int status);
+
+extern const struct setting executor_settings[];
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "executor/plan.h"
+
+#include "base/status.h"
+#include "executor/executor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *copy_array(const void *items, size_t count, size_t size)
+{
+    void *copy = malloc(count * size + 1);       /* + 1: never NULL for nothing */
+
+    if (copy && count)
+        memcpy(copy, items, count * size);
+    return copy;
+}
+
+static void find_peers(struct plan *plan, const struct schedule *s)
+{
+    for (int peer = 0; peer < s->nranks; peer++)
+        if (s->sent[peer] || s->received[peer]) {
+            plan->peers[plan->npeers++] =
+                (struct plan_peer){ peer, s->sent[peer], s->received[peer] };
+            plan->nmessages += s->sent[peer] + s->received[peer];
+        }
+}
+
+/* Turn needs round; the steps keep program order among equals. */
+static void link_steps(struct plan *plan, const struct schedule *s)
+{
+    uint32_t total = 0;
+
+    for (uint32_t i = 0; i < s->nneeds; i++)
+        plan->steps[s->needs[i]].nnext++;
+    for (uint32_t i = 0; i < s->nops; i++) {
+        plan->steps[i].first_next = total;
+        total += plan->steps[i].nnext;
+        plan->steps[i].nnext = 0;
+    }
+    for (uint32_t i = 0; i < s->nops; i++) {
+        const struct op *op = &s->ops[i];
+
+        for (uint32_t n = 0; n < op->nneeds; n++) {
+            struct step *before = &plan->steps[s->needs[op->first_need + n]];
+
+            plan->nexts[before->first_next + before->nnext++] = i;
+        }
+        plan->waits[i] = op->nneeds;
+        if (op->nneeds == 0)
+            plan->first[plan->nfirst++] = i;
+    }
+}
+
+int plan_create(const struct schedule *s, struct plan **plan)
+{
+    struct plan *p = calloc(1, sizeof *p);
+
+    if (!p)
+        goto fail;
+    p->nsteps = s->nops;
+    p->scratch = s->scratch;
+    p->steps = calloc(s->nops + 1u, sizeof *p->steps);
+    p->nexts = calloc(s->nneeds + 1u, sizeof *p->nexts);
+    p->waits = calloc(s->nops + 1u, sizeof *p->waits);
+    p->first = calloc(s->nops + 1u, sizeof *p->first);
+    p->peers = calloc((size_t)s->nranks + 1, sizeof *p->peers);
+    p->parts = copy_array(s->parts, s->nparts, sizeof *s->parts);
+    if (s->failed || !p->steps || !p->nexts || !p->waits || !p->first || !p->peers || !p->parts)
+        goto fail;
+    for (uint32_t i = 0; i < s->nops; i++) {
+        const struct op *op = &s->ops[i];
+
+        p->steps[i] = (struct step){
+            .kind = op->kind, .incoming_first = op->incoming_first, .peer = op->peer,
+            .sequence = op->sequence, .dst = op->dst, .src = op->src,
+            .first_part = op->first_part, .nparts = op->nparts,
+        };
+        if (op->nparts > p->most_parts)
+            p->most_parts = op->nparts;
+    }
+    link_steps(p, s);
+    find_peers(p, s);
+    *plan = p;
+    return PEAL_OK;
+
+fail:
+    plan_free(p);
+    return status_fail(PEAL_ERR_MEMORY, "no memory for a schedule of %u operations", s->nops);
+}
+
+void plan_free(struct plan *plan)
+{
+    if (!plan)
+        return;
+    free(plan->steps);
+    free(plan->nexts);
+    free(plan->waits);
+    free(plan->first);
+    free(plan->peers);
+    free(plan->parts);
+    free(plan);
+}
+
+size_t plan_scratch(const struct plan *plan)
+{
+    return plan->scratch;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside the executor: a schedule arranged for running.  Needs are turned round
+ * into "who is next", so that completing a step costs what it releases. */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include "schedule/schedule.h"
+
+struct step {
+    enum op_kind kind;
+    bool         incoming_first;
+    int          peer;
+    uint32_t     sequence;
+    struct span  dst, src;
+    uint32_t     first_part, nparts;
+    uint32_t     first_next, nnext;        /* into plan.nexts: steps that wait for this */
+};
+
+struct plan_peer { int peer; uint32_t sends, recvs; };
+
+struct plan {
+    uint32_t          nsteps, nfirst, npeers, most_parts, nmessages;
+    size_t            scratch;
+    struct step      *steps;
+    uint32_t         *nexts;
+    uint32_t         *waits;               /* per step: how many it waits for */
+    uint32_t         *first;               /* steps that wait for nothing */
+    struct span      *parts;
+    struct plan_peer *peers;               /* those with messages */
+};
+
+#endif

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "executor/run.h"
+
+#include "base/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SCRATCH_ALIGN = 64,
+    TASKS_MOST    = 1024           /* messages of one run in flight at once */
+};
+
+int run_create(const struct plan *plan, struct run **run)
+{
+    struct run *r = calloc(1, sizeof *r);
+    uint32_t ntasks = plan->nmessages < TASKS_MOST ? plan->nmessages : TASKS_MOST;
+    uint32_t n = plan->nsteps + 1;
+
+    if (!r)
+        goto fail;
+    r->plan = plan;
+    r->waits = calloc(n, sizeof *r->waits);
+    r->ready = calloc(n, sizeof *r->ready);
+    r->blocked = calloc(n, sizeof *r->blocked);
+    r->peer_index = calloc(n, sizeof *r->peer_index);
+    r->send_base = calloc(plan->npeers + 1u, sizeof *r->send_base);
+    r->recv_base = calloc(plan->npeers + 1u, sizeof *r->recv_base);
+    r->parts = calloc(plan->most_parts + 1u, sizeof *r->parts);
+    r->tasks = calloc(ntasks + 1u, sizeof *r->tasks);
+    if (!r->waits || !r->ready || !r->blocked || !r->peer_index || !r->send_base ||
+        !r->recv_base || !r->parts || !r->tasks)
+        goto fail;
+    if (plan->scratch && posix_memalign((void **)&r->scratch, SCRATCH_ALIGN, plan->scratch)) {
+        r->scratch = NULL;
+        goto fail;
+    }
+    for (uint32_t i = 0; i < ntasks; i++) {
+        r->tasks[i].run = r;
+        r->tasks[i].next = r->free_tasks;
+        r->free_tasks = &r->tasks[i];
+    }
+    for (uint32_t i = 0; i < plan->nsteps; i++)
+        if (plan->steps[i].kind <= OP_COMBINE)
+            while (plan->peers[r->peer_index[i]].peer != plan->steps[i].peer)
+                r->peer_index[i]++;
+    *run = r;
+    return PEAL_OK;
+
+fail:
+    run_free(r);
+    return status_fail(PEAL_ERR_MEMORY,
+                       "no memory to run %u operations with %zu bytes of scratch",
+                       plan->nsteps, plan->scratch);
+}
+
+void run_free(struct run *run)
+{
+    if (!run)
+        return;
+    free(run->waits);
+    free(run->ready);
+    free(run->blocked);
+    free(run->peer_index);
+    free(run->send_base);
+    free(run->recv_base);
+    free(run->parts);
+    free(run->tasks);
+    free(run->scratch);
+    free(run);
+}
+
+static unsigned char *at(const struct run *run, struct span span)
+{
+    unsigned char *base = span.space == TMP ? run->scratch : run->binding.space[span.space];
+
+    return base + span.offset;
+}
+
+/* ---- Messages ---------------------------------------------------------- */
+
+/* May number `n` be started, with respect to the window?  The transport relies
+ * on it: what lies beyond could not be held by the receiver. */
+static bool window_allows(const struct window *w, uint32_t n)
+{
+    return n - w->low < TRANSPORT_WINDOW;
+}
+
+static void window_started(struct window *w, uint32_t n)
+{
+    w->started[n % TRANSPORT_WINDOW / 64] |= UINT64_C(1) << (n % 64);
+    for (;;) {
+        uint64_t *word = &w->started[w->low % TRANSPORT_WINDOW / 64];
+        uint64_t bit = UINT64_C(1) << (w->low % 64);
+
+        if (!(*word & bit))
+            return;
+        *word &= ~bit;
+        w->low++;
+    }
+}
+
+static int start_message(struct run *run, uint32_t index, struct link *link)
+{
+    const struct step *step = &run->plan->steps[index];
+    uint32_t peer = run->peer_index[index];
+    bool sends = step->kind == OP_SEND;
+    struct message message = {
+        .stream = run->binding.stream,
+        .number = step->sequence + (sends ? run->send_base[peer] : run->recv_base[peer]),
+        .signature = run->binding.signature,
+    };
+    struct window *window = &link->sends[message.stream];
+    struct task *task = run->free_tasks;
+    int status;
+
+    if (!task || (sends && !window_allows(window, message.number)))
+        return STATUS_AGAIN;
+    task->step = index;
+    run->free_tasks = task->next;
+    if (sends) {
+        status = link->transport->send(link->endpoint, &message, at(run, step->src),
+                                       step->src.bytes, &task->done);
+        if (status == PEAL_OK)
+            window_started(window, message.number);
+    } else {
+        struct landing landing = {
+            .dst = (char *)at(run, step->dst),
+            .bytes = step->dst.bytes,
+            .incoming_first = step->incoming_first,
+        };
+
+        if (step->kind == OP_COMBINE) {
+            landing.how = &run->binding.how;
+            landing.operand = (char *)at(run, step->src);
+        }
+        status = link->transport->recv(link->endpoint, &message, &landing, &task->done);
+    }
+    if (status != PEAL_OK) {
+        task->next = run->free_tasks;
+        run->free_tasks = task;
+    }
+    return status;
+}
+
+static int try_message(struct run *run, uint32_t index)
+{
+    struct engine *engine = run->engine;
+    int peer = run->plan->steps[index].peer;
+    struct link *link = &engine->links[peer];
+
+    if (!link->endpoint) {
+        int status = engine->join(engine, peer);
+
+        if (status != PEAL_OK)
+            return status;
+    }
+    return start_message(run, index, link);
+}
+
+/* ---- Local steps ------------------------------------------------------- */
+
+static int reduce(struct run *run, const struct step *step)
+{
+    const struct arithmetic *how = &run->binding.how;
+
+    for (uint32_t i = 0; i < step->nparts; i++)
+        run->parts[i] = at(run, run->plan->parts[step->first_part + i]);
+    return how->fold(how, at(run, step->dst), run->parts, (int)step->nparts,
+                     step->dst.bytes / how->size);
+}
+
+static void rescale(struct run *run, const struct step *step, arithmetic_scale *by)
+{
+    const struct arithmetic *how = &run->binding.how;
+
+    by(how, at(run, step->dst), at(run, step->src), step->dst.bytes / how->size);
+}
+
+static int do_local(struct run *run, const struct step *step)
+{
+    switch (step->kind) {
+    case OP_COPY:
+        memcpy(at(run, step->dst), at(run, step->src), step->dst.bytes);
+        return PEAL_OK;
+    case OP_REDUCE:
+        return reduce(run, step);
+    case OP_BEFORE:
+        rescale(run, step, run->binding.how.before);
+        return PEAL_OK;
+    case OP_AFTER:
+        rescale(run, step, run->binding.how.after);
+        return PEAL_OK;
+    default:
+        return status_fail(PEAL_ERR_UNSUPPORTED, "operation kind %d in a schedule",
+                           (int)step->kind);
+    }
+}
+
+/* ---- Progress ---------------------------------------------------------- */
+
+static void step_done(struct run *run, const struct step *step)
+{
+    const uint32_t *next = run->plan->nexts + step->first_next;
+
+    for (uint32_t i = 0; i < step->nnext; i++)
+        if (--run->waits[next[i]] == 0)
+            run->ready[run->tail++] = next[i];
+    run->left--;
+}
+
+void run_end(struct run *run, int status)
+{
+    struct engine *engine = run->engine;
+    struct run **link = &engine->runs, *last = NULL;
+
+    while (*link && *link != run) {
+        last = *link;
+        link = &last->next;
+    }
+    if (*link)
+        *link = run->next;
+    if (engine->last_run == run)
+        engine->last_run = last;
+    run->next = NULL;
+    run->active = false;
+    run->status = status;
+}
+
+/* The run cannot go on, and what it has posted must not be touched any more:
+ * that takes the whole engine down (engine_break), which its owner does. */
+static void run_broke(struct run *run, int status)
+{
+    struct engine *engine = run->engine;
+
+    run_end(run, status);
+    if (!engine->broken)
+        engine->broken = run;
+    engine_fail(engine, status);
+}
+
+/* Start one ready step: true if it was started or ended the run. */
+static bool start_step(struct run *run, uint32_t index)
+{
+    const struct step *step = &run->plan->steps[index];
+    int status;
+
+    if (step->kind <= OP_COMBINE) {
+        status = try_message(run, index);
+        if (status == STATUS_AGAIN)
+            return false;
+    } else {
+        status = do_local(run, step);
+        if (status == PEAL_OK)
+            step_done(run, step);
+    }
+    if (status != PEAL_OK)
+        run_broke(run, status);
+    return true;
+}
+
+int run_advance(struct run *run)
+{
+    uint32_t kept = 0, had = run->nblocked;
+    int started = 0;
+
+    for (uint32_t i = 0; i < had && run->active; i++) {
+        if (start_step(run, run->blocked[i]))
+            started++;
+        else
+            run->blocked[kept++] = run->blocked[i];
+    }
+    run->nblocked = kept;
+    while (run->active && run->head != run->tail) {
+        uint32_t index = run->ready[run->head++];
+
+        if (start_step(run, index))
+            started++;
+        else
+            run->blocked[run->nblocked++] = index;
+    }
+    if (run->active && run->left == 0)
+        run_end(run, PEAL_OK);
+    return started;
+}
+
+void run_completed(struct task *task)
+{
+    struct run *run = task->run;
+    const struct step *step = &run->plan->steps[task->step];
+    int status = task->done.status;
+
+    if (!run->active)
+        return;
+    task->next = run->free_tasks;
+    run->free_tasks = task;
+    if (status == PEAL_OK) {
+        step_done(run, step);
+        return;
+    }
+    run->fault = (struct run_fault){
+        .peer = step->peer, .theirs = task->done.theirs,
+        .their_bytes = task->done.their_bytes, .our_bytes = step->dst.bytes,
+    };
+    run_broke(run, status);
+}
+
+int run_start(struct run *run, struct engine *engine, const struct binding *binding)
+{
+    const struct plan *plan = run->plan;
+
+    if (run->active)
+        return status_fail(PEAL_ERR_STATE, "the request is still active; wait for it first");
+    run->engine = engine;
+    run->binding = *binding;
+    run->status = PEAL_OK;
+    run->fault = (struct run_fault){ .peer = -1 };
+    run->left = plan->nsteps;
+    run->nblocked = run->head = 0;
+    run->tail = plan->nfirst;
+    memcpy(run->waits, plan->waits, plan->nsteps * sizeof *plan->waits);
+    memcpy(run->ready, plan->first, plan->nfirst * sizeof *plan->first);
+    for (uint32_t i = 0; i < plan->npeers; i++) {
+        struct link *link = &engine->links[plan->peers[i].peer];
+
+        run->send_base[i] = link->sends[binding->stream].next;
+        run->recv_base[i] = link->next_recv[binding->stream];
+        link->sends[binding->stream].next += plan->peers[i].sends;
+        link->next_recv[binding->stream] += plan->peers[i].recvs;
+    }
+    run->active = true;
+    run->next = NULL;
+    if (engine->last_run)
+        engine->last_run->next = run;
+    else
+        engine->runs = run;
+    engine->last_run = run;
+    run_advance(run);
+    return PEAL_OK;
+}
+
+/* ---- Questions --------------------------------------------------------- */
+
+bool run_active(const struct run *run)
+{
+    return run->active;
+}
+
+int run_status(const struct run *run)
+{
+    return run->status;
+}
+
+uint64_t run_deadline(const struct run *run)
+{
+    return run->binding.deadline;
+}
+
+struct signature run_signature(const struct run *run)
+{
+    return run->binding.signature;
+}
+
+const struct run_fault *run_fault(const struct run *run)
+{
+    return &run->fault;
+}
+
+static int note_peer(int *peers, int count, int most, int peer)
+{
+    for (int i = 0; i < count; i++)
+        if (peers[i] == peer)
+            return count;
+    if (count < most)
+        peers[count++] = peer;
+    return count;
+}
+
+int run_awaits(const struct run *run, int *peers, int most)
+{
+    const struct plan *plan = run->plan;
+    uint32_t ntasks = plan->nmessages < TASKS_MOST ? plan->nmessages : TASKS_MOST;
+    int count = 0;
+
+    /* In flight = has a task that is not on the free list. */
+    for (uint32_t i = 0; i < ntasks; i++) {
+        const struct task *t = run->free_tasks;
+
+        while (t && t != &run->tasks[i])
+            t = t->next;
+        if (!t)
+            count = note_peer(peers, count, most, plan->steps[run->tasks[i].step].peer);
+    }
+    for (uint32_t i = 0; i < run->nblocked; i++)
+        count = note_peer(peers, count, most, plan->steps[run->blocked[i]].peer);
+    return count;
+}
