@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Ranks that are threads of one process, and a rank to itself.
- *
- * Two ports of one communicator share a `pair`, which is made by the first of
- * them that connects and freed when both are closed.  A sender hangs a note on
- * the receiver's side of the pair; the receiver lands the bytes straight from
- * the sender's memory and hangs the note back.  Short messages are copied into
- * the note, so that their sends complete at once; the notes belong to the pair,
- * so that these can be received after their sender has closed.
- *
- * Locks: `registry.lock` guards which ports and pairs exist and is taken first;
- * pair.lock guards what hangs on its two sides.  Bytes are landed without a
- * lock: the receiver sets `reading`, and the sender's close() waits for it. */
-#include "base/clock.h"
-#include "transports/matching.h"
-#include "transports/transport.h"
+/* Ports and endpoints of the transport between threads; see self.h. */
+#include "transports/self/self.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,111 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    NOTE_BYTES = 256,              /* messages up to this are copied */
-    NOTE_CHUNK = 16,
-    LAND_BYTES = 1 << 20           /* landed per endpoint and progress(), about */
-};
-
-struct note {
-    struct note       *next;
-    struct message     message;
-    const char        *bytes;      /* the sender's memory, or `copy` */
-    size_t             length;
-    struct completion *done;       /* NULL: completed already, `bytes` is `copy` */
-    struct match      *match;      /* the receiver's, while it lands the bytes */
-    char               copy[NOTE_BYTES];
-};
-
-struct note_list { struct note *first, **last; };
-
-struct note_chunk {
-    struct note_chunk *next;
-    struct note        notes[NOTE_CHUNK];
-};
-
-struct side {                      /* one end of a pair; pair.lock, unless it says otherwise */
-    struct port       *port;       /* NULL: not connected yet, or closed */
-    bool               leaving;    /* in close(): takes nothing more */
-    bool               closed;
-    bool               gone;       /* registry.lock: its port exists no more */
-    bool               reading;    /* the other side lands from this side's memory */
-    struct note_list   arrived;    /* the other side's notes */
-    struct note_list   taken;      /* this side's notes, coming back */
-    int                held;       /* this side's notes that point to its memory */
-    struct note_chunk *chunks;     /* all notes of this side; its thread, then the pair's end */
-    atomic_bool        news;       /* lists or flags changed; read without the lock */
-    atomic_bool        starved;    /* send() waits for the other side's low */
-    _Atomic uint32_t   low[TRANSPORT_STREAMS];   /* of its matching */
-};
-
-struct pair {
-    struct pair     *next;         /* registry.lock */
-    uint64_t         communicator;
-    int              ranks[2];     /* ranks[0] <= ranks[1] */
-    pthread_mutex_t  lock;
-    pthread_cond_t   moved;        /* `reading` ended, notes were taken, a side is leaving */
-    struct side      sides[2];     /* sides[0] alone if the ranks are equal */
-};
-
-struct endpoint {
-    struct port     *port;
-    struct endpoint *next;
-    struct pair     *pair;
-    struct side     *mine, *theirs;
-    struct matching  matching;
-    struct note     *free;
-    struct note_list pulls;        /* notes with a match: to be landed, in order */
-    char             peer[24];
-};
-
-struct port {
-    struct port_options options;
-    struct port        *next;      /* registry.lock */
-    struct endpoint    *endpoints;
-    struct match_pool   pool;
-    int                 bell;      /* eventfd */
-    bool                slept;     /* arm() was called after the last progress() */
-    atomic_bool         armed;
-};
-
-static struct {
-    pthread_mutex_t lock;
-    struct port    *ports;
-    struct pair    *pairs;
-} registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void list_init(struct note_list *list)
-{
-    list->first = NULL;
-    list->last = &list->first;
-}
-
-static void list_append(struct note_list *list, struct note *note)
-{
-    note->next = NULL;
-    *list->last = note;
-    list->last = &note->next;
-}
-
-static struct note *list_pop(struct note_list *list)
-{
-    struct note *note = list->first;
-
-    if (note && !(list->first = note->next))
-        list->last = &list->first;
-    return note;
-}
-
-/* Append all of `from`, which becomes empty. */
-static void list_move(struct note_list *to, struct note_list *from)
-{
-    if (!from->first)
-        return;
-    *to->last = from->first;
-    to->last = from->last;
-    list_init(from);
-}
+enum { LAND_BYTES = 1 << 20 };     /* landed per endpoint and progress(), about */
 
 static int self_usable(void)
 {
@@ -158,84 +41,8 @@ static int self_open(const struct port_options *options, struct port **out)
         free(port);
         return status_fail(PEAL_ERR_SYSTEM, "self: eventfd: %m");
     }
-    pthread_mutex_lock(&registry.lock);
-    port->next = registry.ports;
-    registry.ports = port;
-    pthread_mutex_unlock(&registry.lock);
+    registry_enter(port);
     *out = port;
-    return PEAL_OK;
-}
-
-/* pair.lock is held.  Tell the owner of `side` that it has something to do. */
-static void side_notify(struct side *side)
-{
-    atomic_store(&side->news, true);
-    if (side->port && atomic_load(&side->port->armed) &&
-        atomic_exchange(&side->port->armed, false))
-        eventfd_write(side->port->bell, 1);      /* fails only when readable anyway */
-}
-
-/* ---- Pairs ------------------------------------------------------------ */
-
-static void pair_free(struct pair *pair)
-{
-    for (int i = 0; i < 2; i++)
-        while (pair->sides[i].chunks) {
-            struct note_chunk *next = pair->sides[i].chunks->next;
-
-            free(pair->sides[i].chunks);
-            pair->sides[i].chunks = next;
-        }
-    pthread_cond_destroy(&pair->moved);
-    pthread_mutex_destroy(&pair->lock);
-    free(pair);
-}
-
-static struct pair *pair_create(uint64_t communicator, int low, int high)
-{
-    struct pair *pair = calloc(1, sizeof *pair);
-    pthread_condattr_t monotonic;
-
-    if (!pair)
-        return NULL;
-    pair->communicator = communicator;
-    pair->ranks[0] = low;
-    pair->ranks[1] = high;
-    pthread_mutex_init(&pair->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pair->moved, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    for (int i = 0; i < 2; i++) {
-        list_init(&pair->sides[i].arrived);
-        list_init(&pair->sides[i].taken);
-    }
-    return pair;
-}
-
-/* registry.lock is held.  STATUS_AGAIN: the peer has not opened its port. */
-static int pair_find(uint64_t communicator, int rank, int peer, struct pair **out)
-{
-    int low = rank < peer ? rank : peer, high = rank < peer ? peer : rank;
-    struct pair *pair = registry.pairs;
-    struct port *port = registry.ports;
-
-    while (pair && (pair->communicator != communicator || pair->ranks[0] != low ||
-                    pair->ranks[1] != high))
-        pair = pair->next;
-    if (!pair) {
-        while (port && (port->options.communicator != communicator ||
-                        port->options.rank != peer))
-            port = port->next;
-        if (!port)
-            return STATUS_AGAIN;
-        pair = pair_create(communicator, low, high);
-        if (!pair)
-            return status_fail(PEAL_ERR_MEMORY, "self: no memory for rank %d", peer);
-        pair->next = registry.pairs;
-        registry.pairs = pair;
-    }
-    *out = pair;
     return PEAL_OK;
 }
 
@@ -250,9 +57,7 @@ static int self_connect(struct port *port, int peer, const struct where *where,
     (void)where, (void)sockets, (void)nsockets, (void)dialled;
     if (!endpoint)
         return status_fail(PEAL_ERR_MEMORY, "self: no memory for rank %d", peer);
-    pthread_mutex_lock(&registry.lock);
     status = pair_find(port->options.communicator, rank, peer, &pair);
-    pthread_mutex_unlock(&registry.lock);
     if (status) {
         free(endpoint);
         return status;
@@ -285,7 +90,7 @@ static void endpoint_flush(struct endpoint *endpoint)
                               .tv_nsec = (long)(deadline % 1000000000) };
     struct side *mine = endpoint->mine, *theirs = endpoint->theirs;
 
-    while (mine != theirs && mine->held > 0 && theirs->port && !theirs->leaving)
+    while (mine != theirs && mine->held > 0 && !theirs->closed && !theirs->leaving)
         if (pthread_cond_timedwait(&endpoint->pair->moved, &endpoint->pair->lock, &until))
             break;
 }
@@ -308,38 +113,6 @@ static void endpoint_close(struct endpoint *endpoint, bool flush)
     pthread_mutex_unlock(&pair->lock);
     matching_clear(&endpoint->matching);
     free(endpoint);
-}
-
-/* The port's side of each of its pairs is gone, connected or not; a pair is
- * freed with its second side. */
-static void registry_leave(struct port *port)
-{
-    struct port **at = &registry.ports;
-    struct pair **link = &registry.pairs;
-
-    pthread_mutex_lock(&registry.lock);
-    while (*at != port)
-        at = &(*at)->next;
-    *at = port->next;
-    while (*link) {
-        struct pair *pair = *link;
-
-        for (int i = 0; i < 2; i++)
-            if (pair->communicator == port->options.communicator &&
-                pair->ranks[i] == port->options.rank) {
-                pthread_mutex_lock(&pair->lock);
-                pair->sides[i].closed = pair->sides[i].gone = true;
-                side_notify(&pair->sides[!i]);
-                pthread_mutex_unlock(&pair->lock);
-            }
-        if (pair->sides[0].gone && pair->sides[1].gone) {
-            *link = pair->next;
-            pair_free(pair);
-        } else {
-            link = &pair->next;
-        }
-    }
-    pthread_mutex_unlock(&registry.lock);
 }
 
 static void self_close(struct port *port, bool flush)
@@ -587,8 +360,10 @@ static int endpoint_progress(struct endpoint *endpoint)
 
     if (endpoint->matching.failure)
         return 0;
-    if (atomic_load(&endpoint->mine->news))
+    if (atomic_load(&endpoint->mine->news)) {
+        moved++;                   /* even without notes: it may be room for a send */
         status = endpoint_collect(endpoint, &moved);
+    }
     for (; !status && endpoint->pulls.first && landed < LAND_BYTES; moved++)
         if (!pull_land(endpoint, &landed))
             status = status_fail(PEAL_ERR_PEER, "self: %s has closed its port",

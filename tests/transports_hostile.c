@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The conformance suite's peers that do not keep the protocol: random bytes on
+ * the sockets of any transport, and nonsense in the memory shared by shm.  A
+ * port may fail with PEAL_ERR_PROTOCOL or PEAL_ERR_PEER; it must not crash,
+ * hang or land a byte outside of what was posted. */
+#include "tests/transports_rig.h"
+
+#include "base/clock.h"
+#include "transports/shm/shm.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+enum { OPS = 16, RING = 16 << 10 };
+
+struct victim {
+    struct node     node;
+    struct where    where;
+    struct op       recvs[OPS], sends[OPS];
+    char           *in[OPS], *out;
+    int             peer[TRANSPORT_SOCKETS];       /* the hostile ends */
+    int             nsockets;
+};
+
+static size_t op_bytes(int i)
+{
+    static const size_t sizes[] = { 8, 40, 300, 100000 };
+
+    return sizes[i % 4];
+}
+
+static void victim_make(struct victim *victim, const struct transport *transport,
+                        uint64_t seed)
+{
+    struct node *node = &victim->node;
+    int sockets[TRANSPORT_SOCKETS];
+    struct port_options options = { .communicator = 7, .rank = 1, .nranks = 2,
+                                    .local_ranks = 2, .where = &victim->where,
+                                    .completions = &node->completions };
+
+    memset(victim, 0, sizeof *victim);
+    node->transport = transport;
+    node->random = seed;
+    victim->where.pid = (uint32_t)getpid();
+    victim->nsockets = transport->socket_count();
+    for (int i = 0; i < victim->nsockets; i++) {
+        int pair[2];
+
+        rig_socket_pair(transport->sockets, pair);
+        sockets[i] = pair[0];
+        victim->peer[i] = pair[1];
+    }
+    completion_queue_init(&node->completions);
+    CHECK(transport->open(&options, &node->port) == PEAL_OK, "open");
+    CHECK(transport->connect(node->port, 0, &victim->where, sockets, victim->nsockets, false,
+                             &node->peers[0]) == PEAL_OK, "connect");
+    victim->out = rig_alloc(100000, false);
+    for (int i = 0; i < OPS; i++) {
+        victim->in[i] = rig_alloc(op_bytes(i), false);
+        node_recv(node, 0, (uint32_t)i & 1, victim->in[i], op_bytes(i), &victim->recvs[i]);
+    }
+}
+
+/* Start what can be started; in the end everything must have completed. */
+static void victim_send(struct victim *victim)
+{
+    struct node *node = &victim->node;
+
+    for (int i = 0; i < OPS; i++) {
+        struct message message = rig_message((uint32_t)i & 1, (uint32_t)i / 2);
+
+        if (node->transport->send(node->peers[0], &message, victim->out, op_bytes(i),
+                                  &victim->sends[i].completion))
+            victim->sends[i].done = true;
+    }
+}
+
+static void victim_end(struct victim *victim, bool sent)
+{
+    struct node *node = &victim->node;
+
+    for (int i = 0; i < victim->nsockets; i++)
+        if (victim->peer[i] >= 0)
+            close(victim->peer[i]);
+    for (int i = 0; i < OPS; i++) {
+        int status = node_wait_op(node, &victim->recvs[i]);
+
+        CHECK(status == PEAL_OK || status == PEAL_ERR_MISMATCH || status == PEAL_ERR_PEER ||
+              status == PEAL_ERR_PROTOCOL, "%s", status_name(status));
+        if (sent)
+            node_wait(node, &victim->sends[i].done);
+        rig_free(victim->in[i], op_bytes(i), false);
+    }
+    rig_free(victim->out, 100000, false);
+    node_close(node, true);
+}
+
+static void noise(const struct transport *transport, uint64_t seed)
+{
+    struct victim victim;
+    char junk[4096];
+
+    victim_make(&victim, transport, seed);
+    for (int i = 0; i < 8; i++) {
+        size_t bytes = node_random(&victim.node, sizeof junk);
+
+        rig_fill(junk, sizeof junk, seed + (uint64_t)i);
+        for (int k = 0; k < victim.nsockets; k++)
+            if (send(victim.peer[k], junk, bytes, MSG_NOSIGNAL) < 0)
+                continue;              /* it has hung up already, rightly */
+        node_progress(&victim.node);
+    }
+    victim_end(&victim, false);
+}
+
+/* ---- shm ---------------------------------------------------------------- */
+
+static void record_pass(int to, const struct record *record, int fd)
+{
+    struct iovec piece = { (void *)(uintptr_t)record, sizeof *record };
+    union { struct cmsghdr align; char bytes[CMSG_SPACE(sizeof(int))]; } control = { { 0 } };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
+                              .msg_controllen = sizeof control };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    if (sendmsg(to, &message, MSG_NOSIGNAL) < 0)
+        return;                        /* it has hung up already */
+}
+
+static int area_memory(size_t bytes, bool seal)
+{
+    int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0, "%m");
+    if (seal)
+        CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0, "%m");
+    return fd;
+}
+
+/* Memory that the peer could shrink, or that is too small, is not mapped. */
+static void shm_wrong_area(const struct transport *transport, uint64_t seed, size_t bytes,
+                           bool seal, uint64_t ring)
+{
+    struct victim victim;
+    struct record hello = { .kind = RECORD_HELLO, .length = ring };
+    int fd = area_memory(bytes, seal);
+
+    victim_make(&victim, transport, seed);
+    record_pass(victim.peer[0], &hello, fd);
+    close(fd);
+    node_progress(&victim.node);
+    victim_send(&victim);
+    for (int i = 0; i < OPS; i++)
+        CHECK(node_wait_op(&victim.node, &victim.recvs[i]) == PEAL_ERR_PROTOCOL, "%s",
+              status_name(victim.recvs[i].completion.status));
+    victim_end(&victim, false);
+}
+
+/* A slot that is right except for a few things. */
+static void slot_forge(struct node *random, struct shm_area *area, uint64_t position)
+{
+    struct slot *slot = &area->slots[0][position % SHM_SLOTS];
+    uint32_t kind = (uint32_t)node_random(random, node_random(random, 50) ? 6 : 16);
+    uint32_t stream = (uint32_t)node_random(random, node_random(random, 50) ? 2 : 16);
+    uint32_t length = (uint32_t)node_random(random, 100) ? SHM_INLINE : 255;
+
+    slot->number = (uint32_t)node_random(random, 20);
+    slot->signature = rig_message(stream, slot->number).signature;
+    for (size_t i = 0; i < SHM_INLINE; i += 4) {
+        static const uint32_t likely[] = { 0, 0, 8, 40, 300, 1, 100000, 4096, 65536,
+                                           UINT32_MAX };
+        uint32_t word = likely[node_random(random, 10)];
+
+        memcpy(slot->payload + i, &word, 4);
+    }
+    atomic_store(&slot->mark, (uint32_t)(position / SHM_SLOTS + 1) << 16 | kind << 12 |
+                                  stream << 8 | length);
+}
+
+static void shm_forged(const struct transport *transport, uint64_t seed)
+{
+    size_t bytes = ring_area_bytes(RING);
+    struct record record = { .kind = RECORD_HELLO, .length = RING, .token_at = seed };
+    int fd = area_memory(bytes, true), other = area_memory(4096, true);
+    struct shm_area *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct victim victim;
+    struct node *node = &victim.node;
+
+    CHECK(area != MAP_FAILED, "%m");
+    victim_make(&victim, transport, seed);
+    record_pass(victim.peer[0], &record, fd);
+    node_progress(node);
+    victim_send(&victim);
+    for (uint64_t i = 0; i < 64; i++) {
+        slot_forge(node, area, i);
+        if (node_random(node, 8) == 0) {
+            record = (struct record){ .kind = RECORD_SHARE,
+                                      .share = (uint32_t)node_random(node, 20),
+                                      .id = node_random(node, 2) * 8,
+                                      .length = 4096 * node_random(node, 3) };
+            record_pass(victim.peer[0], &record, other);
+        }
+        if (node_random(node, 30) == 0) {
+            atomic_store(&area->sides[0].slots_taken, node_random(node, 300));
+            atomic_store(&area->sides[0].low[0], (uint32_t)node_random(node, 600));
+        }
+        node_progress(node);
+    }
+    victim_end(&victim, true);
+    munmap(area, bytes);
+    close(other);
+    close(fd);
+}
+
+/* Put a well-formed slot at `position`. */
+static void slot_put(struct shm_area *area, uint64_t position, enum slot_kind kind,
+                     const void *payload, size_t bytes)
+{
+    struct slot *slot = &area->slots[0][position % SHM_SLOTS];
+
+    slot->number = 1;              /* with stream 1: the first of 100000 bytes */
+    slot->signature = rig_message(1, 1).signature;
+    memcpy(slot->payload, payload, bytes);
+    atomic_store(&slot->mark, (uint32_t)(position / SHM_SLOTS + 1) << 16 |
+                                  (uint32_t)kind << 12 | 1 << 8 | (uint32_t)bytes);
+}
+
+/* A right offer, then pieces of it that are wrong, or a mapping that does not
+ * hold it. */
+static void shm_wrong_data(const struct transport *transport, const struct slot_bytes *wrong,
+                           const struct slot_offer *offer)
+{
+    size_t bytes = ring_area_bytes(RING);
+    struct record hello = { .kind = RECORD_HELLO, .length = RING },
+                  share = { .kind = RECORD_SHARE, .share = 3, .id = 9, .length = 8192 };
+    int fd = area_memory(bytes, true), other = area_memory(8192, true), status;
+    struct shm_area *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct victim victim;
+
+    CHECK(area != MAP_FAILED, "%m");
+    victim_make(&victim, transport, 1);
+    record_pass(victim.peer[0], &hello, fd);
+    record_pass(victim.peer[0], &share, other);
+    slot_put(area, 0, SLOT_OFFER, offer, sizeof *offer);
+    node_progress(&victim.node);
+    node_progress(&victim.node);
+    if (wrong) {
+        slot_put(area, 1, SLOT_DATA, wrong, sizeof *wrong);
+        status = node_wait_op(&victim.node, &victim.recvs[3]);
+        CHECK(status == PEAL_ERR_PROTOCOL, "offset %llu, length %u: %s",
+              (unsigned long long)wrong->offset, wrong->length, status_name(status));
+    }
+    victim_end(&victim, false);
+    munmap(area, bytes);
+    close(other);
+    close(fd);
+}
+
+static void shm_wrong_offers(const struct transport *transport)
+{
+    static const struct slot_bytes wrong[] = { { 0, 0 }, { 64, 64 }, { 0, 100 }, { 0, RING * 2 },
+                                               { 0, 100001 }, { 0, UINT32_MAX },
+                                               { UINT64_MAX, 64 } };
+    static const uint64_t offsets[] = { 0, 8184, 8192, 8193, (uint64_t)1 << 63, UINT64_MAX };
+    struct slot_offer offer = { .length = 100000, .share = UINT32_MAX };
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        shm_wrong_data(transport, &wrong[i], &offer);
+    offer.share_id = 9;
+    for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+        offer.share = 3;
+        offer.share_offset = offsets[i];
+        shm_wrong_data(transport, NULL, &offer);
+        offer.share = 16;
+        shm_wrong_data(transport, NULL, &offer);
+    }
+}
+
+void transports_hostile(const struct transport *transport, uint64_t seed)
+{
+    size_t right = ring_area_bytes(RING);
+
+    if (transport->sockets == SOCKET_NONE)
+        return;
+    for (uint64_t i = 0; i < 20; i++)
+        noise(transport, seed + i);
+    if (strcmp(transport->name, "shm") == 0) {
+        shm_wrong_area(transport, seed, right, false, RING);
+        shm_wrong_area(transport, seed, right - 1, true, RING);
+        shm_wrong_area(transport, seed, right, true, RING - 64);
+        shm_wrong_area(transport, seed, right, true, (uint64_t)1 << 63);
+        shm_wrong_offers(transport);
+        for (uint64_t i = 0; i < 1000; i++)
+            shm_forged(transport, seed * 10007 + i);
+    }
+    printf("%s: hostile peers\n", transport->name);
+}

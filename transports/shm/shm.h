@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Ranks on one host that share memory: what the files of this transport share.
+ *
+ * An endpoint's two sides map one anonymous page area (memfd), made by the side
+ * that dialled and passed over the socket.  It holds a ring of 64-byte slots
+ * and a ring of bytes per direction.  A message of up to 40 bytes is one slot:
+ * one cache line, published by one store.  Up to the eager limit its bytes lie
+ * in the byte ring.  Beyond, it is offered: the receiver, once it has a receive
+ * for it, takes the bytes from the sender's memory itself (a mapping of it, or
+ * process_vm_readv), or asks to have them streamed through the ring.
+ *
+ * The socket carries descriptors, wake-ups and, by its end, the peer's death.
+ * Nothing that the peer writes is trusted: what is read from the shared area
+ * is read once and checked.  A port and all of this is used by one thread. */
+#ifndef SHM_H
+#define SHM_H
+
+#include "transports/matching.h"
+#include "transports/transport.h"
+
+#include <stdatomic.h>
+
+enum {
+    SHM_LINE     = 64,
+    SHM_INLINE   = 40,             /* payload bytes in a slot */
+    SHM_SLOTS    = 256,            /* per direction; a power of two */
+    SHM_SHARES   = 16,             /* mapped allocations of a peer */
+    SHM_NOTICES  = 4 * TRANSPORT_WINDOW,
+    SHM_RING_LOW = 16 << 10, SHM_RING_HIGH = 64 << 20,
+    SHM_MOVE     = 1 << 20         /* bytes moved per endpoint and progress(), about */
+};
+
+/* ---- The shared area ---------------------------------------------------- */
+
+enum slot_kind {
+    SLOT_SMALL,        /* payload: the message */
+    SLOT_EAGER,        /* payload: struct slot_bytes; the message in the byte ring */
+    SLOT_OFFER,        /* payload: struct slot_offer */
+    SLOT_TAKEN,        /* the offer was taken, or is not wanted */
+    SLOT_WANT,         /* payload: struct slot_want: stream the rest */
+    SLOT_DATA          /* payload: struct slot_bytes; a piece in the byte ring */
+};
+
+struct slot {
+    _Atomic uint32_t mark;         /* 16 bits lap + 1, 4 kind, 4 stream, 8 payload bytes */
+    uint32_t         number;
+    struct signature signature;
+    unsigned char    payload[SHM_INLINE];
+};
+_Static_assert(sizeof(struct slot) == SHM_LINE, "a slot is a cache line");
+
+struct slot_bytes { uint64_t offset; uint32_t length; };
+struct slot_want  { uint64_t offset; uint32_t refused; };   /* may not read your memory */
+struct slot_offer { uint64_t length, address, share_id, share_offset; uint32_t share; };
+_Static_assert(sizeof(struct slot_offer) <= SHM_INLINE, "fits a slot");
+
+/* What a side tells the other without a message.  The first line is written
+ * seldom; the second by its side only, and read by the other only when that
+ * one has run out of room. */
+struct shm_side {
+    _Alignas(SHM_LINE)
+    _Atomic uint32_t armed;        /* sleeps until: 1 a slot comes, 2 also room; 0: awake */
+    _Atomic uint32_t closed;       /* its memory must not be believed any more */
+    _Alignas(SHM_LINE)
+    _Atomic uint64_t slots_taken;  /* from the other side's rings, since the start */
+    _Atomic uint64_t bytes_taken;
+    _Atomic uint32_t low[TRANSPORT_STREAMS];
+    _Atomic uint32_t version;      /* changes after the four above */
+};
+
+struct shm_area {
+    struct shm_side sides[2];                /* 0: who dialled */
+    struct slot     slots[2][SHM_SLOTS];     /* [writer] */
+    char            bytes[];                 /* ring bytes, twice: [writer] */
+};
+
+/* ---- This side ---------------------------------------------------------- */
+
+/* What travels on the socket. */
+enum record_kind { RECORD_HELLO = 0x6b01, RECORD_WAKE, RECORD_SHARE };
+struct record {
+    uint32_t kind, share;          /* SHARE: its place in the table; a descriptor comes along */
+    uint64_t id, length;           /* SHARE; HELLO: the ring's bytes in `length` */
+    uint64_t token, token_at;      /* HELLO: what its sender's memory holds, where */
+};
+
+struct outgoing {                  /* an offered send */
+    struct outgoing   *next;       /* in endpoint.wanted, or free */
+    const char        *bytes;
+    size_t             length, sent;
+    struct completion *done;
+    uint32_t           stream, number;
+    int                share;      /* its place in endpoint.shares, or -1 */
+    bool               streams;    /* the peer wants it through the ring */
+};
+
+struct notice { uint8_t kind, stream, refused; uint32_t number; };
+
+/* How the bytes of a held match are fetched (match->remote[REMOTE_HOW]). */
+enum { REMOTE_ADDRESS, REMOTE_SHARE, REMOTE_ID, REMOTE_OFFSET, REMOTE_HOW };
+enum { FETCH_NEW, FETCH_VIEW, FETCH_READ, FETCH_STREAM };
+
+struct endpoint {
+    struct port     *port;
+    struct endpoint *next;
+    struct matching  matching;
+    struct shm_area *area;         /* NULL: the peer's hello has not come */
+    size_t           area_bytes, ring;
+    int              me;           /* which side */
+    int              socket;       /* -1: the peer has hung up */
+
+    /* Writing: positions count up for ever. */
+    uint64_t         slot_head, byte_head, slots_taken, bytes_taken;
+    struct send_window window;
+    bool             starved;      /* something waits for room ... */
+    uint32_t         starved_at;   /* ... at this version */
+    struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */
+    struct outgoing *wanted, **wanted_last;                       /* to be streamed */
+    struct notice    notices[SHM_NOTICES];
+    uint32_t         notice_head, notice_tail;
+    struct { uint64_t id; int users; bool sent; } shares[SHM_SHARES];
+    int              share_hand;   /* where the search for an unused one begins */
+
+    /* Reading. */
+    uint64_t         slot_tail, byte_tail;
+    uint32_t         published_low[TRANSPORT_STREAMS];
+    int              pulls;        /* matches to be fetched by us */
+    struct { uint64_t id; const char *base; size_t length; } views[SHM_SHARES];
+    int              reads_left;   /* tries to read the peer's memory; 0: never */
+    bool             reads;        /* it was read */
+    uint32_t         pid;          /* of the peer */
+
+    uint64_t         token, peer_token, peer_token_at;
+    bool             greeted;      /* the peer's hello has come */
+    int              broken;       /* a failure not yet reported, or 0 */
+    struct record    record;       /* being read */
+    size_t           record_fill;
+    int              record_fd;
+    char             peer[96];     /* for error texts */
+};
+
+struct port {
+    struct port_options options;
+    struct endpoint    *endpoints;
+    struct match_pool   pool;
+    struct outgoing    *free_outs;
+    struct out_chunk   *out_chunks;
+    char               *bounce;    /* for process_vm_readv, when first needed */
+    size_t              ring, eager;
+    bool                reads_allowed, slept;
+    int                 unready;   /* endpoints without an area */
+    int                 epoll;
+    uint32_t            idle;      /* calls of progress() that found nothing */
+    uint64_t            looked;    /* when the sockets were looked at last */
+};
+
+extern const struct setting shm_settings[];
+
+/* shm_ring.c: the shared area's rings. */
+size_t ring_area_bytes(size_t ring);
+/* Is there room for a slot and `bytes` in the byte ring?  If not: starved. */
+bool ring_room(struct endpoint *endpoint, size_t bytes);
+/* May a message of this number be sent?  If not: starved. */
+bool ring_window(struct endpoint *endpoint, uint32_t stream, uint32_t number);
+/* After ring_room().  `payload` goes into the slot, `bytes` into the byte ring. */
+void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
+              const void *payload, size_t payload_bytes, const void *bytes, size_t length);
+/* Land the next `length` bytes of the byte ring; as matching_put(). */
+bool ring_land(struct endpoint *endpoint, struct match *match, size_t length);
+/* The next slot, its mark read; NULL if there is none. */
+struct slot *ring_next(struct endpoint *endpoint, uint32_t *mark);
+/* Let the peer know what was taken and matched. */
+void ring_publish(struct endpoint *endpoint);
+/* Something waits for room: true if some has come since it was found lacking. */
+bool ring_fed(struct endpoint *endpoint);
+
+/* shm_link.c: the socket and what is made with it. */
+int  link_start(struct endpoint *endpoint, bool dialled);
+/* Read what has come.  Sets endpoint.broken, or closes the socket, if it ends. */
+void link_read(struct endpoint *endpoint);
+void link_wake(struct endpoint *endpoint);
+/* Let the peer map an allocation: its place in the table, or -1. */
+int  link_share(struct endpoint *endpoint, const struct memory_share *share);
+void link_stop(struct endpoint *endpoint);
+
+/* shm_send.c */
+int  shm_send(struct endpoint *to, const struct message *message, const void *bytes,
+              size_t length, struct completion *done);
+/* The peer's words about an offer; PEAL_ERR_PROTOCOL if it cannot have them. */
+int  send_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number);
+int  send_wanted(struct endpoint *endpoint, uint32_t stream, uint32_t number,
+                 const struct slot_want *want);
+/* Put what is wanted into the ring, as far as there is room; returns how much. */
+int  send_stream(struct endpoint *endpoint);
+void send_fail(struct endpoint *endpoint, int status);
+bool send_pending(const struct endpoint *endpoint);
+void send_free(struct port *port);
+
+/* shm_recv.c */
+int  shm_recv(struct endpoint *from, const struct message *message,
+              const struct landing *landing, struct completion *done);
+/* Take slots, fetch offers, send notices.  Each returns how much it moved and
+ * sets endpoint.broken on a failure. */
+int  recv_slots(struct endpoint *endpoint);
+int  recv_fetch(struct endpoint *endpoint);
+int  recv_notices(struct endpoint *endpoint);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The receiving half: slots meet receives, and what was offered is fetched. */
+#include "transports/shm/shm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum {
+    VIEW_PIECE   = 128 << 10,      /* landed at a time, from a mapping */
+    BOUNCE_BYTES = 64 << 10        /* read at a time, to be combined */
+};
+
+static void notice_add(struct endpoint *endpoint, enum slot_kind kind, uint32_t stream,
+                       uint32_t number, bool refused)
+{
+    if (endpoint->notice_head - endpoint->notice_tail == SHM_NOTICES) {
+        endpoint->broken = status_fail(PEAL_ERR_PROTOCOL, "shm: %s offers more than it may",
+                                       endpoint->peer);
+        return;
+    }
+    endpoint->notices[endpoint->notice_head++ % SHM_NOTICES] =
+        (struct notice){ .kind = (uint8_t)kind, .stream = (uint8_t)stream,
+                         .number = number, .refused = refused };
+}
+
+int recv_notices(struct endpoint *endpoint)
+{
+    int moved = 0;
+
+    for (; endpoint->notice_tail != endpoint->notice_head && ring_room(endpoint, 0); moved++) {
+        struct notice *notice = &endpoint->notices[endpoint->notice_tail++ % SHM_NOTICES];
+        struct message message = { .stream = notice->stream, .number = notice->number };
+        struct match *match = matching_moving(&endpoint->matching, notice->stream,
+                                              notice->number);
+        struct slot_want want = { .offset = match ? match->filled : 0,
+                                  .refused = notice->refused };
+
+        if (notice->kind == SLOT_WANT)
+            ring_put(endpoint, SLOT_WANT, &message, &want, sizeof want, NULL, 0);
+        else
+            ring_put(endpoint, SLOT_TAKEN, &message, NULL, 0, NULL, 0);
+    }
+    return moved;
+}
+
+/* ---- Offers ------------------------------------------------------------------ */
+
+static void offer_matched(struct endpoint *endpoint, struct match *match)
+{
+    if (match->state == MATCH_LANDING) {
+        match->remote[REMOTE_HOW] = FETCH_NEW;
+        endpoint->pulls++;
+        return;
+    }
+    notice_add(endpoint, SLOT_TAKEN, match->stream, match->number, false);
+    matching_drop(&endpoint->matching, match);
+}
+
+/* Have the peer stream the rest. */
+static void fetch_stream(struct endpoint *endpoint, struct match *match, bool refused)
+{
+    match->remote[REMOTE_HOW] = FETCH_STREAM;
+    endpoint->pulls--;
+    notice_add(endpoint, SLOT_WANT, match->stream, match->number, refused);
+}
+
+/* The mapping of what was offered, or NULL. */
+static const char *view_find(struct endpoint *endpoint, const struct match *match)
+{
+    uint64_t place = match->remote[REMOTE_SHARE], offset = match->remote[REMOTE_OFFSET];
+
+    if (place >= SHM_SHARES)
+        return NULL;
+    if (!endpoint->views[place].base || endpoint->views[place].id != match->remote[REMOTE_ID])
+        link_read(endpoint);       /* its descriptor was sent before the offer */
+    if (!endpoint->views[place].base ||
+        endpoint->views[place].id != match->remote[REMOTE_ID] ||
+        offset > endpoint->views[place].length ||
+        match->bytes > endpoint->views[place].length - offset)
+        return NULL;
+    return endpoint->views[place].base + offset;
+}
+
+static ssize_t peer_read(struct endpoint *endpoint, uint64_t address, void *to, size_t bytes)
+{
+    struct iovec local = { .iov_base = to, .iov_len = bytes };
+    struct iovec remote = { .iov_base = (void *)(uintptr_t)address, .iov_len = bytes };
+
+    return process_vm_readv((pid_t)endpoint->pid, &local, 1, &remote, 1, 0);
+}
+
+/* May we read the peer's memory, and is it the peer's?  Tried when first needed,
+ * and once more after the peer was asked to allow it. */
+static bool peer_readable(struct endpoint *endpoint, bool *refused)
+{
+    uint64_t token;
+
+    if (!endpoint->greeted)
+        link_read(endpoint);
+    if (endpoint->reads || endpoint->reads_left == 0 || !endpoint->greeted)
+        return endpoint->reads;
+    if (peer_read(endpoint, endpoint->peer_token_at, &token, sizeof token) == sizeof token) {
+        endpoint->reads = token == endpoint->peer_token;
+        endpoint->reads_left = 0;
+    } else {
+        *refused = errno == EPERM;
+        endpoint->reads_left = *refused ? endpoint->reads_left - 1 : 0;
+    }
+    return endpoint->reads;
+}
+
+/* Read a piece; where nothing is combined, straight to its place.  Returns its
+ * bytes, 0 if the memory cannot be read. */
+static size_t fetch_read(struct endpoint *endpoint, struct match *match, int *status)
+{
+    struct landing *landing = &match->landing;
+    uint64_t from = match->remote[REMOTE_ADDRESS] + match->filled;
+    size_t rest = match->bytes - match->filled, most = landing->how ? BOUNCE_BYTES : SHM_MOVE;
+    size_t piece = rest < most ? rest : most;
+    char *bounce = endpoint->port->bounce;
+    ssize_t got;
+
+    if (!landing->how) {
+        got = peer_read(endpoint, from, landing->dst + match->filled, piece);
+        return got == (ssize_t)piece ? piece : 0;
+    }
+    if (!bounce && !(bounce = endpoint->port->bounce = malloc(BOUNCE_BYTES)))
+        return 0;
+    got = peer_read(endpoint, from, bounce, piece);
+    if (got != (ssize_t)piece)
+        return 0;
+    *status = landing_put(landing, match->filled, bounce, piece);
+    return piece;
+}
+
+/* Fetch the next piece of a match; returns its bytes. */
+static size_t fetch_piece(struct endpoint *endpoint, struct match *match)
+{
+    struct shm_side *theirs = &endpoint->area->sides[!endpoint->me];
+    uint32_t stream = match->stream, number = match->number;
+    const char *view = match->remote[REMOTE_HOW] != FETCH_READ ? view_find(endpoint, match)
+                                                               : NULL;
+    size_t piece = match->bytes - match->filled;
+    bool refused = false;
+    int status = PEAL_OK;
+
+    if (view) {
+        piece = piece < VIEW_PIECE ? piece : VIEW_PIECE;
+        status = landing_put(&match->landing, match->filled, view + match->filled, piece);
+    } else {
+        match->remote[REMOTE_HOW] = FETCH_READ;
+        piece = peer_readable(endpoint, &refused) ? fetch_read(endpoint, match, &status) : 0;
+        if (piece == 0) {
+            fetch_stream(endpoint, match, refused);
+            return 1;
+        }
+    }
+    /* Its owner has `closed` set before it could write there again, so if it is
+     * not set now, what we read was still the message. */
+    if (atomic_fetch_or_explicit(&theirs->closed, 0, memory_order_acq_rel)) {
+        if (!endpoint->broken)
+            endpoint->broken = status_fail(PEAL_ERR_PEER, "shm: %s has closed its port",
+                                           endpoint->peer);
+    } else if (matching_landed(&endpoint->matching, match, piece, status)) {
+        endpoint->pulls--;
+        notice_add(endpoint, SLOT_TAKEN, stream, number, false);
+    }
+    return piece;
+}
+
+int recv_fetch(struct endpoint *endpoint)
+{
+    size_t moved = 0;
+
+    while (endpoint->pulls > 0 && moved < SHM_MOVE && !endpoint->broken) {
+        struct match *oldest = NULL;
+
+        for (struct match *m = endpoint->matching.moving; m; m = m->next)
+            if (m->held && m->remote[REMOTE_HOW] != FETCH_STREAM)
+                oldest = m;
+        if (!oldest)
+            break;
+        moved += fetch_piece(endpoint, oldest);
+    }
+    return moved > 0;
+}
+
+/* ---- Slots ------------------------------------------------------------------- */
+
+static int length_wrong(const struct endpoint *endpoint)
+{
+    return status_fail(PEAL_ERR_PROTOCOL, "shm: %s sent a length that cannot be",
+                       endpoint->peer);
+}
+
+static int take_small(struct endpoint *endpoint, const struct message *message,
+                      const struct slot *slot, size_t length)
+{
+    struct match *match;
+    int status = matching_arrive(&endpoint->matching, message, length, false, &match);
+
+    if (status == PEAL_OK)
+        matching_put(&endpoint->matching, match, slot->payload, length);
+    return status;
+}
+
+static int take_eager(struct endpoint *endpoint, const struct message *message,
+                      const struct slot_bytes *bytes)
+{
+    struct match *match;
+    int status;
+
+    if (bytes->length > TRANSPORT_EAGER || bytes->length > endpoint->ring)
+        return length_wrong(endpoint);
+    status = matching_arrive(&endpoint->matching, message, bytes->length, false, &match);
+    if (status == PEAL_OK)
+        ring_land(endpoint, match, bytes->length);
+    return status;
+}
+
+static int take_offer(struct endpoint *endpoint, const struct message *message,
+                      const struct slot_offer *offer)
+{
+    struct match *match;
+    int status;
+
+    if (offer->length <= SHM_INLINE)
+        return length_wrong(endpoint);
+    status = matching_arrive(&endpoint->matching, message, offer->length, true, &match);
+    if (status)
+        return status;
+    match->remote[REMOTE_ADDRESS] = offer->address;
+    match->remote[REMOTE_SHARE] = offer->share;
+    match->remote[REMOTE_ID] = offer->share_id;
+    match->remote[REMOTE_OFFSET] = offer->share_offset;
+    if (match->state != MATCH_EARLY)
+        offer_matched(endpoint, match);
+    return PEAL_OK;
+}
+
+static int take_data(struct endpoint *endpoint, const struct message *message,
+                     const struct slot_bytes *bytes)
+{
+    struct match *match = matching_moving(&endpoint->matching, message->stream,
+                                          message->number);
+
+    if (!match || !match->held || match->remote[REMOTE_HOW] != FETCH_STREAM ||
+        bytes->offset != match->filled || bytes->length == 0 ||
+        bytes->length > endpoint->ring || bytes->length > match->bytes - match->filled ||
+        (bytes->length % SHM_LINE && bytes->length != match->bytes - match->filled))
+        return length_wrong(endpoint);
+    ring_land(endpoint, match, bytes->length);
+    return PEAL_OK;
+}
+
+static int slot_take(struct endpoint *endpoint, const struct slot *slot, uint32_t mark)
+{
+    struct message message = { mark >> 8 & 0xf, slot->number, slot->signature };
+    struct slot_offer offer;
+    struct slot_bytes bytes;
+    struct slot_want want;
+
+    if (message.stream >= TRANSPORT_STREAMS || (mark & 0xff) > SHM_INLINE)
+        return length_wrong(endpoint);
+    switch (mark >> 12 & 0xf) {
+    case SLOT_SMALL:
+        return take_small(endpoint, &message, slot, mark & 0xff);
+    case SLOT_EAGER:
+        memcpy(&bytes, slot->payload, sizeof bytes);
+        return take_eager(endpoint, &message, &bytes);
+    case SLOT_OFFER:
+        memcpy(&offer, slot->payload, sizeof offer);
+        return take_offer(endpoint, &message, &offer);
+    case SLOT_TAKEN:
+        return send_taken(endpoint, message.stream, message.number);
+    case SLOT_WANT:
+        memcpy(&want, slot->payload, sizeof want);
+        return send_wanted(endpoint, message.stream, message.number, &want);
+    case SLOT_DATA:
+        memcpy(&bytes, slot->payload, sizeof bytes);
+        return take_data(endpoint, &message, &bytes);
+    }
+    return status_fail(PEAL_ERR_PROTOCOL, "shm: %s sent a slot of kind %u", endpoint->peer,
+                       mark >> 12 & 0xf);
+}
+
+int recv_slots(struct endpoint *endpoint)
+{
+    struct slot *slot;
+    uint32_t mark;
+    int moved = 0, status;
+
+    while (moved < SHM_SLOTS && !endpoint->broken && (slot = ring_next(endpoint, &mark))) {
+        status = slot_take(endpoint, slot, mark);
+        if (status)
+            endpoint->broken = status;
+        endpoint->slot_tail++;
+        moved++;
+    }
+    if (moved > 0)
+        ring_publish(endpoint);
+    return moved;
+}
+
+int shm_recv(struct endpoint *from, const struct message *message,
+             const struct landing *landing, struct completion *done)
+{
+    struct match *match;
+    int status = matching_post(&from->matching, message, landing, done, &match);
+
+    if (status)
+        return status;
+    if (match)
+        offer_matched(from, match);
+    if (from->area &&
+        from->published_low[message->stream] != matching_low(&from->matching,
+                                                             message->stream))
+        ring_publish(from);
+    return PEAL_OK;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The rings.  A slot is valid when its mark holds the lap that the reader is
+ * in, so neither side reads an index of the other while there is room.  Marks
+ * and versions are written by exchanges: a sleeper sets `armed` and then looks
+ * at them, we write them and then look at `armed`; one of the two sees the
+ * other. */
+#include "transports/shm/shm.h"
+
+#include <string.h>
+
+static size_t line_round(size_t bytes)
+{
+    return (bytes + SHM_LINE - 1) & ~(size_t)(SHM_LINE - 1);
+}
+
+size_t ring_area_bytes(size_t ring)
+{
+    return sizeof(struct shm_area) + 2 * ring;
+}
+
+static struct shm_side *side_mine(struct endpoint *endpoint)
+{
+    return &endpoint->area->sides[endpoint->me];
+}
+
+static struct shm_side *side_theirs(struct endpoint *endpoint)
+{
+    return &endpoint->area->sides[!endpoint->me];
+}
+
+static char *byte_ring(struct endpoint *endpoint, int writer)
+{
+    return endpoint->area->bytes + (size_t)writer * endpoint->ring;
+}
+
+static uint32_t slot_turn(uint64_t position)
+{
+    return (uint32_t)(position / SHM_SLOTS + 1) & 0xffff;
+}
+
+/* Read what the peer has taken.  It must lie between what it had taken before
+ * and what we have written. */
+static void ring_refresh(struct endpoint *endpoint)
+{
+    struct shm_side *theirs = side_theirs(endpoint);
+    uint32_t version = atomic_load(&theirs->version);
+    uint64_t slots = atomic_load_explicit(&theirs->slots_taken, memory_order_acquire);
+    uint64_t bytes = atomic_load_explicit(&theirs->bytes_taken, memory_order_acquire);
+
+    endpoint->starved_at = version;
+    if (slots - endpoint->slots_taken > endpoint->slot_head - endpoint->slots_taken ||
+        bytes - endpoint->bytes_taken > endpoint->byte_head - endpoint->bytes_taken ||
+        bytes % SHM_LINE != 0)
+        goto fail;
+    endpoint->slots_taken = slots;
+    endpoint->bytes_taken = bytes;
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++)
+        if (!send_window_advance(&endpoint->window, i,
+                                 atomic_load_explicit(&theirs->low[i],
+                                                      memory_order_acquire)))
+            goto fail;
+    return;
+fail:
+    if (!endpoint->broken)
+        endpoint->broken = status_fail(PEAL_ERR_PROTOCOL, "shm: %s claims to have taken what "
+                                       "was not sent", endpoint->peer);
+}
+
+static bool has_room(const struct endpoint *endpoint, size_t bytes)
+{
+    return endpoint->slot_head - endpoint->slots_taken < SHM_SLOTS &&
+           endpoint->byte_head - endpoint->bytes_taken + line_round(bytes) <= endpoint->ring;
+}
+
+bool ring_room(struct endpoint *endpoint, size_t bytes)
+{
+    if (has_room(endpoint, bytes))
+        return true;
+    ring_refresh(endpoint);
+    endpoint->starved = endpoint->broken || !has_room(endpoint, bytes);
+    return !endpoint->starved;
+}
+
+bool ring_window(struct endpoint *endpoint, uint32_t stream, uint32_t number)
+{
+    if (send_window_open(&endpoint->window, stream, number))
+        return true;
+    ring_refresh(endpoint);
+    endpoint->starved = endpoint->broken ||
+                        !send_window_open(&endpoint->window, stream, number);
+    return !endpoint->starved;
+}
+
+bool ring_fed(struct endpoint *endpoint)
+{
+    return atomic_load(&side_theirs(endpoint)->version) != endpoint->starved_at;
+}
+
+void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
+              const void *payload, size_t payload_bytes, const void *bytes, size_t length)
+{
+    struct slot *slot = &endpoint->area->slots[endpoint->me][endpoint->slot_head % SHM_SLOTS];
+    uint32_t mark = slot_turn(endpoint->slot_head) << 16 | (uint32_t)kind << 12 |
+                    message->stream << 8 | (uint32_t)payload_bytes;
+
+    if (length > 0) {
+        char *ring = byte_ring(endpoint, endpoint->me);
+        size_t at = endpoint->byte_head % endpoint->ring, first = endpoint->ring - at;
+
+        first = first < length ? first : length;
+        memcpy(ring + at, bytes, first);
+        memcpy(ring, (const char *)bytes + first, length - first);
+        endpoint->byte_head += line_round(length);
+    }
+    slot->number = message->number;
+    slot->signature = message->signature;
+    if (payload_bytes > 0)
+        memcpy(slot->payload, payload, payload_bytes);
+    endpoint->slot_head++;
+    atomic_exchange(&slot->mark, mark);
+    if (atomic_load(&side_theirs(endpoint)->armed))
+        link_wake(endpoint);
+}
+
+struct slot *ring_next(struct endpoint *endpoint, uint32_t *mark)
+{
+    struct slot *slot = &endpoint->area->slots[!endpoint->me]
+                                              [endpoint->slot_tail % SHM_SLOTS];
+
+    *mark = atomic_load(&slot->mark);
+    return *mark >> 16 == slot_turn(endpoint->slot_tail) ? slot : NULL;
+}
+
+bool ring_land(struct endpoint *endpoint, struct match *match, size_t length)
+{
+    const char *ring = byte_ring(endpoint, !endpoint->me);
+    size_t at = endpoint->byte_tail % endpoint->ring, first = endpoint->ring - at;
+    bool whole;
+
+    first = first < length ? first : length;
+    whole = matching_put(&endpoint->matching, match, ring + at, first);
+    if (first < length)            /* `at` and the ring are whole lines, so is `first` */
+        whole = matching_put(&endpoint->matching, match, ring, length - first);
+    endpoint->byte_tail += line_round(length);
+    return whole;
+}
+
+void ring_publish(struct endpoint *endpoint)
+{
+    struct shm_side *mine = side_mine(endpoint);
+
+    atomic_store_explicit(&mine->slots_taken, endpoint->slot_tail, memory_order_release);
+    atomic_store_explicit(&mine->bytes_taken, endpoint->byte_tail, memory_order_release);
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
+        endpoint->published_low[i] = matching_low(&endpoint->matching, i);
+        atomic_store_explicit(&mine->low[i], endpoint->published_low[i],
+                              memory_order_release);
+    }
+    atomic_fetch_add(&mine->version, 1);
+    if (atomic_load(&side_theirs(endpoint)->armed) == 2)
+        link_wake(endpoint);
+}

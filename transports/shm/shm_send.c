@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The sending half: into the ring at once, or as an offer that the peer takes. */
+#include "transports/shm/shm.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+enum {
+    OUT_CHUNK   = 16,
+    SHARE_BYTES = 8 << 10          /* from here on a mapping beats the ring */
+};
+
+struct out_chunk {
+    struct out_chunk *next;
+    struct outgoing   outs[OUT_CHUNK];
+};
+
+static struct outgoing *out_take(struct port *port)
+{
+    struct outgoing *out = port->free_outs;
+
+    if (!out) {
+        struct out_chunk *chunk = calloc(1, sizeof *chunk);
+
+        if (!chunk)
+            return NULL;
+        chunk->next = port->out_chunks;
+        port->out_chunks = chunk;
+        for (int i = 0; i < OUT_CHUNK; i++) {
+            chunk->outs[i].next = port->free_outs;
+            port->free_outs = &chunk->outs[i];
+        }
+        out = port->free_outs;
+    }
+    port->free_outs = out->next;
+    return out;
+}
+
+static struct outgoing **out_slot(struct endpoint *endpoint, uint32_t stream, uint32_t number)
+{
+    return &endpoint->outs[stream][number % TRANSPORT_WINDOW];
+}
+
+/* The send has ended: its memory is the owner's again. */
+static void out_done(struct endpoint *endpoint, struct outgoing *out, int status)
+{
+    struct port *port = endpoint->port;
+
+    completion_done(port->options.completions, out->done, status);
+    if (out->share >= 0)
+        endpoint->shares[out->share].users--;
+    *out_slot(endpoint, out->stream, out->number) = NULL;
+    out->next = port->free_outs;
+    port->free_outs = out;
+}
+
+/* `share`: where the bytes can be mapped, or NULL. */
+static int offer_send(struct endpoint *to, const struct message *message, const void *bytes,
+                      size_t length, const struct memory_share *share,
+                      struct completion *done)
+{
+    struct outgoing **place = out_slot(to, message->stream, message->number), *out;
+    struct slot_offer offer = { .length = length, .address = (uintptr_t)bytes };
+
+    if (*place || !ring_room(to, 0))
+        return STATUS_AGAIN;
+    out = out_take(to->port);
+    if (!out)
+        return status_fail(PEAL_ERR_MEMORY, "shm: no memory to send to %s", to->peer);
+    *out = (struct outgoing){ .bytes = bytes, .length = length, .done = done, .share = -1,
+                              .stream = message->stream, .number = message->number };
+    if (share && (out->share = link_share(to, share)) >= 0) {
+        to->shares[out->share].users++;
+        offer.share_id = share->id;
+        offer.share_offset = share->offset;
+    }
+    offer.share = (uint32_t)out->share;
+    *place = out;
+    ring_put(to, SLOT_OFFER, message, &offer, sizeof offer, NULL, 0);
+    return PEAL_OK;
+}
+
+int shm_send(struct endpoint *to, const struct message *message, const void *bytes,
+             size_t length, struct completion *done)
+{
+    struct completion_queue *completions = to->port->options.completions;
+    struct slot_bytes where = { .length = (uint32_t)length };
+    size_t eager = to->port->eager < to->ring / 4 ? to->port->eager : to->ring / 4;
+    struct memory_share share;
+
+    if (to->matching.failure) {
+        completion_done(completions, done, to->matching.failure);
+        return PEAL_OK;
+    }
+    if (!to->area || !ring_window(to, message->stream, message->number))
+        return STATUS_AGAIN;
+    if (length > SHARE_BYTES && memory_find(bytes, length, &share))
+        return offer_send(to, message, bytes, length, &share, done);
+    if (length > SHM_INLINE && length > eager)
+        return offer_send(to, message, bytes, length, NULL, done);
+    if (!ring_room(to, length > SHM_INLINE ? length : 0))
+        return STATUS_AGAIN;
+    if (length <= SHM_INLINE)
+        ring_put(to, SLOT_SMALL, message, bytes, length, NULL, 0);
+    else
+        ring_put(to, SLOT_EAGER, message, &where, sizeof where, bytes, length);
+    completion_done(completions, done, PEAL_OK);
+    return PEAL_OK;
+}
+
+static int out_find(struct endpoint *endpoint, uint32_t stream, uint32_t number,
+                    struct outgoing **out)
+{
+    struct outgoing *found = stream < TRANSPORT_STREAMS
+                                 ? *out_slot(endpoint, stream, number) : NULL;
+
+    if (!found || found->number != number || found->streams)
+        return status_fail(PEAL_ERR_PROTOCOL, "shm: %s answers an offer that was not made",
+                           endpoint->peer);
+    *out = found;
+    return PEAL_OK;
+}
+
+int send_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number)
+{
+    struct outgoing *out = NULL;
+    int status = out_find(endpoint, stream, number, &out);
+
+    if (status == PEAL_OK)
+        out_done(endpoint, out, PEAL_OK);
+    return status;
+}
+
+/* The peer may not read our memory.  With Linux's Yama a process must name who
+ * may; there is one place for that, and there may be several peers. */
+static void reading_allow(struct endpoint *endpoint)
+{
+#ifdef PR_SET_PTRACER
+    if (endpoint->port->reads_allowed && prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY) == 0)
+        log_info("shm: allowed processes of this user to read this one's memory, for %s; "
+                 "PEAL_SHM_CMA=0 prevents that", endpoint->peer);
+#else
+    (void)endpoint;
+#endif
+}
+
+int send_wanted(struct endpoint *endpoint, uint32_t stream, uint32_t number,
+                const struct slot_want *want)
+{
+    struct outgoing *out = NULL;
+    int status = out_find(endpoint, stream, number, &out);
+
+    if (status)
+        return status;
+    if (want->offset >= out->length)
+        return status_fail(PEAL_ERR_PROTOCOL, "shm: %s wants bytes beyond the end",
+                           endpoint->peer);
+    if (want->refused)
+        reading_allow(endpoint);
+    out->streams = true;
+    out->sent = want->offset;
+    out->next = NULL;
+    *endpoint->wanted_last = out;
+    endpoint->wanted_last = &out->next;
+    return PEAL_OK;
+}
+
+int send_stream(struct endpoint *endpoint)
+{
+    int moved = 0;
+
+    while (endpoint->wanted) {
+        struct outgoing *out = endpoint->wanted;
+        size_t rest = out->length - out->sent, most = endpoint->ring / 4;
+        struct slot_bytes piece = { .offset = out->sent,
+                                    .length = (uint32_t)(rest < most ? rest : most) };
+        struct message message = { .stream = out->stream, .number = out->number };
+
+        if (!ring_room(endpoint, piece.length))
+            break;
+        ring_put(endpoint, SLOT_DATA, &message, &piece, sizeof piece, out->bytes + out->sent,
+                 piece.length);
+        out->sent += piece.length;
+        moved++;
+        if (out->sent == out->length) {
+            endpoint->wanted = out->next;
+            if (!endpoint->wanted)
+                endpoint->wanted_last = &endpoint->wanted;
+            out_done(endpoint, out, PEAL_OK);
+        }
+    }
+    return moved;
+}
+
+bool send_pending(const struct endpoint *endpoint)
+{
+    for (int i = 0; i < TRANSPORT_STREAMS * TRANSPORT_WINDOW; i++)
+        if (endpoint->outs[i / TRANSPORT_WINDOW][i % TRANSPORT_WINDOW])
+            return true;
+    return false;
+}
+
+void send_fail(struct endpoint *endpoint, int status)
+{
+    for (int i = 0; i < TRANSPORT_STREAMS * TRANSPORT_WINDOW; i++) {
+        struct outgoing *out = endpoint->outs[i / TRANSPORT_WINDOW][i % TRANSPORT_WINDOW];
+
+        if (out)
+            out_done(endpoint, out, status);
+    }
+    endpoint->wanted = NULL;
+    endpoint->wanted_last = &endpoint->wanted;
+}
+
+void send_free(struct port *port)
+{
+    while (port->out_chunks) {
+        struct out_chunk *next = port->out_chunks->next;
+
+        free(port->out_chunks);
+        port->out_chunks = next;
+    }
+    port->free_outs = NULL;
+}
