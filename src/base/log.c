@@ -52,12 +52,17 @@ static void set_up(void)
 {
     const char *wanted = setting_text(&log_settings[0], NULL);
     const char *path = setting_text(&log_settings[1], NULL);
-    int threshold = LOG_WARN;
+    int threshold = -1;
 
     gethostname(host, sizeof host - 1);
     for (int i = 0; i <= LOG_TRACE; i++)
         if (strcmp(wanted, level_names[i]) == 0)
             threshold = i;
+    if (threshold < 0) {
+        fprintf(stderr, "peal: setting PEAL_LOG=\"%s\" is not one of error, warn, info, debug, "
+                "trace; using warn\n", wanted);
+        threshold = LOG_WARN;
+    }
     if (path)
         open_file(path);
     if (!file)

@@ -75,10 +75,10 @@ void engine_fail(struct engine *engine, int status)
     engine_wake(engine);
 }
 
-void engine_break(struct engine *engine, int status)
+void engine_break(struct engine *engine, int status, bool flush)
 {
     engine_fail(engine, status);
-    close_ports(engine, false);
+    close_ports(engine, flush);
     completion_queue_init(&engine->completions);
     while (engine->runs)
         run_end(engine->runs, status);
@@ -136,33 +136,38 @@ static bool sleep_on(struct engine *engine, uint64_t deadline)
     return ready != 0;
 }
 
-/* What a wait does between two looks; each stage is cheaper and slower. */
-static void pause_for(struct engine *engine, uint64_t *idle_since, unsigned *looks,
-                      const struct run *run, uint64_t deadline)
+/* What a wait does between two looks; each stage is cheaper and slower.  Returns
+ * the time, or 0 if it did not ask for it. */
+static uint64_t pause_for(struct engine *engine, uint64_t *idle_since, unsigned *looks,
+                          const struct run *run, uint64_t deadline)
 {
     enum { LOOKS_PER_CLOCK = 32 };
-    uint64_t idle, spin = engine->crowded ? 0 : engine->spin_ns;
+    uint64_t now, spin = engine->crowded ? 0 : engine->spin_ns;
 
     if (++*looks % LOOKS_PER_CLOCK && spin) {
         relax();
-        return;
+        return 0;
     }
+    now = clock_now();
     if (*idle_since == 0)
-        *idle_since = clock_now();
-    idle = clock_now() - *idle_since;
-    if (idle < spin) {
+        *idle_since = now;
+    if (now - *idle_since < spin) {
         relax();
-    } else if (idle < spin + engine->yield_ns) {
-        sched_yield();
-    } else if (!sleep_on(engine, deadline) && engine->stalled) {
-        engine->stalled(engine, run);
+        return now;
     }
+    if (now - *idle_since < spin + engine->yield_ns) {
+        sched_yield();
+        return now;
+    }
+    if (!sleep_on(engine, deadline) && engine->stalled)
+        engine->stalled(engine, run);
+    return clock_now();
 }
 
 int engine_wait(struct engine *engine, const struct run *run, uint64_t deadline)
 {
     enum { MOVES_PER_CLOCK = 4096 };
-    uint64_t idle_since = 0;
+    uint64_t idle_since = 0, now;
     unsigned looks = 0, moves = 0;
 
     for (;;) {
@@ -176,14 +181,11 @@ int engine_wait(struct engine *engine, const struct run *run, uint64_t deadline)
         if (moved) {
             idle_since = 0;
             looks = 0;
-            if (++moves % MOVES_PER_CLOCK)
-                continue;
+            now = ++moves % MOVES_PER_CLOCK ? 0 : clock_now();
         } else {
-            pause_for(engine, &idle_since, &looks, run, deadline);
-            if (idle_since == 0)
-                continue;
+            now = pause_for(engine, &idle_since, &looks, run, deadline);
         }
-        if (clock_now() >= deadline)
+        if (now >= deadline)
             return PEAL_ERR_TIMEOUT;
     }
 }

@@ -84,6 +84,9 @@ void run_free(struct run *run);              /* not while active; NULL allowed *
 
 /* Start; all ranks start matching runs of a stream in the same order. */
 int  run_start(struct run *run, struct engine *engine, const struct binding *binding);
+/* Nobody waits for the run any more: it may go on, but if it fails, nothing else
+ * does.  engine_break() must follow. */
+void run_abandon(struct run *run);
 bool run_active(const struct run *run);
 int  run_status(const struct run *run);      /* of the last execution */
 uint64_t run_deadline(const struct run *run);
@@ -105,8 +108,9 @@ int  engine_progress(struct engine *engine);
 int  engine_wait(struct engine *engine, const struct run *run, uint64_t deadline);
 
 /* End all runs with `status` and drop all ports, so that no user memory is
- * touched any more.  The engine can only be freed afterwards. */
-void engine_break(struct engine *engine, int status);
+ * touched any more; with `flush`, what peers can still take is first delivered.
+ * The engine can only be freed afterwards. */
+void engine_break(struct engine *engine, int status, bool flush);
 
 extern const struct setting executor_settings[];
 

@@ -6,15 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    SCRATCH_ALIGN = 64,
-    TASKS_MOST    = 1024           /* messages of one run in flight at once */
-};
+enum { SCRATCH_ALIGN = 64 };
+#define NO_STEP UINT32_MAX         /* of a task that is not in use */
 
 int run_create(const struct plan *plan, struct run **run)
 {
     struct run *r = calloc(1, sizeof *r);
-    uint32_t ntasks = plan->nmessages < TASKS_MOST ? plan->nmessages : TASKS_MOST;
     uint32_t n = plan->nsteps + 1;
 
     if (!r)
@@ -27,7 +24,9 @@ int run_create(const struct plan *plan, struct run **run)
     r->send_base = calloc(plan->npeers + 1u, sizeof *r->send_base);
     r->recv_base = calloc(plan->npeers + 1u, sizeof *r->recv_base);
     r->parts = calloc(plan->most_parts + 1u, sizeof *r->parts);
-    r->tasks = calloc(ntasks + 1u, sizeof *r->tasks);
+    /* One for every message: if receives that wait could use up all tasks, the
+     * sends that they wait for might find none on the other side. */
+    r->tasks = calloc(plan->nmessages + 1u, sizeof *r->tasks);
     if (!r->waits || !r->ready || !r->blocked || !r->peer_index || !r->send_base ||
         !r->recv_base || !r->parts || !r->tasks)
         goto fail;
@@ -35,8 +34,9 @@ int run_create(const struct plan *plan, struct run **run)
         r->scratch = NULL;
         goto fail;
     }
-    for (uint32_t i = 0; i < ntasks; i++) {
+    for (uint32_t i = 0; i < plan->nmessages; i++) {
         r->tasks[i].run = r;
+        r->tasks[i].step = NO_STEP;
         r->tasks[i].next = r->free_tasks;
         r->free_tasks = &r->tasks[i];
     }
@@ -100,6 +100,13 @@ static void window_started(struct window *w, uint32_t n)
     }
 }
 
+static void task_free(struct run *run, struct task *task)
+{
+    task->step = NO_STEP;
+    task->next = run->free_tasks;
+    run->free_tasks = task;
+}
+
 static int start_message(struct run *run, uint32_t index, struct link *link)
 {
     const struct step *step = &run->plan->steps[index];
@@ -114,7 +121,7 @@ static int start_message(struct run *run, uint32_t index, struct link *link)
     struct task *task = run->free_tasks;
     int status;
 
-    if (!task || (sends && !window_allows(window, message.number)))
+    if (sends && !window_allows(window, message.number))
         return STATUS_AGAIN;
     task->step = index;
     run->free_tasks = task->next;
@@ -136,10 +143,8 @@ static int start_message(struct run *run, uint32_t index, struct link *link)
         }
         status = link->transport->recv(link->endpoint, &message, &landing, &task->done);
     }
-    if (status != PEAL_OK) {
-        task->next = run->free_tasks;
-        run->free_tasks = task;
-    }
+    if (status != PEAL_OK)
+        task_free(run, task);
     return status;
 }
 
@@ -234,6 +239,8 @@ static void run_broke(struct run *run, int status)
     struct engine *engine = run->engine;
 
     run_end(run, status);
+    if (run->abandoned)
+        return;
     if (!engine->broken)
         engine->broken = run;
     engine_fail(engine, status);
@@ -249,6 +256,8 @@ static bool start_step(struct run *run, uint32_t index)
         status = try_message(run, index);
         if (status == STATUS_AGAIN)
             return false;
+        if (status != PEAL_OK)
+            run->fault.peer = step->peer;
     } else {
         status = do_local(run, step);
         if (status == PEAL_OK)
@@ -292,8 +301,7 @@ void run_completed(struct task *task)
 
     if (!run->active)
         return;
-    task->next = run->free_tasks;
-    run->free_tasks = task;
+    task_free(run, task);
     if (status == PEAL_OK) {
         step_done(run, step);
         return;
@@ -314,6 +322,7 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     run->engine = engine;
     run->binding = *binding;
     run->status = PEAL_OK;
+    run->abandoned = false;
     run->fault = (struct run_fault){ .peer = -1 };
     run->left = plan->nsteps;
     run->nblocked = run->head = 0;
@@ -340,6 +349,11 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
 }
 
 /* ---- Questions --------------------------------------------------------- */
+
+void run_abandon(struct run *run)
+{
+    run->abandoned = true;
+}
 
 bool run_active(const struct run *run)
 {
@@ -379,18 +393,11 @@ static int note_peer(int *peers, int count, int most, int peer)
 int run_awaits(const struct run *run, int *peers, int most)
 {
     const struct plan *plan = run->plan;
-    uint32_t ntasks = plan->nmessages < TASKS_MOST ? plan->nmessages : TASKS_MOST;
     int count = 0;
 
-    /* In flight = has a task that is not on the free list. */
-    for (uint32_t i = 0; i < ntasks; i++) {
-        const struct task *t = run->free_tasks;
-
-        while (t && t != &run->tasks[i])
-            t = t->next;
-        if (!t)
+    for (uint32_t i = 0; i < plan->nmessages; i++)
+        if (run->tasks[i].step != NO_STEP)
             count = note_peer(peers, count, most, plan->steps[run->tasks[i].step].peer);
-    }
     for (uint32_t i = 0; i < run->nblocked; i++)
         count = note_peer(peers, count, most, plan->steps[run->blocked[i]].peer);
     return count;

@@ -19,7 +19,7 @@ struct run {
     struct engine     *engine;     /* while active */
     struct run        *next;       /* in engine.runs */
     struct binding     binding;
-    bool               active;
+    bool               active, abandoned;
     int                status;
     uint32_t           left;       /* steps not yet done */
     uint32_t          *waits;      /* per step: how many it still waits for */
