@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "comm/door.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static void local_place(const unsigned char name[16], struct place *place)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)&place->address;
+
+    memset(place, 0, sizeof(*place));
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path + 1, "peal", 4);       /* the leading NUL: no file */
+    for (int i = 0; i < 16; i++) {
+        un->sun_path[5 + 2 * i] = "0123456789abcdef"[name[i] >> 4];
+        un->sun_path[6 + 2 * i] = "0123456789abcdef"[name[i] & 15];
+    }
+    place->bytes = (socklen_t)offsetof(struct sockaddr_un, sun_path) + 5 + 32;
+}
+
+static int open_local(struct door *door)
+{
+    struct place place;
+    int fd;
+
+    if (getrandom(door->name, sizeof(door->name), 0) != sizeof(door->name))
+        return status_fail(PEAL_ERR_SYSTEM, "getrandom: %m");
+    local_place(door->name, &place);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return status_fail(PEAL_ERR_SYSTEM, "cannot make a Unix socket: %m");
+    door->local = fd;
+    if (bind(fd, (struct sockaddr *)&place.address, place.bytes) < 0 || listen(fd, SOMAXCONN) < 0)
+        return status_fail(PEAL_ERR_SYSTEM, "cannot listen on an abstract Unix socket: %m");
+    return PEAL_OK;
+}
+
+/* A listener that job_listen() made. */
+static int adopt(const struct job_options *options, const struct place *root,
+                 struct door *door)
+{
+    int flags = fcntl(options->root_listener, F_GETFL);
+
+    door->tcp = options->root_listener;
+    if (flags < 0 || fcntl(door->tcp, F_SETFL, flags | O_NONBLOCK) < 0)
+        return status_fail(PEAL_ERR_SYSTEM, "root_listener is no descriptor: %m");
+    door->shown.bytes = sizeof(door->shown.address);
+    if (getsockname(door->tcp, (struct sockaddr *)&door->shown.address,
+                    &door->shown.bytes) < 0)
+        return status_fail(PEAL_ERR_SYSTEM, "root_listener is no socket: %m");
+    if (place_is_wildcard(&door->shown))
+        door->shown = *root;
+    return PEAL_OK;
+}
+
+/* Rank 0, if no interface is named: the first address of its own that works. */
+static int open_root(const struct place *roots, int nroots, struct door *door)
+{
+    int status = PEAL_ERR_SYSTEM;
+
+    for (int i = 0; i < nroots; i++) {
+        struct place place = roots[i];
+
+        status = listener_open(&place, &door->tcp);
+        if (status == PEAL_OK) {
+            door->shown = place_is_wildcard(&place) ? roots[i] : place;
+            break;
+        }
+    }
+    return status;
+}
+
+static int open_tcp(const struct job_options *options, const struct place *roots, int nroots,
+                    struct door *door)
+{
+    struct place bound;
+    int status;
+
+    if (options->rank == 0 && options->root_listener >= 0)
+        return adopt(options, roots, door);
+    if (options->rank == 0 && !listener_told())
+        return open_root(roots, nroots, door);
+    status = listener_choose(roots, &bound, &door->shown);
+    if (status)
+        return status;
+    if (options->rank == 0)
+        place_set_port(&bound, place_port(roots));
+    status = listener_open(&bound, &door->tcp);
+    if (status)
+        return status;
+    place_set_port(&door->shown, place_port(&bound));
+    return PEAL_OK;
+}
+
+int door_open(const struct job_options *options, const struct place *roots, int nroots,
+              struct door *door)
+{
+    int status;
+
+    *door = (struct door){ .tcp = -1, .local = -1 };
+    status = open_tcp(options, roots, nroots, door);
+    if (status == PEAL_OK)
+        status = open_local(door);
+    if (status)
+        door_close(door);
+    return status;
+}
+
+void door_close(struct door *door)
+{
+    if (door->tcp >= 0)
+        close(door->tcp);
+    if (door->local >= 0)
+        close(door->local);
+    door->tcp = door->local = -1;
+}
+
+void door_describe(const struct door *door, struct record *record)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&door->shown.address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&door->shown.address;
+
+    record->port = place_port(&door->shown);
+    memset(record->address, 0, sizeof(record->address));
+    if (in->sin_family == AF_INET) {
+        record->family = 4;
+        memcpy(record->address, &in->sin_addr, 4);
+    } else {
+        record->family = 6;
+        memcpy(record->address, &in6->sin6_addr, 16);
+    }
+    memcpy(record->local, door->name, sizeof(record->local));
+}
+
+void door_place(const struct door *self, const struct record *record, bool local,
+                struct place *place)
+{
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&place->address;
+
+    if (local) {
+        local_place(record->local, place);
+        return;
+    }
+    place_make(record->family, record->address, record->port, place);
+    /* The scope of a link-local address is our own name for the link. */
+    if (record->family == 6 && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) &&
+        self->shown.address.ss_family == AF_INET6)
+        in6->sin6_scope_id = ((const struct sockaddr_in6 *)&self->shown.address)->sin6_scope_id;
+}
+
+int door_dial(const struct place *place)
+{
+    int family = place->address.ss_family, error;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (connect(fd, (const struct sockaddr *)&place->address, place->bytes) == 0 ||
+        errno == EINPROGRESS || errno == EINTR)
+        return fd;
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int door_accept(int listener)
+{
+    int fd;
+
+    do
+        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+bool door_same_user(int fd)
+{
+    struct ucred peer;
+    socklen_t bytes = sizeof(peer);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
+           peer.uid == geteuid();
+}
+
+void door_tune(int fd, double keepalive)
+{
+    static const int on = 1;
+    int probes = 3, between, idle, patience = (int)(keepalive * 1000);
+
+    /* Fails on Unix sockets, which need none of it. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || keepalive <= 0)
+        return;
+    between = (int)(keepalive / 5) > 1 ? (int)(keepalive / 5) : 1;
+    idle = (int)keepalive - probes * between > 1 ? (int)keepalive - probes * between : 1;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof(between));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof(patience));
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "comm/where.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static uint64_t process_token;
+static pthread_once_t token_once = PTHREAD_ONCE_INIT;
+
+static void make_token(void)
+{
+    while (process_token == 0)
+        if (getrandom(&process_token, sizeof process_token, 0) < 0 && errno != EINTR)
+            process_token = ((uint64_t)getpid() << 32) ^ (uintptr_t)&process_token;
+}
+
+/* FNV-1a */
+static uint64_t hash(uint64_t h, const void *bytes, size_t n)
+{
+    const unsigned char *p = bytes;
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static uint64_t hash_file(uint64_t h, const char *path)
+{
+    char text[64];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+
+    if (fd >= 0)
+        close(fd);
+    return hash(h, text, n > 0 ? (size_t)n : 0);
+}
+
+static uint64_t namespace_number(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+int where_find(struct where *where)
+{
+    struct where w = { .pid = (uint32_t)getpid() };
+    uint64_t network = namespace_number("/proc/self/ns/net");
+
+    pthread_once(&token_once, make_token);
+    if (gethostname(w.hostname, sizeof w.hostname - 1) < 0)
+        return status_fail(PEAL_ERR_SYSTEM, "gethostname: %m");
+    w.host = hash_file(UINT64_C(0xcbf29ce484222325), "/proc/sys/kernel/random/boot_id");
+    w.host = hash(w.host, &network, sizeof network);
+    /* A forked child has its parent's token, but is another process. */
+    w.process = hash(process_token, &w.pid, sizeof w.pid);
+    w.pid_namespace = (uint32_t)namespace_number("/proc/self/ns/pid");
+    *where = w;
+    return PEAL_OK;
+}
