@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a call to a running schedule: finds the algorithm, gets its plan (cached
+ * per communicator), binds buffers, starts and waits.  Knows no transport and
+ * no algorithm by name.  Threading: as the communicator's. */
+#ifndef COLL_H
+#define COLL_H
+
+#include "algorithms/algorithm.h"
+#include "comm/comm.h"
+
+/* A call as the user made it; arguments have been checked. */
+struct coll_call {
+    enum collective collective;
+    const void     *sendbuf;           /* PEAL_IN_PLACE allowed where peal.h says so */
+    void           *recvbuf;
+    size_t          count;             /* as struct call; SENDRECV: elements sent */
+    size_t          recvcount;         /* SENDRECV: elements received */
+    const size_t   *counts;            /* REDUCE_SCATTER: per block, or NULL */
+    peal_datatype_t type;
+    peal_op_t       op;
+    int             root;
+    int             dest, source;      /* SENDRECV: -1 for none */
+};
+
+/* What a communicator needs for collectives; made on first use. */
+int  coll_prepare(struct peal_comm *comm);
+/* Before it is freed: completes the collectives that are active, and gives up
+ * the messages: their failure is no failure of the communicator any more. */
+int  coll_finish(struct peal_comm *comm);
+/* After engine_break().  Requests live on without it until they are released. */
+void coll_free(struct peal_comm *comm);
+
+/* Blocking: start and wait. */
+int coll_run(struct peal_comm *comm, const struct coll_call *call);
+
+/* A request for the call; persistent ones are not started. */
+int coll_request(struct peal_comm *comm, const struct coll_call *call, bool persistent,
+                 struct peal_request **request);
+int coll_start(struct peal_request *request);
+/* *done: the request has ended; its status is returned then. */
+int coll_test(struct peal_request *request, bool *done);
+int coll_wait(struct peal_request *request);
+/* Progress on any of the requests' communicators; sleeps if nothing moves. */
+int coll_wait_some(struct peal_request *const *requests, int count);
+/* Are the active ones all of one communicator? */
+bool coll_together(struct peal_request *const *requests, int count);
+bool coll_active(const struct peal_request *request);
+bool coll_persistent(const struct peal_request *request);
+void coll_release(struct peal_request *request);       /* not active */
+
+/* ---- Choosing (select.c) ------------------------------------------------- */
+
+/* How fast the communicator's links are, the same figures on all its ranks. */
+struct coll_speed {
+    double latency;        /* seconds a step takes, besides its bytes */
+    double bandwidth;      /* bytes per second that a rank sends */
+    double reduction;      /* bytes per second that a rank combines */
+};
+
+struct coll_choice {
+    const struct algorithm *algorithm;
+    int                     nslices;
+    double                  seconds;       /* as modelled */
+};
+
+/* May the algorithm be used for the call?  If not, `why` says so. */
+bool select_allows(const struct algorithm *a, const struct call *c, bool reproducible,
+                   const char **why);
+
+/* The cost of one algorithm, and the slices it would be run with. */
+struct coll_choice select_price(const struct algorithm *a, const struct call *c,
+                                const struct coll_speed *speed);
+
+/* The cheapest allowed one, or the one named `forced` (NULL: none) if allowed.
+ * A pure function: equal arguments give equal choices on all ranks. */
+int select_algorithm(const struct call *c, const char *forced, bool reproducible,
+                     const struct coll_speed *speed, struct coll_choice *choice);
+
+/* Bytes per second that a core combines, for struct coll_speed. */
+extern const double select_reduction_speed;
+
+/* The algorithm that a list such as "allreduce:ring,bcast:chain" names for the
+ * collective; NULL if none.  PEAL_ERR_ARGUMENT for a list with unknown names. */
+int select_parse(const char *list, const struct algorithm *forced[COLLECTIVES]);
+
+/* ---- Signatures (signature.c) --------------------------------------------- */
+
+struct signature signature_make(const struct coll_call *call, int nranks,
+                                const struct arithmetic *how, const struct coll_choice *choice);
+/* "allreduce of 100 float32, sum (ring)" */
+void signature_describe(struct signature signature, char *text, size_t bytes);
+/* Counts of n blocks as one number. */
+uint64_t counts_hash(const size_t *counts, int n);
+
+extern const struct setting coll_settings[];
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "coll/explain.h"
+
+#include "coll/coll.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void explain_algorithms(struct report *report)
+{
+    for (const struct algorithm *const *a = algorithms; *a; a++) {
+        report_row(report);
+        report_field(report, "collective", 14, "%s", collective_name((*a)->collective));
+        report_field(report, "algorithm", 18, "%s", (*a)->name);
+        report_field(report, "cost", 0, "%s", (*a)->cost);
+    }
+}
+
+static int unknown_collective(const char *name)
+{
+    char known[256] = "";
+
+    for (int i = 0; i < SENDRECV; i++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), " %s",
+                 collective_name((enum collective)i));
+    return status_fail(PEAL_ERR_ARGUMENT, "unknown collective \"%s\"; there are:%s", name, known);
+}
+
+static int unknown_algorithm(enum collective collective, const char *name)
+{
+    char known[256] = "";
+
+    for (const struct algorithm *const *a = algorithms; *a; a++)
+        if ((*a)->collective == collective)
+            snprintf(known + strlen(known), sizeof known - strlen(known), " %s", (*a)->name);
+    return status_fail(PEAL_ERR_ARGUMENT, "unknown algorithm \"%s\" for %s; there are:%s", name,
+                       collective_name(collective), known);
+}
+
+static int draw(const struct algorithm *a, struct call *call, FILE *out)
+{
+    struct schedule *ranks = calloc((size_t)call->nranks, sizeof *ranks);
+    size_t unit = call->count;
+    int status = PEAL_OK;
+
+    if (!ranks)
+        return status_fail(PEAL_ERR_MEMORY, "no memory for %d schedules", call->nranks);
+    if (call->collective == ALLREDUCE || call->collective == BCAST || call->collective == REDUCE)
+        unit = (call->count + (size_t)call->nranks - 1) / (size_t)call->nranks;
+    for (call->rank = 0; call->rank < call->nranks; call->rank++) {
+        struct schedule *s = &ranks[call->rank];
+
+        /* In place, so that a block has one name wherever it lies. */
+        call->aliased = true;
+        if (call->collective == ALLGATHER)
+            call->src_shift = (size_t)call->rank * call->count;
+        if (call->collective == REDUCE_SCATTER)
+            call->dst_shift = (size_t)call->rank * call->count;
+        schedule_init(s, call->nranks);
+        a->build(s, call);
+        schedule_finish(s);
+        if (s->failed)
+            status = PEAL_ERR_MEMORY;
+    }
+    if (status)
+        status_fail(status, "no memory for the schedules of %d ranks", call->nranks);
+    else
+        schedule_draw(ranks, call->nranks, unit, out);
+    for (int r = 0; r < call->nranks; r++)
+        schedule_free(&ranks[r]);
+    free(ranks);
+    return status;
+}
+
+int explain_drawing(const char *words, FILE *out)
+{
+    enum { MOST_RANKS = 1024 };
+    struct call call = { .size = 1, .commutative = true, .nslices = 1 };
+    const struct algorithm *a;
+    char collective[32], name[32];
+    size_t count = 0;
+    const char *why;
+    int given = sscanf(words, "%31s %31s %d %zu", collective, name, &call.nranks, &count);
+
+    if (given < 3 || call.nranks < 1 || call.nranks > MOST_RANKS)
+        return status_fail(PEAL_ERR_ARGUMENT, "a drawing needs COLLECTIVE ALGORITHM RANKS "
+                           "[COUNT], with 1 to %d ranks, e.g. allreduce ring 4; got \"%s\"",
+                           MOST_RANKS, words);
+    call.collective = collective_find(collective);
+    if (call.collective >= SENDRECV)
+        return unknown_collective(collective);
+    a = algorithm_find(call.collective, name);
+    if (!a)
+        return unknown_algorithm(call.collective, name);
+    if (given == 4)
+        call.count = count;
+    else if (call.collective == ALLGATHER || call.collective == REDUCE_SCATTER)
+        call.count = 1;
+    else
+        call.count = (size_t)call.nranks;
+    if (!select_allows(a, &call, false, &why))
+        return status_fail(PEAL_ERR_ARGUMENT, "%s %s cannot be drawn for %d ranks: %s",
+                           collective, name, call.nranks, why);
+    return draw(a, &call, out);
+}
+
+int explain_choice(const char *words, struct report *report)
+{
+    /* What shm and tcp give on one ordinary machine; a communicator asks the
+     * transports that it uses. */
+    static const struct { const char *where; struct coll_speed speed; } places[] = {
+        { "one host (shm)", { 1e-6, 8e9, 8e9 } },
+        { "several hosts (tcp)", { 20e-6, 3e9, 8e9 } },
+    };
+    struct call call = { .size = 1, .commutative = true, .nslices = 1 };
+    char collective[32], bytes[32];
+    const char *why;
+
+    if (sscanf(words, "%31s %31s %d", collective, bytes, &call.nranks) != 3 ||
+        !setting_parse_size(bytes, &call.count) || call.nranks < 1)
+        return status_fail(PEAL_ERR_ARGUMENT, "an explanation needs COLLECTIVE BYTES RANKS, "
+                           "e.g. allreduce 64M 8; got \"%s\"", words);
+    call.collective = collective_find(collective);
+    if (call.collective >= SENDRECV)
+        return unknown_collective(collective);
+    if (call.collective == ALLGATHER || call.collective == REDUCE_SCATTER)
+        call.count /= (size_t)call.nranks;
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
+        struct coll_choice best;
+        int status = select_algorithm(&call, NULL, false, &places[p].speed, &best);
+
+        if (status)
+            return status;
+        for (const struct algorithm *const *a = algorithms; *a; a++) {
+            struct coll_choice c;
+
+            if (!select_allows(*a, &call, false, &why))
+                continue;
+            c = select_price(*a, &call, &places[p].speed);
+            report_row(report);
+            report_field(report, "where", 20, "%s", places[p].where);
+            report_field(report, "algorithm", 18, "%s", (*a)->name);
+            report_field(report, "slices", 3, "%d", c.nslices);
+            report_number(report, "microseconds", 12, c.seconds * 1e6);
+            if (*a == best.algorithm)
+                report_field(report, "verdict", 0, "chosen");
+            else
+                report_field(report, "verdict", 0, "%.1f times the chosen one",
+                             c.seconds / best.seconds);
+        }
+    }
+    return PEAL_OK;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which algorithm, in how many slices.  A row of the model is
+ * seconds = steps x latency + bytes sent / bandwidth + bytes combined / speed;
+ * the algorithms bring steps and bytes, the links bring the rest. */
+#include "coll/coll.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_SLICES = 64 };
+enum { SLICE, STRICT };
+
+const struct setting coll_settings[] = {
+    [SLICE] = { "PEAL_SLICE", "256K", "bytes of a message above which a collective is cut into "
+                "slices that follow each other (at most 64)", NULL },
+    [STRICT] = { "PEAL_STRICT", "1", "1: a bcast or reduce ends on a rank when all ranks are "
+                 "known to have made the same call; 0: it may end earlier, and a mismatch is "
+                 "then reported by the next call", NULL },
+    { NULL, NULL, NULL, NULL }
+};
+
+/* Combining runs at about the speed of a core's memory. */
+const double select_reduction_speed = 8e9;
+
+bool select_allows(const struct algorithm *a, const struct call *c, bool reproducible,
+                   const char **why)
+{
+    bool combines = c->collective == ALLREDUCE || c->collective == REDUCE ||
+                    c->collective == REDUCE_SCATTER;
+
+    *why = NULL;
+    if (a->collective != c->collective)
+        *why = "it is of another collective";
+    else if (a->fits && !a->fits(c))
+        *why = "it does not fit the call";
+    else if (combines && !c->commutative && !a->ordered)
+        *why = "it does not combine in rank order, as the operation needs";
+    else if (combines && reproducible && !a->left_fold)
+        *why = "it does not combine from left to right, as the reproducible mode needs";
+    return *why == NULL;
+}
+
+static double call_bytes(const struct call *c)
+{
+    double bytes = (double)c->size;
+
+    if (c->counts) {
+        size_t sum = 0;
+
+        for (int i = 0; i < c->nranks; i++)
+            sum += c->counts[i];
+        return bytes * (double)sum;
+    }
+    bytes *= (double)c->count;
+    if (c->collective == ALLGATHER || c->collective == REDUCE_SCATTER)
+        bytes *= c->nranks;
+    return bytes;
+}
+
+struct coll_choice select_price(const struct algorithm *a, const struct call *c,
+                                const struct coll_speed *speed)
+{
+    struct coll_choice choice = { a, 1, 0 };
+    double steps, sent, reduced, message;
+    double most = (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX);
+
+    a->price(c->nranks, call_bytes(c), &steps, &sent, &reduced);
+    message = steps > 0 ? sent / steps : 0;
+    if (message > most)
+        choice.nslices = message / most >= MOST_SLICES ? MOST_SLICES : (int)(message / most);
+    /* Slices follow each other through the steps like wagons: only the first
+     * one pays all steps in sequence. */
+    choice.seconds = steps * speed->latency + sent / speed->bandwidth +
+                     reduced / speed->reduction;
+    return choice;
+}
+
+int select_algorithm(const struct call *c, const char *forced, bool reproducible,
+                     const struct coll_speed *speed, struct coll_choice *choice)
+{
+    struct coll_choice best = { NULL, 1, 0 };
+    const char *why;
+
+    for (const struct algorithm *const *a = algorithms; *a; a++) {
+        struct coll_choice priced;
+
+        if (!select_allows(*a, c, reproducible, &why))
+            continue;
+        priced = select_price(*a, c, speed);
+        if (forced && strcmp((*a)->name, forced) == 0) {
+            *choice = priced;
+            return PEAL_OK;
+        }
+        if (!best.algorithm || priced.seconds < best.seconds)
+            best = priced;
+    }
+    if (!best.algorithm)
+        return status_fail(PEAL_ERR_UNSUPPORTED, "no algorithm for %s on %d ranks%s%s",
+                           collective_name(c->collective), c->nranks,
+                           c->commutative ? "" : " with an operation that does not commute",
+                           reproducible ? " in reproducible mode" : "");
+    *choice = best;
+    return PEAL_OK;
+}
+
+static int parse_item(const char *item, size_t length, const struct algorithm **forced)
+{
+    const char *colon = memchr(item, ':', length);
+    char collective[32], name[32], known[256] = "";
+    enum collective which;
+
+    if (!colon)
+        return status_fail(PEAL_ERR_ARGUMENT, "\"%.*s\" in PEAL_ALGORITHMS is not "
+                           "COLLECTIVE:ALGORITHM", (int)length, item);
+    snprintf(collective, sizeof collective, "%.*s", (int)(colon - item), item);
+    snprintf(name, sizeof name, "%.*s", (int)(item + length - colon - 1), colon + 1);
+    which = collective_find(collective);
+    if (which == COLLECTIVES)
+        return status_fail(PEAL_ERR_ARGUMENT, "unknown collective \"%s\" in PEAL_ALGORITHMS; "
+                           "peal-info --algorithms lists them", collective);
+    forced[which] = algorithm_find(which, name);
+    if (forced[which])
+        return PEAL_OK;
+    for (const struct algorithm *const *a = algorithms; *a; a++)
+        if ((*a)->collective == which)
+            snprintf(known + strlen(known), sizeof known - strlen(known), " %s", (*a)->name);
+    return status_fail(PEAL_ERR_ARGUMENT, "unknown algorithm \"%s\" for %s in PEAL_ALGORITHMS; "
+                       "there are:%s", name, collective, known);
+}
+
+int select_parse(const char *list, const struct algorithm *forced[COLLECTIVES])
+{
+    for (int i = 0; i < COLLECTIVES; i++)
+        forced[i] = NULL;
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        int status = length ? parse_item(list, length, forced) : PEAL_OK;
+
+        if (status)
+            return status;
+        list += length + (list[length] == ',');
+    }
+    return PEAL_OK;
+}
