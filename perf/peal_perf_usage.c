@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "perf/peal_perf.h"
+
+static const char usage[] =
+"usage: peal-perf COLLECTIVE [options]        or, by that name: all_reduce_perf [options]\n"
+"\n"
+"  all_reduce all_gather broadcast reduce reduce_scatter sendrecv barrier\n"
+"  (allreduce, bcast, reduce_scatter_block and so on mean the same)\n"
+"\n"
+"Ranks and choices\n"
+"      --ranks N             start N processes on this host (else: as the launcher says)\n"
+"      --transports LIST     allowed ones, best first: shm,tcp\n"
+"      --algorithm NAME      for this collective: ring (see peal-info --algorithms)\n"
+"      --form FORM           blocking (default), nonblocking or persistent calls\n"
+"  -T, --timeout SECONDS     until a call fails; 0: the library's default\n"
+"  -R, --local_register 0|1  1: buffers from peal_mem_alloc, which neighbours can map (0)\n"
+"Sizes: bytes, with K, M or G; of the larger buffer of a rank\n"
+"  -b, --minbytes SIZE       smallest (32M)\n"
+"  -e, --maxbytes SIZE       largest (32M)\n"
+"  -i, --stepbytes SIZE      add this much from one size to the next (1M), or\n"
+"  -f, --stepfactor N        multiply by this\n"
+"  -u, --unalign N           start the data N elements into the buffers (0)\n"
+"What\n"
+"  -o, --op OP|all           sum prod min max avg mulsum band bor bxor land lor lxor (sum)\n"
+"  -d, --datatype TYPE|all   int8 uint8 ... float half bfloat16 double f8e4m3 f8e5m2 (float)\n"
+"  -r, --root RANK|all       for broadcast and reduce (0)\n"
+"How often\n"
+"  -n, --iters N             timed iterations (20)\n"
+"  -w, --warmup_iters N      before them, for each size (1)\n"
+"  -m, --agg_iters N         calls in flight at once per iteration (1)\n"
+"  -N, --run_cycles N        repetitions of the whole sweep, 0: for ever (1)\n"
+"  -z, --blocking 0..3       1: a barrier after each iteration (0)\n"
+"  -c, --check 0|1           verify every iteration (1)\n"
+"What is printed\n"
+"  -a, --average 0..3        time of: 0 rank 0, 1 mean, 2 least, 3 greatest of the ranks (1)\n"
+"  -I, --per_iter_timing     add least, greatest, p99 and variation over the iterations\n"
+"  -K, --per_iter_skip N     leave the first N iterations out of these (0)\n"
+"  -C, --report_cputime      CPU time of the process instead of elapsed time\n"
+"  -S, --report_timestamps   time of day at the end of each line\n"
+"  -J, --output_file FILE    nccl-tests' JSON file\n"
+"      --json FILE           one JSON object per line; - is stdout, the table goes to stderr\n"
+"      --csv FILE            comma-separated values; - likewise\n"
+"  -h, --help   --version\n"
+"\n"
+"From nccl-tests: -t N and -g N start their product of ranks; -p -M -G 0 -D 0 -V -x -y have\n"
+"no meaning on hosts and are accepted.  NCCL_TESTS_MIN_BW=X: exit with 1 if the mean bus\n"
+"bandwidth is below 0.9 X.  Exit: 0 well, 1 wrong results or too slow, 2 usage, 3 failed.\n";
+
+void perf_usage(FILE *file)
+{
+    fputs(usage, file);
+}
