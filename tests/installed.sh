@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The installed library as its users meet it: a program compiled with pkg-config
+# against it, shared and static, started by peal-run and by the launchers of
+# Open MPI and MPICH; peal-perf under each of them.
+#   installed.sh PREFIX SOURCE
+set -u
+prefix=$1 source=$2
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+bad=0
+
+PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name peal.pc)")
+library=$(dirname "$(find "$prefix" -name 'libpeal.so' | head -n 1)")
+export PKG_CONFIG_PATH LD_LIBRARY_PATH="$library" PATH="$prefix/bin:$PATH"
+# Root may run a test of Open MPI; two cores may hold four ranks.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_rmaps_base_oversubscribe=1
+
+# try WHAT WANTED COMMAND...: the output must hold the wanted text.
+try() {
+    what=$1 wanted=$2
+    shift 2
+    timeout 120 "$@" >"$work/out" 2>&1
+    status=$?
+    if [ $status -eq 0 ] && grep -q -- "$wanted" "$work/out"; then
+        echo "ok    $what"
+    else
+        echo "WRONG $what: exit status $status, wanted \"$wanted\", got:"
+        sed 's/^/      /' "$work/out" | tail -n 25
+        bad=1
+    fi
+}
+
+launchers() {
+    echo 'peal-run -n 4'
+    if command -v mpirun.openmpi >/dev/null; then
+        echo 'mpirun.openmpi -n 4'
+    else
+        echo 'SKIP: no mpirun of Open MPI (package openmpi-bin)' >&2
+    fi
+    if command -v mpiexec.mpich >/dev/null; then
+        echo 'mpiexec.mpich -n 4'
+    else
+        echo 'SKIP: no mpiexec of MPICH (package mpich)' >&2
+    fi
+}
+
+cp "$source/examples/02_allreduce.c" "$work/program.c"
+# shellcheck disable=SC2046
+cc "$work/program.c" $(pkg-config --cflags --libs peal) -o "$work/shared" || exit 1
+# shellcheck disable=SC2046
+cc "$work/program.c" $(pkg-config --cflags peal) "$library/libpeal.a" \
+    $(pkg-config --static --libs-only-l peal | sed 's/-lpeal//') -o "$work/static" || exit 1
+
+launchers | while read -r launcher; do
+    # shellcheck disable=SC2086
+    {
+        try "$launcher, shared library" 'sum' $launcher "$work/shared"
+        try "$launcher, static library" 'sum' $launcher "$work/static"
+        try "$launcher peal-perf" 'Out of bounds values : 0 OK' \
+            $launcher peal-perf all_reduce -b 8 -e 1M -f 16 -n 5 -c 1
+        try "$launcher peal-perf over tcp" 'Out of bounds values : 0 OK' \
+            $launcher peal-perf all_gather --transports tcp -b 8 -e 1M -f 16 -n 5 -c 1
+    }
+    [ $bad -eq 0 ] || exit 1
+done || bad=1
+try 'peal-info' 'allreduce' peal-info
+try 'peal-info --json' '"version"' peal-info --json
+try 'peal-info --draw' 'rank 0' peal-info --draw allreduce ring 4
+exit $bad
