@@ -10,7 +10,9 @@
  * time; different communicators may be used by different threads at once.
  * Collectives on a communicator must be started in the same order on all its
  * ranks, as in MPI.  Ranks that disagree about a call get PEAL_ERR_MISMATCH,
- * never a success with wrong data.  Every call has a deadline.
+ * never a success with wrong data.  Every call has a deadline.  A call moves
+ * the operations of the communicators that it is given, not those of others:
+ * wait for requests of several communicators with one peal_waitall.
  *
  * A communicator on which a call failed for another reason than its arguments
  * is broken: later calls on it return the same status.  Free it. */
@@ -190,8 +192,11 @@ int peal_comm_dup(peal_comm_t comm, peal_comm_t *newcomm);
 
 /* Release a communicator and set *comm to PEAL_COMM_NULL.  Collective: it waits
  * (bounded by the deadline) for the other ranks of a healthy communicator, so
- * that nobody's last messages are lost.  On a broken one it returns at once.
- * Requests that are still active are cancelled. */
+ * that nobody's last messages are lost.  On a broken one it returns within a second.
+ * Collectives that are still active are first completed; messages that are still
+ * active are cancelled.  Requests stay valid until they are waited for or freed:
+ * peal_wait gives PEAL_ERR_STATE for a cancelled one, whose buffers are not
+ * touched any more, and peal_start for all. */
 int peal_comm_free(peal_comm_t *comm);
 
 /* End all communication on all ranks of `comm`: their calls return

@@ -23,6 +23,15 @@ static int with_collectives(int status, struct peal_comm *comm, peal_comm_t *out
     return PEAL_OK;
 }
 
+/* Before anybody is met, so that a wrong word is told at once. */
+static int fill_options(const peal_config_t *config, struct comm_options *options)
+{
+    const struct algorithm *forced[COLLECTIVES];
+    int status = comm_options_fill(config, options);
+
+    return status ? status : select_parse(options->algorithms, forced);
+}
+
 static int meet(struct job_options *job_options, const struct comm_options *options,
                 peal_comm_t *out)
 {
@@ -48,7 +57,7 @@ int peal_init(const peal_config_t *config, peal_comm_t *world)
     int status = check_pointer(__func__, "world", world);
 
     settings_warn_unknown();
-    if (status || (status = comm_options_fill(config, &options)))
+    if (status || (status = fill_options(config, &options)))
         return status;
     status = launch_describe(&job_options, clock_deadline(options.init_timeout), &launcher);
     if (status)
@@ -77,7 +86,7 @@ int peal_comm_create(const peal_unique_id_t *id, int rank, int nranks,
     if (!status && (nranks < 1 || rank < 0 || rank >= nranks))
         status = status_fail(PEAL_ERR_ARGUMENT, "%s: rank %d of %d ranks is not possible",
                              __func__, rank, nranks);
-    if (status || (status = comm_options_fill(config, &options)) ||
+    if (status || (status = fill_options(config, &options)) ||
         (status = unique_use(id, rank, nranks, &job_options)))
         return status;
     return meet(&job_options, &options, comm);

@@ -14,4 +14,14 @@ uint64_t clock_deadline(double seconds);
 /* Milliseconds left until `deadline` for poll(): 0 if passed, rounded up. */
 int clock_left_ms(uint64_t deadline);
 
+/* One turn of a spinning wait: leaves the core's units to its other thread. */
+static inline void clock_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
 #endif

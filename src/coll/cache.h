@@ -58,9 +58,9 @@ int  seat_take(struct cache *cache, struct entry *entry, struct seat **seat);
 void seat_give_back(struct seat *seat);
 void entry_free(struct entry *entry);          /* NULL allowed */
 
-/* Build the plan for a call (compose.c). */
-struct coll;
-int plan_build(const struct call *call, const struct coll_call *user, bool before, bool after,
-               const struct coll_choice *choice, struct entry *entry);
+/* Build the plan for a call with the entry's key and choice (compose.c).
+ * `strict`: with closing tokens where the data does not make all ranks wait. */
+int plan_build(const struct call *call, const struct coll_call *user, bool strict,
+               struct entry *entry);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "coll/cache.h"
+#include "coll/start.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -8,32 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct coll {
-    struct cache            cache;
-    const struct algorithm *forced[COLLECTIVES];
-    struct coll_speed       speed;
-    struct peal_request    *requests;          /* not released */
-    struct peal_request    *free_requests;
-};
-
-struct peal_request {
-    struct peal_comm    *comm;         /* NULL: it was freed before the request */
-    struct seat         *seat;
-    struct binding       binding;
-    bool                 persistent, active;
-    int                  status;       /* without a communicator: how it ended */
-    struct peal_request *next, *previous;      /* of the communicator's */
-};
-
-static int broke(struct peal_comm *comm, const struct run *run, int status);
-
 /* ---- Setting up ----------------------------------------------------------- */
 
 /* The links between the ranks that are furthest apart set the pace.  All ranks
  * look at the same table, so all find the same figures. */
 static struct coll_speed measure(const struct peal_comm *comm)
 {
-    struct coll_speed speed = { 1e-6, 8e9, select_reduction_speed };
+    struct coll_speed speed = select_speed(1e-6, 8e9);
     const struct where *a, *b;
     struct reach how;
     int far = 1;
@@ -76,25 +57,10 @@ int coll_prepare(struct peal_comm *comm)
         return status;
     }
     coll->speed = measure(comm);
+    coll->strict = select_strict();
     comm->coll = coll;
     comm->describe = signature_describe;
     return PEAL_OK;
-}
-
-int coll_finish(struct peal_comm *comm)
-{
-    int status = PEAL_OK;
-
-    for (struct peal_request *r = comm->coll->requests; r; r = r->next)
-        if (r->active && r->binding.stream != 0)
-            run_abandon(r->seat->run);
-    for (struct peal_request *r = comm->coll->requests; r && !status; r = r->next)
-        if (r->active && r->binding.stream == 0 && run_active(r->seat->run)) {
-            status = engine_wait(&comm->engine, r->seat->run, run_deadline(r->seat->run));
-            if (status || (status = run_status(r->seat->run)))
-                status = broke(comm, r->seat->run, status);
-        }
-    return status;
 }
 
 void coll_free(struct peal_comm *comm)
@@ -103,16 +69,8 @@ void coll_free(struct peal_comm *comm)
 
     if (!coll)
         return;
-    for (struct peal_request *r = coll->requests; r; r = r->next) {
-        r->status = run_status(r->seat->run) ? PEAL_ERR_STATE : PEAL_OK;
-        seat_give_back(r->seat);
-        r->comm = NULL;
-    }
+    requests_orphan(coll);
     cache_free(&coll->cache);
-    for (struct peal_request *r = coll->free_requests, *next; r; r = next) {
-        next = r->next;
-        free(r);
-    }
     free(coll);
     comm->coll = NULL;
 }
@@ -218,7 +176,7 @@ static int find_entry(struct peal_comm *comm, const struct coll_call *user,
                      collective_name(call->collective), forced->name,
                      e->choice.algorithm->name);
     }
-    if ((status = plan_build(call, user, key.before, key.after, &e->choice, e)))
+    if ((status = plan_build(call, user, coll->strict, e)))
         goto fail;
     cache_add(&coll->cache, e);
     *entry = e;
@@ -268,77 +226,24 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, struct 
     return PEAL_OK;
 }
 
-static int start(struct peal_comm *comm, struct run *run, struct binding *binding)
+int coll_launch(struct peal_comm *comm, struct run *run, struct binding *binding)
 {
-    if (binding->stream == 0)
-        comm_begin_call(comm, binding->signature);
+    binding->call = binding->stream == 0 ? comm_begin_call(comm, binding->signature) : 0;
     binding->deadline = clock_deadline(comm->options.timeout);
     return run_start(run, &comm->engine, binding);
 }
 
-/* ---- When something went wrong ---------------------------------------------- */
-
-static void tell_mismatch(struct peal_comm *comm, const struct run *run, char *text,
-                          size_t bytes)
+int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat,
+              struct binding *binding)
 {
-    const struct run_fault *fault = run_fault(run);
-    char ours[256], theirs[256], us[128], them[128];
+    int status = prepare(comm, user, seat, binding);
+    char text[COMM_TEXT], name[128];
 
-    signature_describe(run_signature(run), ours, sizeof ours);
-    signature_describe(fault->theirs, theirs, sizeof theirs);
-    comm_peer_name(comm, comm->rank, us, sizeof us);
-    comm_peer_name(comm, fault->peer, them, sizeof them);
-    snprintf(text, bytes, "ranks made different calls (call %llu of the communicator): %s "
-             "called %s with messages of %zu bytes, %s called %s with messages of %zu bytes; "
-             "collectives must be called in the same order with the same arguments on all ranks",
-             (unsigned long long)comm->calls, us, ours, fault->our_bytes, them, theirs,
-             fault->their_bytes);
-}
-
-static void tell_timeout(struct peal_comm *comm, const struct run *run, char *text,
-                         size_t bytes)
-{
-    enum { SHOWN = 8 };
-    char call[256], behind[700], name[128];
-    int peers[SHOWN], n = run_awaits(run, peers, SHOWN);
-    size_t used;
-
-    signature_describe(run_signature(run), call, sizeof call);
-    used = (size_t)snprintf(text, bytes, "%s (call %llu) did not end within %g s; waiting for",
-                            call, (unsigned long long)comm->calls, comm->options.timeout);
-    for (int i = 0; i < n && used < bytes; i++) {
-        comm_peer_name(comm, peers[i], name, sizeof name);
-        used += (size_t)snprintf(text + used, bytes - used, "%s %s", i ? "," : "", name);
-    }
-    comm_behind_text(comm, behind, sizeof behind);
-    if (used < bytes)
-        snprintf(text + used, bytes - used, "%s; see what those ranks do, or raise PEAL_TIMEOUT",
-                 behind);
-}
-
-/* The engine said that `run` cannot end well. */
-static int broke(struct peal_comm *comm, const struct run *run, int status)
-{
-    const struct run *cause = comm->engine.broken ? comm->engine.broken : run;
-    char text[COMM_TEXT];
-
-    if (status == PEAL_ERR_TIMEOUT) {
-        tell_timeout(comm, run, text, sizeof text);
-        return comm_break(comm, status, text);
-    }
-    if (cause && !run_active(cause) && run_status(cause) == PEAL_ERR_MISMATCH) {
-        tell_mismatch(comm, cause, text, sizeof text);
-        return comm_break(comm, PEAL_ERR_MISMATCH, text);
-    }
-    if (status == PEAL_ERR_PEER) {
-        char name[128] = "a peer";
-
-        if (cause && run_fault(cause)->peer >= 0)
-            comm_peer_name(comm, run_fault(cause)->peer, name, sizeof name);
-        snprintf(text, sizeof text, "the connection to %s was lost", name);
-        return comm_break_when_told(comm, status, text);
-    }
-    return comm_break(comm, status, *status_text() ? status_text() : peal_strerror(status));
+    if (status == PEAL_OK || status == PEAL_ERR_ARGUMENT)
+        return status;
+    comm_peer_name(comm, comm->rank, name, sizeof name);
+    snprintf(text, sizeof text, "%s: %s", name, status_text());
+    return comm_break(comm, status, text);
 }
 
 /* ---- Blocking ----------------------------------------------------------------- */
@@ -349,199 +254,15 @@ int coll_run(struct peal_comm *comm, const struct coll_call *user)
     struct seat *seat;
     int status = comm_check(comm);
 
-    if (status || (status = prepare(comm, user, &seat, &binding)))
+    if (status || (status = coll_seat(comm, user, &seat, &binding)))
         return status;
-    status = start(comm, seat->run, &binding);
+    status = coll_launch(comm, seat->run, &binding);
     if (status == PEAL_OK && run_active(seat->run))
         status = engine_wait(&comm->engine, seat->run, binding.deadline);
     else if (status == PEAL_OK)
         status = run_status(seat->run);
     if (status)
-        status = broke(comm, seat->run, status);
+        status = coll_broke(comm, seat->run, status);
     seat_give_back(seat);
     return status;
-}
-
-/* ---- Requests ------------------------------------------------------------------ */
-
-int coll_request(struct peal_comm *comm, const struct coll_call *user, bool persistent,
-                 struct peal_request **request)
-{
-    struct coll *coll = comm->coll;
-    struct peal_request *r = coll->free_requests;
-    int status = comm_check(comm);
-
-    if (status)
-        return status;
-    if (r)
-        coll->free_requests = r->next;
-    else if (!(r = calloc(1, sizeof *r)))
-        return status_fail(PEAL_ERR_MEMORY, "no memory for a request");
-    r->comm = comm;
-    r->persistent = persistent;
-    r->active = false;
-    status = prepare(comm, user, &r->seat, &r->binding);
-    if (status) {
-        r->next = coll->free_requests;
-        coll->free_requests = r;
-        return status;
-    }
-    r->previous = NULL;
-    r->next = coll->requests;
-    if (r->next)
-        r->next->previous = r;
-    coll->requests = r;
-    if (!persistent && (status = coll_start(r))) {
-        coll_release(r);
-        return status;
-    }
-    *request = r;
-    return PEAL_OK;
-}
-
-int coll_start(struct peal_request *r)
-{
-    int status;
-
-    if (!r->comm)
-        return status_fail(PEAL_ERR_STATE, "the request's communicator was freed");
-    if ((status = comm_check(r->comm)))
-        return status;
-    if (r->active)
-        return status_fail(PEAL_ERR_STATE, "the request is active; wait for it before it is "
-                           "started again");
-    status = start(r->comm, r->seat->run, &r->binding);
-    r->active = status == PEAL_OK;
-    return status;
-}
-
-/* The request has outlived its communicator. */
-static int orphaned(struct peal_request *r)
-{
-    r->active = false;
-    if (r->status)
-        return status_fail(r->status, "the communicator was freed while the request was active; "
-                           "wait for requests before peal_comm_free");
-    return PEAL_OK;
-}
-
-/* The request's run is over, or cannot end any more. */
-static int finish(struct peal_request *r, int status)
-{
-    struct run *run = r->seat->run;
-
-    if (status == PEAL_OK)
-        status = run_status(run);
-    if (status)
-        status = broke(r->comm, run, status);
-    r->active = false;
-    return status;
-}
-
-int coll_test(struct peal_request *r, bool *done)
-{
-    struct engine *engine;
-    struct run *run;
-    int failure;
-
-    *done = true;
-    if (!r->active)
-        return PEAL_OK;
-    if (!r->comm)
-        return orphaned(r);
-    engine = &r->comm->engine;
-    run = r->seat->run;
-    if (run_active(run))
-        engine_progress(engine);
-    if (!run_active(run))
-        return finish(r, PEAL_OK);
-    failure = atomic_load(&engine->failure);
-    if (failure)
-        return finish(r, failure);
-    if (clock_now() >= run_deadline(run))
-        return finish(r, PEAL_ERR_TIMEOUT);
-    *done = false;
-    return PEAL_OK;
-}
-
-int coll_wait(struct peal_request *r)
-{
-    struct run *run;
-    int status = PEAL_OK;
-
-    if (!r->active)
-        return PEAL_OK;
-    if (!r->comm)
-        return orphaned(r);
-    run = r->seat->run;
-    if (run_active(run))
-        status = engine_wait(&r->comm->engine, run, run_deadline(run));
-    return finish(r, status);
-}
-
-int coll_wait_some(struct peal_request *const *requests, int count)
-{
-    enum { LOOK_NS = 1000000 };        /* how long one communicator is watched */
-    struct peal_comm *watched = NULL;
-    bool several = false;
-    uint64_t deadline = UINT64_MAX;
-
-    for (int i = 0; i < count; i++) {
-        if (!requests[i] || !requests[i]->active)
-            continue;
-        if (watched && requests[i]->comm != watched) {
-            several = true;
-            engine_progress(&requests[i]->comm->engine);
-        }
-        watched = requests[i]->comm;
-        if (run_deadline(requests[i]->seat->run) < deadline)
-            deadline = run_deadline(requests[i]->seat->run);
-    }
-    if (!watched)
-        return PEAL_OK;
-    if (several && deadline > clock_now() + LOOK_NS)
-        deadline = clock_now() + LOOK_NS;
-    engine_wait(&watched->engine, NULL, deadline);
-    return PEAL_OK;
-}
-
-bool coll_together(struct peal_request *const *requests, int count)
-{
-    const struct peal_request *first = NULL;
-
-    for (int i = 0; i < count; i++) {
-        if (!requests[i] || !requests[i]->active)
-            continue;
-        if (first && first->comm != requests[i]->comm)
-            return false;
-        first = requests[i];
-    }
-    return true;
-}
-
-bool coll_active(const struct peal_request *r)
-{
-    return r->active;
-}
-
-bool coll_persistent(const struct peal_request *r)
-{
-    return r->persistent;
-}
-
-void coll_release(struct peal_request *r)
-{
-    struct coll *coll;
-
-    if (!r->comm) {
-        free(r);
-        return;
-    }
-    coll = r->comm->coll;
-    *(r->previous ? &r->previous->next : &coll->requests) = r->next;
-    if (r->next)
-        r->next->previous = r->previous;
-    seat_give_back(r->seat);
-    r->next = coll->free_requests;
-    coll->free_requests = r;
 }

@@ -55,6 +55,7 @@ struct coll_speed {
     double latency;        /* seconds a step takes, besides its bytes */
     double bandwidth;      /* bytes per second that a rank sends */
     double reduction;      /* bytes per second that a rank combines */
+    double slice;          /* bytes of a message above which it is cut */
 };
 
 struct coll_choice {
@@ -76,8 +77,10 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 int select_algorithm(const struct call *c, const char *forced, bool reproducible,
                      const struct coll_speed *speed, struct coll_choice *choice);
 
-/* Bytes per second that a core combines, for struct coll_speed. */
-extern const double select_reduction_speed;
+/* The speed of links of that latency and bandwidth, with the settings. */
+struct coll_speed select_speed(double latency, double bandwidth);
+/* PEAL_STRICT */
+bool select_strict(void);
 
 /* The algorithm that a list such as "allreduce:ring,bcast:chain" names for the
  * collective; NULL if none.  PEAL_ERR_ARGUMENT for a list with unknown names. */

@@ -105,9 +105,10 @@ static void build_slices(struct schedule *s, const struct call *call, bool befor
     }
 }
 
-int plan_build(const struct call *call, const struct coll_call *user, bool before, bool after,
-               const struct coll_choice *choice, struct entry *entry)
+int plan_build(const struct call *call, const struct coll_call *user, bool strict,
+               struct entry *entry)
 {
+    bool before = entry->key.before;
     struct schedule s;
     int status;
 
@@ -115,9 +116,9 @@ int plan_build(const struct call *call, const struct coll_call *user, bool befor
     if (call->collective == SENDRECV) {
         build_messages(&s, user, call->size);
     } else {
-        if (setting_flag(&coll_settings[1]) && !data_meets_all(call))
+        if (strict && !data_meets_all(call))
             add_tokens(&s, call);
-        build_slices(&s, call, before, after, choice);
+        build_slices(&s, call, before, entry->key.after, &entry->choice);
     }
     schedule_finish(&s);
     status = plan_create(&s, &entry->plan);

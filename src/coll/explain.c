@@ -106,11 +106,11 @@ int explain_drawing(const char *words, FILE *out)
 
 int explain_choice(const char *words, struct report *report)
 {
-    /* What shm and tcp give on one ordinary machine; a communicator asks the
+    /* What shared memory and Ethernet give on ordinary machines; a communicator asks the
      * transports that it uses. */
-    static const struct { const char *where; struct coll_speed speed; } places[] = {
-        { "one host (shm)", { 1e-6, 8e9, 8e9 } },
-        { "several hosts (tcp)", { 20e-6, 3e9, 8e9 } },
+    const struct { const char *where; struct coll_speed speed; } places[] = {
+        { "one host", select_speed(1e-6, 8e9) },
+        { "several hosts", select_speed(20e-6, 3e9) },
     };
     struct call call = { .size = 1, .commutative = true, .nslices = 1 };
     char collective[32], bytes[32];

@@ -19,8 +19,18 @@ const struct setting coll_settings[] = {
     { NULL, NULL, NULL, NULL }
 };
 
-/* Combining runs at about the speed of a core's memory. */
-const double select_reduction_speed = 8e9;
+struct coll_speed select_speed(double latency, double bandwidth)
+{
+    static const double core = 8e9;    /* combining runs at about a core's memory speed */
+
+    return (struct coll_speed){ latency, bandwidth, core,
+                                (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX) };
+}
+
+bool select_strict(void)
+{
+    return setting_flag(&coll_settings[STRICT]);
+}
 
 bool select_allows(const struct algorithm *a, const struct call *c, bool reproducible,
                    const char **why)
@@ -62,7 +72,7 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 {
     struct coll_choice choice = { a, 1, 0 };
     double steps, sent, reduced, message;
-    double most = (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX);
+    double most = speed->slice;
 
     a->price(c->nranks, call_bytes(c), &steps, &sent, &reduced);
     message = steps > 0 ? sent / steps : 0;

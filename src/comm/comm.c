@@ -201,14 +201,21 @@ int comm_create_group(struct peal_comm *parent, const int *members, int nmembers
 
 void comm_free(struct peal_comm *comm, bool orderly)
 {
+    /* What is broken may be one communicator of a healthy job: its ranks leave in
+     * order as well, but do not wait long for those that do not. */
+    static const double broken_seconds = 1;
+    double wait;
+
     if (!comm)
         return;
+    wait = orderly || comm->options.timeout < broken_seconds ? comm->options.timeout
+                                                             : broken_seconds;
     if (comm->job && comm->member.owner)
         job_detach(comm->job, &comm->member);
     engine_free(&comm->engine, orderly);
     inbox_free(comm->inboxes, comm->nranks);
     if (comm->job)
-        job_release(comm->job, orderly, clock_deadline(comm->options.timeout));
+        job_release(comm->job, true, clock_deadline(wait));
     free(comm->job_ranks);
     pthread_mutex_destroy(&comm->lock);
     free(comm);

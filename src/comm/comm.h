@@ -94,8 +94,8 @@ void comm_abort(struct peal_comm *comm, const char *reason);
 /* A new collective starts: its number, remembered for comparison. */
 uint64_t comm_begin_call(struct peal_comm *comm, struct signature signature);
 
-/* Ranks that are known not to have made the present call, as text, "" if none. */
-void comm_behind_text(struct peal_comm *comm, char *text, size_t bytes);
+/* Ranks that are known not to have made that call, as text, "" if none. */
+void comm_behind_text(struct peal_comm *comm, uint64_t call, char *text, size_t bytes);
 
 /* Where a rank of the communicator lives. */
 const struct where *comm_where(const struct peal_comm *comm, int rank);

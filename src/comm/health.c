@@ -126,7 +126,7 @@ static void on_behind(void *owner, int rank, uint64_t call, const char *text)
     struct peal_comm *comm = owner;
     int ours = comm_rank_of(comm, rank), i;
 
-    if (ours < 0 || call != atomic_load(&comm->last_call))
+    if (ours < 0 || call > atomic_load(&comm->last_call))
         return;
     pthread_mutex_lock(&comm->lock);
     if (comm->behind_call != call) {
@@ -175,27 +175,24 @@ void comm_stalled(struct engine *engine, const struct run *run)
 {
     enum { PROBE_NS = 500000000 };
     struct peal_comm *comm = engine->owner;
-    uint64_t now = clock_now(), call = comm->calls;
-    struct comm_call *slot = &comm->history[call % COMM_HISTORY];
-    struct signature signature = { atomic_load(&slot->what), atomic_load(&slot->count) };
+    uint64_t now = clock_now();
     char name[256];
 
-    (void)run;
-    if (!comm->job || call == 0 || !comm->describe ||
+    if (!comm->job || !comm->describe ||
         (comm->probed_at && now - comm->probed_at < PROBE_NS))
         return;
     comm->probed_at = now;
-    comm->describe(signature, name, sizeof name);
-    job_probe(comm->job, comm->id, call, signature, name);
+    comm->describe(run_signature(run), name, sizeof name);
+    job_probe(comm->job, comm->id, run_call(run), run_signature(run), name);
 }
 
-void comm_behind_text(struct peal_comm *comm, char *text, size_t bytes)
+void comm_behind_text(struct peal_comm *comm, uint64_t call, char *text, size_t bytes)
 {
     size_t used = 0;
 
     *text = '\0';
     pthread_mutex_lock(&comm->lock);
-    for (int i = 0; comm->behind_call == comm->calls && i < comm->nbehind && used < bytes; i++) {
+    for (int i = 0; comm->behind_call == call && i < comm->nbehind && used < bytes; i++) {
         char name[128];
 
         comm_peer_name(comm, comm->behind[i].rank, name, sizeof name);

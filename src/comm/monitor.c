@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What one round watches: the wake-up, two doors, and all connections. */
@@ -269,10 +270,20 @@ static void serve(struct job *job, struct round *round)
     }
 }
 
+/* poll() refuses when the limit of open files has been lowered below what we
+ * watch, or for want of memory: neither is a reason to spin or to give up. */
+static void rest(void)
+{
+    const struct timespec pause = { .tv_nsec = 10000000 };
+
+    nanosleep(&pause, NULL);
+}
+
 void *monitor_main(void *argument)
 {
     struct job *job = argument;
     struct round round;
+    int ready;
 
     pthread_setname_np(pthread_self(), "peal-monitor");
     log_set_rank(job->options.rank);
@@ -283,9 +294,12 @@ void *monitor_main(void *argument)
         if (closed(job))
             break;
         watch_all(job, &round);
-        if (poll(round.polls, (nfds_t)round.count,
-                 round.until == UINT64_MAX ? -1 : clock_left_ms(round.until)) > 0)
+        ready = poll(round.polls, (nfds_t)round.count,
+                     round.until == UINT64_MAX ? -1 : clock_left_ms(round.until));
+        if (ready > 0)
             serve(job, &round);
+        else if (ready < 0 && errno != EINTR)
+            rest();
     }
     drop_all(job);
     return NULL;

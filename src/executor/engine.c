@@ -104,15 +104,6 @@ int engine_progress(struct engine *engine)
 
 /* ---- Waiting ------------------------------------------------------------ */
 
-static inline void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory");
-#endif
-}
-
 /* Sleep until something may have come, at most until `deadline`; false if the
  * time for noticing a stall passed. */
 static bool sleep_on(struct engine *engine, uint64_t deadline)
@@ -136,31 +127,43 @@ static bool sleep_on(struct engine *engine, uint64_t deadline)
     return ready != 0;
 }
 
+/* The collective that must end first, or NULL: whatever is waited for, later ones
+ * cannot be the reason. */
+static const struct run *oldest_call(const struct engine *engine)
+{
+    const struct run *run = engine->runs;
+
+    while (run && run->binding.call == 0)
+        run = run->next;
+    return run;
+}
+
 /* What a wait does between two looks; each stage is cheaper and slower.  Returns
  * the time, or 0 if it did not ask for it. */
 static uint64_t pause_for(struct engine *engine, uint64_t *idle_since, unsigned *looks,
-                          const struct run *run, uint64_t deadline)
+                          uint64_t deadline)
 {
     enum { LOOKS_PER_CLOCK = 32 };
     uint64_t now, spin = engine->crowded ? 0 : engine->spin_ns;
+    const struct run *stuck;
 
     if (++*looks % LOOKS_PER_CLOCK && spin) {
-        relax();
+        clock_relax();
         return 0;
     }
     now = clock_now();
     if (*idle_since == 0)
         *idle_since = now;
     if (now - *idle_since < spin) {
-        relax();
+        clock_relax();
         return now;
     }
     if (now - *idle_since < spin + engine->yield_ns) {
         sched_yield();
         return now;
     }
-    if (!sleep_on(engine, deadline) && engine->stalled)
-        engine->stalled(engine, run);
+    if (!sleep_on(engine, deadline) && engine->stalled && (stuck = oldest_call(engine)))
+        engine->stalled(engine, stuck);
     return clock_now();
 }
 
@@ -183,7 +186,7 @@ int engine_wait(struct engine *engine, const struct run *run, uint64_t deadline)
             looks = 0;
             now = ++moves % MOVES_PER_CLOCK ? 0 : clock_now();
         } else {
-            now = pause_for(engine, &idle_since, &looks, run, deadline);
+            now = pause_for(engine, &idle_since, &looks, deadline);
         }
         if (now >= deadline)
             return PEAL_ERR_TIMEOUT;

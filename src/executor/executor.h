@@ -50,7 +50,8 @@ struct engine {
      * Make links[peer] ready: PEAL_OK, STATUS_AGAIN (call again after progress
      * or a wake-up), or an error. */
     int  (*join)(struct engine *engine, int peer);
-    /* A wait has seen nothing move for a while (called some times per second). */
+    /* A wait has seen nothing move for a while (called some times per second);
+     * `run` is the oldest collective in flight. */
     void (*stalled)(struct engine *engine, const struct run *run);
     void *owner;
 };
@@ -74,6 +75,7 @@ struct binding {
     struct arithmetic how;
     struct signature  signature;
     uint32_t          stream;
+    uint64_t          call;                  /* the owner's number of it; 0: none */
     uint64_t          deadline;
 };
 
@@ -90,6 +92,7 @@ void run_abandon(struct run *run);
 bool run_active(const struct run *run);
 int  run_status(const struct run *run);      /* of the last execution */
 uint64_t run_deadline(const struct run *run);
+uint64_t run_call(const struct run *run);
 struct signature run_signature(const struct run *run);
 
 /* If the run failed with PEAL_ERR_MISMATCH: whose message differed, and how. */

@@ -370,6 +370,11 @@ uint64_t run_deadline(const struct run *run)
     return run->binding.deadline;
 }
 
+uint64_t run_call(const struct run *run)
+{
+    return run->binding.call;
+}
+
 struct signature run_signature(const struct run *run)
 {
     return run->binding.signature;

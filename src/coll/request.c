@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "coll/start.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+struct peal_request {
+    struct peal_comm    *comm;         /* NULL: it was freed before the request */
+    struct seat         *seat;
+    struct binding       binding;
+    bool                 persistent, active;
+    int                  status;       /* without a communicator: how it ended */
+    struct peal_request *next, *previous;      /* of the communicator's */
+};
+
+int coll_request(struct peal_comm *comm, const struct coll_call *user, bool persistent,
+                 struct peal_request **request)
+{
+    struct coll *coll = comm->coll;
+    struct peal_request *r = coll->free_requests;
+    int status = comm_check(comm);
+
+    if (status)
+        return status;
+    if (r)
+        coll->free_requests = r->next;
+    else if (!(r = calloc(1, sizeof *r)))
+        return status_fail(PEAL_ERR_MEMORY, "no memory for a request");
+    r->comm = comm;
+    r->persistent = persistent;
+    r->active = false;
+    status = coll_seat(comm, user, &r->seat, &r->binding);
+    if (status) {
+        r->next = coll->free_requests;
+        coll->free_requests = r;
+        return status;
+    }
+    r->previous = NULL;
+    r->next = coll->requests;
+    if (r->next)
+        r->next->previous = r;
+    coll->requests = r;
+    if (!persistent && (status = coll_start(r))) {
+        coll_release(r);
+        return status;
+    }
+    *request = r;
+    return PEAL_OK;
+}
+
+int coll_start(struct peal_request *r)
+{
+    int status;
+
+    if (!r->comm)
+        return status_fail(PEAL_ERR_STATE, "the request's communicator was freed");
+    if ((status = comm_check(r->comm)))
+        return status;
+    if (r->active)
+        return status_fail(PEAL_ERR_STATE, "the request is active; wait for it before it is "
+                           "started again");
+    status = coll_launch(r->comm, r->seat->run, &r->binding);
+    r->active = status == PEAL_OK;
+    return status;
+}
+
+/* The request has outlived its communicator. */
+static int orphaned(struct peal_request *r)
+{
+    r->active = false;
+    if (r->status)
+        return status_fail(r->status, "the communicator was freed while the request was active; "
+                           "wait for requests before peal_comm_free");
+    return PEAL_OK;
+}
+
+/* The request's run is over, or cannot end any more. */
+static int finish(struct peal_request *r, int status)
+{
+    struct run *run = r->seat->run;
+
+    if (status == PEAL_OK)
+        status = run_status(run);
+    if (status)
+        status = coll_broke(r->comm, run, status);
+    r->active = false;
+    return status;
+}
+
+int coll_test(struct peal_request *r, bool *done)
+{
+    struct engine *engine;
+    struct run *run;
+    int failure;
+
+    *done = true;
+    if (!r->active)
+        return PEAL_OK;
+    if (!r->comm)
+        return orphaned(r);
+    engine = &r->comm->engine;
+    run = r->seat->run;
+    if (run_active(run))
+        engine_progress(engine);
+    if (!run_active(run))
+        return finish(r, PEAL_OK);
+    failure = atomic_load(&engine->failure);
+    if (failure)
+        return finish(r, failure);
+    if (clock_now() >= run_deadline(run))
+        return finish(r, PEAL_ERR_TIMEOUT);
+    *done = false;
+    return PEAL_OK;
+}
+
+int coll_wait(struct peal_request *r)
+{
+    struct run *run;
+    int status = PEAL_OK;
+
+    if (!r->active)
+        return PEAL_OK;
+    if (!r->comm)
+        return orphaned(r);
+    run = r->seat->run;
+    if (run_active(run))
+        status = engine_wait(&r->comm->engine, run, run_deadline(run));
+    return finish(r, status);
+}
+
+int coll_wait_some(struct peal_request *const *requests, int count)
+{
+    enum { LOOK_NS = 1000000 };        /* how long one communicator is watched */
+    struct peal_comm *watched = NULL;
+    bool several = false;
+    uint64_t deadline = UINT64_MAX;
+
+    for (int i = 0; i < count; i++) {
+        if (!requests[i] || !requests[i]->active)
+            continue;
+        if (watched && requests[i]->comm != watched) {
+            several = true;
+            engine_progress(&requests[i]->comm->engine);
+        }
+        watched = requests[i]->comm;
+        if (run_deadline(requests[i]->seat->run) < deadline)
+            deadline = run_deadline(requests[i]->seat->run);
+    }
+    if (!watched)
+        return PEAL_OK;
+    if (several && deadline > clock_now() + LOOK_NS)
+        deadline = clock_now() + LOOK_NS;
+    engine_wait(&watched->engine, NULL, deadline);
+    return PEAL_OK;
+}
+
+bool coll_together(struct peal_request *const *requests, int count)
+{
+    const struct peal_request *first = NULL;
+
+    for (int i = 0; i < count; i++) {
+        if (!requests[i] || !requests[i]->active)
+            continue;
+        if (first && first->comm != requests[i]->comm)
+            return false;
+        first = requests[i];
+    }
+    return true;
+}
+
+bool coll_active(const struct peal_request *r)
+{
+    return r->active;
+}
+
+bool coll_persistent(const struct peal_request *r)
+{
+    return r->persistent;
+}
+
+void coll_release(struct peal_request *r)
+{
+    struct coll *coll;
+
+    if (!r->comm) {
+        free(r);
+        return;
+    }
+    coll = r->comm->coll;
+    *(r->previous ? &r->previous->next : &coll->requests) = r->next;
+    if (r->next)
+        r->next->previous = r->previous;
+    seat_give_back(r->seat);
+    r->next = coll->free_requests;
+    coll->free_requests = r;
+}
+
+/* ---- The end of the communicator --------------------------------------------- */
+
+int coll_finish(struct peal_comm *comm)
+{
+    int status = PEAL_OK;
+
+    for (struct peal_request *r = comm->coll->requests; r; r = r->next)
+        if (r->active && r->binding.stream != 0)
+            run_abandon(r->seat->run);
+    for (struct peal_request *r = comm->coll->requests; r && !status; r = r->next)
+        if (r->active && r->binding.stream == 0 && run_active(r->seat->run)) {
+            status = engine_wait(&comm->engine, r->seat->run, run_deadline(r->seat->run));
+            if (status || (status = run_status(r->seat->run)))
+                status = coll_broke(comm, r->seat->run, status);
+        }
+    return status;
+}
+
+void requests_orphan(struct coll *coll)
+{
+    for (struct peal_request *r = coll->requests; r; r = r->next) {
+        r->status = run_status(r->seat->run) ? PEAL_ERR_STATE : PEAL_OK;
+        seat_give_back(r->seat);
+        r->comm = NULL;
+    }
+    for (struct peal_request *r = coll->free_requests, *next; r; r = next) {
+        next = r->next;
+        free(r);
+    }
+}

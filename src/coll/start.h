@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside coll: what blocking calls and requests share. */
+#ifndef START_H
+#define START_H
+
+#include "coll/cache.h"
+
+struct coll {
+    struct cache            cache;
+    const struct algorithm *forced[COLLECTIVES];
+    struct coll_speed       speed;
+    bool                    strict;            /* close calls with tokens where needed */
+    struct peal_request    *requests;          /* not released */
+    struct peal_request    *free_requests;
+};
+
+/* A seat and a binding for a call, not started.  If that fails for want of
+ * something, the others would wait for this rank: they are told. */
+int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat,
+              struct binding *binding);
+
+/* Start what coll_seat() has made. */
+int coll_launch(struct peal_comm *comm, struct run *run, struct binding *binding);
+
+/* The engine said that `run` cannot end well: find out why, break the
+ * communicator everywhere, return the status that counts (story.c). */
+int coll_broke(struct peal_comm *comm, const struct run *run, int status);
+
+/* The communicator goes: its requests stay, without it (request.c). */
+void requests_orphan(struct coll *coll);
+
+#endif
