@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A message authentication code of 32 bytes under the job's secret.
- *
- * With OpenSSL's libcrypto: HMAC-SHA256.  Without: four SipHash-2-4 values
- * under keys made from the secret, which has not been studied for 256 bits of
- * strength; only jobs whose ranks are threads of one process may use it.
- * Knows no message.  No state; any thread. */
+/* A message authentication code of 32 bytes under the job's secret.  Which one
+ * depends on the file that the Makefile chose: mac_libcrypto.c (HMAC-SHA256), or
+ * mac_threads.c where there is no libcrypto, which only jobs whose ranks are
+ * threads of one process may use.  Knows no message.  No state; any thread. */
 #ifndef HANDSHAKE_MAC_H
 #define HANDSHAKE_MAC_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { MAC_BYTES = 32, MAC_MOST = 640 };
+enum { MAC_BYTES = 32, MAC_SECRET = 32, MAC_MOST = 640 };
 
 struct mac_part { const void *bytes; size_t count; };
 
@@ -19,9 +17,16 @@ struct mac_part { const void *bytes; size_t count; };
 bool mac_is_strong(void);
 
 /* Over the parts one after the other, MAC_MOST bytes at most.  `secret` has
- * JOB_SECRET bytes. */
+ * MAC_SECRET bytes. */
 int mac_make(const unsigned char *secret, const struct mac_part *parts, int count,
              unsigned char mac[MAC_BYTES]);
+
+/* The same over one text. */
+int mac_of(const unsigned char *secret, const unsigned char *text, size_t bytes,
+           unsigned char mac[MAC_BYTES]);
+
+/* A digest of a text, or PEAL_ERR_UNSUPPORTED. */
+int mac_digest(const void *text, size_t bytes, unsigned char digest[MAC_BYTES]);
 
 /* In a time that does not depend on where the two differ. */
 bool mac_equal(const unsigned char *a, const unsigned char *b);

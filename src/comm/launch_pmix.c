@@ -15,8 +15,6 @@
  * its server; if that refuses, PEAL_LAUNCHER=ompi.) */
 #include "comm/launch_environment.h"
 
-#ifdef HAVE_PMIX
-
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -332,32 +330,12 @@ static int describe(struct job_options *options, uint64_t deadline)
     return status_prefix(status, "launcher pmix, rank %s: ", launch_variable("PMIX_RANK"));
 }
 
-#define BUILD ""
-
-#else
-
-static bool present(void)
-{
-    return false;
-}
-
-static int describe(struct job_options *options, uint64_t deadline)
-{
-    (void)options;
-    (void)deadline;
-    return status_fail(PEAL_ERR_UNSUPPORTED, "this build of Peal has no PMIx");
-}
-
-#define BUILD "; this build of Peal has no PMIx: configure found no pmix.h"
-
-#endif
-
 static const char *const variables[] = { "PMIX_RANK", "PMIX_NAMESPACE", "PMIX_VERSION", NULL };
 
 const struct launcher launch_pmix = {
     .name = "pmix",
     .looks_for = "PMIX_RANK, PMIX_NAMESPACE, PMIX_SERVER_URI* and libpmix.so.2 (mpirun of Open "
-                 "MPI, srun --mpi=pmix)" BUILD,
+                 "MPI, srun --mpi=pmix)",
     .present = present,
     .describe = describe,
     .variables = variables,

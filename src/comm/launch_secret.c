@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The job's secret where no launcher carries one.  Its text goes nowhere: not
  * into errors, not into logs; only its hash leaves this file. */
+#include "comm/handshake_mac.h"
 #include "comm/launch_environment.h"
 
 #include "base/settings.h"
@@ -10,26 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef HAVE_LIBCRYPTO
-#include <openssl/evp.h>
-#endif
 
 enum { SECRET_LEAST = 16, SECRET_MOST = 4096 };
-
-static int hash(const char *text, size_t bytes, unsigned char secret[JOB_SECRET])
-{
-#ifdef HAVE_LIBCRYPTO
-    if (EVP_Digest(text, bytes, secret, NULL, EVP_sha256(), NULL) != 1)
-        return status_fail(PEAL_ERR_SYSTEM, "libcrypto could not compute SHA-256");
-    return PEAL_OK;
-#else
-    (void)text;
-    (void)bytes;
-    (void)secret;
-    return status_fail(PEAL_ERR_UNSUPPORTED, "this build of Peal cannot use PEAL_SECRET: "
-                       "configure found no libcrypto (install libssl-dev and build again)");
-#endif
-}
+_Static_assert((int)JOB_SECRET == (int)MAC_BYTES && (int)JOB_SECRET == (int)MAC_SECRET,
+               "a digest is a secret");
 
 /* Is the open file fit to hold a secret? */
 static int check_file(int fd, const char *path)
@@ -93,7 +78,7 @@ static int secret_from_file(const char *path, unsigned char secret[JOB_SECRET])
     if (status == PEAL_OK)
         status = read_file(fd, path, text, &bytes);
     if (status == PEAL_OK)
-        status = hash(text, bytes, secret);
+        status = mac_digest(text, bytes, secret);
     explicit_bzero(text, sizeof text);
     close(fd);
     return status;
@@ -116,5 +101,5 @@ int launch_secret(unsigned char secret[JOB_SECRET])
         return status_fail(PEAL_ERR_LAUNCH, "PEAL_SECRET has %zu characters, too few to be "
                            "secret; use at least %d: export PEAL_SECRET=$(openssl rand -hex 32)",
                            strlen(text), SECRET_LEAST);
-    return hash(text, strlen(text), secret);
+    return mac_digest(text, strlen(text), secret);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "comm/unique.h"
 
+#include "comm/handshake_mac.h"
 #include "comm/launch.h"
 
 #include <pthread.h>
@@ -81,7 +82,8 @@ static int take_listener(uint64_t id)
 
 int unique_use(const peal_unique_id_t *id, int rank, int nranks, struct job_options *options)
 {
-    struct job_options o = { .rank = rank, .nranks = nranks, .root_listener = -1 };
+    struct job_options o = { .rank = rank, .nranks = nranks, .root_listener = -1,
+                             .threads_only = !mac_is_strong() };
     struct form form;
 
     memcpy(&form, id, sizeof form);
