@@ -159,7 +159,8 @@ static void many(struct rank *me, peal_comm_t world)
                after.files);
     rank_check(me, after.threads == before.threads, "%d threads before, %d after",
                before.threads, after.threads);
-    rank_check(me, after.bytes < before.bytes + ROUNDS * 64, "%zu bytes before, %zu after",
+    /* The allocator's own caches come and go; small leaks are LeakSanitizer's. */
+    rank_check(me, after.bytes < before.bytes + ROUNDS * 1024, "%zu bytes before, %zu after",
                before.bytes, after.bytes);
     rank_doing(me, "%d communicators at once", AT_ONCE);
     for (int i = 0; i < AT_ONCE; i++)

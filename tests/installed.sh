@@ -21,7 +21,7 @@ export OMPI_MCA_rmaps_base_oversubscribe=1
 try() {
     what=$1 wanted=$2
     shift 2
-    timeout 120 "$@" >"$work/out" 2>&1
+    timeout 120 "$@" </dev/null >"$work/out" 2>&1
     status=$?
     if [ $status -eq 0 ] && grep -q -- "$wanted" "$work/out"; then
         echo "ok    $what"

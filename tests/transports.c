@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { MANY = TRANSPORT_WINDOW };
 
@@ -488,7 +487,10 @@ static void alone_body(struct node *node)
 }
 
 /* Settings under which a transport moves data in another way. */
-static const struct variant { const char *transport, *settings[3][2]; } variants[] = {
+static const struct variant { const char *transport, *settings[4][2]; } variants[] = {
+    { "tcp", { { "PEAL_TCP_EAGER", "0" } } },
+    { "tcp", { { "PEAL_TCP_EAGER", "8" }, { "PEAL_TCP_SOCKETS", "5" },
+               { "PEAL_TCP_CHUNK", "4K" } } },
     { "shm", { { "PEAL_SHM_CMA", "1" }, { "PEAL_SHM_EAGER", "4K" } } },
     { "shm", { { "PEAL_SHM_RING", "16K" }, { "PEAL_SHM_EAGER", "512" } } },
 };
@@ -514,6 +516,8 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
     if (transport->sockets == SOCKET_NONE && !processes) {
         rig_run(transport, 1, false, -1, seed, alone_body);
         printf("%s: a rank to itself\n", transport->name);
+        rig_run(transport, 2, false, -1, seed, transports_late);
+        printf("%s: a peer opens late\n", transport->name);
     }
     transports_failures(transport, processes, seed);
 }

@@ -157,7 +157,7 @@ struct transport {
      * `dialled`: this side opened them.  Returns at once: what the two ends
      * still have to tell each other happens in progress(), until then send()
      * may answer STATUS_AGAIN.  SOCKET_NONE: STATUS_AGAIN while the peer has
-     * not opened its port. */
+     * not opened its port; when it does, progress() finds something. */
     int  (*connect)(struct port *port, int peer, const struct where *where,
                     const int *sockets, int nsockets, bool dialled,
                     struct endpoint **endpoint);

@@ -57,7 +57,7 @@ static int self_connect(struct port *port, int peer, const struct where *where,
     (void)where, (void)sockets, (void)nsockets, (void)dialled;
     if (!endpoint)
         return status_fail(PEAL_ERR_MEMORY, "self: no memory for rank %d", peer);
-    status = pair_find(port->options.communicator, rank, peer, &pair);
+    status = pair_find(port, peer, &pair);
     if (status) {
         free(endpoint);
         return status;
@@ -385,6 +385,8 @@ static int self_progress(struct port *port)
         atomic_store(&port->armed, false);
         eventfd_read(port->bell, &rings);        /* fails if nobody rang */
     }
+    if (atomic_load(&port->met))
+        moved += atomic_exchange(&port->met, false);
     for (struct endpoint *e = port->endpoints; e; e = e->next)
         moved += endpoint_progress(e);
     return moved;
@@ -399,6 +401,8 @@ static int self_arm(struct port *port)
 {
     port->slept = true;
     atomic_store(&port->armed, true);
+    if (atomic_load(&port->met))
+        return STATUS_AGAIN;
     for (struct endpoint *e = port->endpoints; e; e = e->next)
         if (!e->matching.failure && (e->pulls.first || atomic_load(&e->mine->news)))
             return STATUS_AGAIN;

@@ -9,6 +9,9 @@
  * the note, so that their sends complete at once; the notes belong to the pair,
  * so that these can be received after their sender has closed.
  *
+ * A port whose connect() came before its peer's open() is told when any port of
+ * the communicator opens (`met`): its owner then tries again.
+ *
  * Locks: `registry.lock` guards which ports and pairs exist and is taken first;
  * pair.lock guards what hangs on its two sides.  Bytes are landed without a
  * lock: the receiver sets `reading`, and the sender's close() waits for it. */
@@ -81,11 +84,13 @@ struct endpoint {
 struct port {
     struct port_options options;
     struct port        *next;      /* registry.lock */
+    bool                seeks;     /* registry.lock: connect() found no port of the peer */
     struct endpoint    *endpoints;
     struct match_pool   pool;
     int                 bell;      /* eventfd */
     bool                slept;     /* arm() was called after the last progress() */
     atomic_bool         armed;
+    atomic_bool         met;       /* a port has opened since connect() found none */
 };
 
 static inline void list_init(struct note_list *list)
@@ -125,8 +130,8 @@ static inline void list_move(struct note_list *to, struct note_list *from)
 void registry_enter(struct port *port);
 void registry_leave(struct port *port);
 
-/* The pair of two ranks.  STATUS_AGAIN: the peer has not opened its port. */
-int pair_find(uint64_t communicator, int rank, int peer, struct pair **pair);
+/* The pair with a rank.  STATUS_AGAIN: the peer has not opened its port. */
+int pair_find(struct port *port, int peer, struct pair **pair);
 
 /* pair.lock is held.  Tell the owner of `side` that it has something to do. */
 void side_notify(struct side *side);

@@ -6,18 +6,35 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+enum { SHELVES = 256 };            /* a power of two; communicators in use are fewer */
+
+struct shelf {                     /* the ports and pairs of a few communicators */
+    struct port *ports;
+    struct pair *pairs;
+};
+
 static struct {
     pthread_mutex_t lock;
-    struct port    *ports;
-    struct pair    *pairs;
+    struct shelf    shelves[SHELVES];
 } registry = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static struct shelf *shelf_of(uint64_t communicator)
+{
+    return &registry.shelves[communicator * 0x9e3779b97f4a7c15u >> 32 & (SHELVES - 1)];
+}
+
+/* The port exists until the caller's lock is released. */
+static void port_wake(struct port *port)
+{
+    if (atomic_load(&port->armed) && atomic_exchange(&port->armed, false))
+        eventfd_write(port->bell, 1);            /* fails only when readable anyway */
+}
 
 void side_notify(struct side *side)
 {
     atomic_store(&side->news, true);
-    if (side->port && atomic_load(&side->port->armed) &&
-        atomic_exchange(&side->port->armed, false))
-        eventfd_write(side->port->bell, 1);      /* fails only when readable anyway */
+    if (side->port)
+        port_wake(side->port);
 }
 
 static void pair_free(struct pair *pair)
@@ -35,7 +52,7 @@ static void pair_free(struct pair *pair)
 }
 
 /* registry.lock is held. */
-static struct pair *pair_create(uint64_t communicator, int low, int high)
+static struct pair *pair_create(struct shelf *shelf, uint64_t communicator, int low, int high)
 {
     struct pair *pair = calloc(1, sizeof *pair);
     pthread_condattr_t monotonic;
@@ -54,30 +71,34 @@ static struct pair *pair_create(uint64_t communicator, int low, int high)
         list_init(&pair->sides[i].arrived);
         list_init(&pair->sides[i].taken);
     }
-    pair->next = registry.pairs;
-    registry.pairs = pair;
+    pair->next = shelf->pairs;
+    shelf->pairs = pair;
     return pair;
 }
 
-int pair_find(uint64_t communicator, int rank, int peer, struct pair **out)
+int pair_find(struct port *port, int peer, struct pair **out)
 {
+    uint64_t communicator = port->options.communicator;
+    int rank = port->options.rank;
     int low = rank < peer ? rank : peer, high = rank < peer ? peer : rank;
+    struct shelf *shelf = shelf_of(communicator);
     int status = PEAL_OK;
     struct pair *pair;
-    struct port *port;
+    struct port *other;
 
     pthread_mutex_lock(&registry.lock);
-    pair = registry.pairs;
-    port = registry.ports;
+    pair = shelf->pairs;
+    other = shelf->ports;
     while (pair && (pair->communicator != communicator || pair->ranks[0] != low ||
                     pair->ranks[1] != high))
         pair = pair->next;
-    while (!pair && port && (port->options.communicator != communicator ||
-                             port->options.rank != peer))
-        port = port->next;
-    if (!pair && !port) {
+    while (!pair && other && (other->options.communicator != communicator ||
+                              other->options.rank != peer))
+        other = other->next;
+    if (!pair && !other) {
+        port->seeks = true;
         status = STATUS_AGAIN;
-    } else if (!pair && !(pair = pair_create(communicator, low, high))) {
+    } else if (!pair && !(pair = pair_create(shelf, communicator, low, high))) {
         status = status_fail(PEAL_ERR_MEMORY, "self: no memory for rank %d", peer);
     } else {
         *out = pair;
@@ -88,9 +109,17 @@ int pair_find(uint64_t communicator, int rank, int peer, struct pair **out)
 
 void registry_enter(struct port *port)
 {
+    struct shelf *shelf = shelf_of(port->options.communicator);
+
     pthread_mutex_lock(&registry.lock);
-    port->next = registry.ports;
-    registry.ports = port;
+    for (struct port *other = shelf->ports; other; other = other->next)
+        if (other->seeks && other->options.communicator == port->options.communicator) {
+            other->seeks = false;
+            atomic_store(&other->met, true);
+            port_wake(other);
+        }
+    port->next = shelf->ports;
+    shelf->ports = port;
     pthread_mutex_unlock(&registry.lock);
 }
 
@@ -98,8 +127,9 @@ void registry_enter(struct port *port)
  * freed with its second side. */
 void registry_leave(struct port *port)
 {
-    struct port **at = &registry.ports;
-    struct pair **link = &registry.pairs;
+    struct shelf *shelf = shelf_of(port->options.communicator);
+    struct port **at = &shelf->ports;
+    struct pair **link = &shelf->pairs;
 
     pthread_mutex_lock(&registry.lock);
     while (*at != port)

@@ -54,32 +54,54 @@ static int port_open(const struct port_options *options, struct port **port)
     return PEAL_OK;
 }
 
-/* Is there output that the peer can still take?  A long message that waits for
- * its receive counts: the receive may be on its way to us.  So does what the
- * peer's kernel has not acknowledged, for closing a socket with unread input
- * throws that away. */
-static bool endpoint_flushing(const struct endpoint *e)
+static int unacknowledged(const struct lane *lane)
+{
+    int bytes = 0;                 /* the end of the stream counts as one */
+
+    return ioctl(lane->fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+static bool lanes_flushing(const struct endpoint *e)
+{
+    for (int i = 0; i < e->nlanes; i++)
+        if (!e->lanes[i].ended && unacknowledged(&e->lanes[i]) > e->finished)
+            return true;
+    return false;
+}
+
+/* May something get lost that the peer can still take?  A long message that waits
+ * for its receive counts: the receive may be on its way to us.  So does what the
+ * peer's kernel has not acknowledged while the peer can still send: a closed
+ * socket answers what comes in by throwing away what is to go out.
+ *
+ * An acknowledgement alone may take 40 ms.  Hence the end of our stream follows
+ * the last byte: a peer that closes too then ends its own at once, after which
+ * the kernel delivers the rest without us. */
+static bool endpoint_flushing(struct endpoint *e)
 {
     if (e->failure || e->broken)
         return false;
     if (e->waiting > 0)
         return true;
-    for (int i = 0; i < e->nlanes; i++) {
-        int unsent = 0;
-
-        if (e->lanes[i].queue ||
-            (ioctl(e->lanes[i].fd, SIOCOUTQ, &unsent) == 0 && unsent > 0))
+    for (int i = 0; i < e->nlanes; i++)
+        if (e->lanes[i].queue)
             return true;
-    }
-    return false;
+    if (!lanes_flushing(e))
+        return false;
+    for (int i = 0; i < e->nlanes && !e->finished; i++)
+        shutdown(e->lanes[i].fd, SHUT_WR);     /* fails if the connection is lost */
+    e->finished = true;
+    return true;
 }
 
-static bool port_flushing(const struct port *port)
+/* Looks at all of them, so that no peer waits for the end of another. */
+static bool port_flushing(struct port *port)
 {
-    for (const struct endpoint *e = port->endpoints; e; e = e->next)
-        if (endpoint_flushing(e))
-            return true;
-    return false;
+    bool flushing = false;
+
+    for (struct endpoint *e = port->endpoints; e; e = e->next)
+        flushing |= endpoint_flushing(e);
+    return flushing;
 }
 
 static int port_progress(struct port *port);

@@ -11,6 +11,10 @@
  * An error on a socket only marks the endpoint (`broken`): tcp_endpoint_settle(),
  * called where no lane is being read, first drains what had arrived.
  *
+ * The ends of one connection's sockets come at different times, and bytes may be
+ * under way on one while another has ended: the peer is gone when all of them
+ * have ended, or at the first error.
+ *
  * Threading: one port with all that hangs on it belongs to one thread. */
 #ifndef TCP_H
 #define TCP_H
@@ -44,7 +48,8 @@ struct lane {                      /* one socket */
     int              fd, index;
     struct endpoint *endpoint;
     bool             ended;        /* nothing more can be read */
-    bool             blocked;      /* EPOLLOUT is asked for */
+    bool             blocked;      /* something waits for room */
+    uint32_t         watched;      /* what epoll is asked for; 0: not in its set */
 
     struct sending  *queue, **last;        /* headers and short messages */
     struct sending  *streaming;            /* the long message that has the turn, or NULL */
@@ -70,6 +75,7 @@ struct endpoint {
     char               why[TCP_WHY];
 
     /* Sending. */
+    bool               finished;           /* close() has said that no more will come */
     struct send_window window;
     uint64_t           started[TRANSPORT_STREAMS][TRANSPORT_WINDOW / 64];
     struct sending    *slots[TRANSPORT_STREAMS][TRANSPORT_WINDOW];
@@ -111,6 +117,8 @@ void tcp_endpoint_fail(struct endpoint *e, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void tcp_endpoint_settle(struct endpoint *e);      /* turn `broken` into a failure */
 void tcp_endpoint_activity(struct endpoint *e);    /* is anything awaited? */
+int  tcp_lane_watch(struct lane *lane);            /* after a change; 0, or -1 and errno */
+void tcp_lane_ended(struct lane *lane, int error); /* 0: the peer sends no more on it */
 int  tcp_connect(struct port *port, int peer, const struct where *where,
                  const int *sockets, int nsockets, bool dialled,
                  struct endpoint **endpoint);

@@ -12,6 +12,38 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* EPOLLOUT is asked for only while something is queued: an idle socket always
+ * has room, and would wake every sleeper.  So would one that has ended. */
+int tcp_lane_watch(struct lane *lane)
+{
+    struct epoll_event event = { .data.ptr = lane };
+    int how;
+
+    event.events = (lane->ended ? 0 : EPOLLIN) | (lane->blocked ? EPOLLOUT : 0);
+    if (event.events == lane->watched)
+        return 0;
+    how = !lane->watched ? EPOLL_CTL_ADD : event.events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
+    if (epoll_ctl(lane->endpoint->port->epoll, how, lane->fd, &event) != 0)
+        return -1;
+    lane->watched = event.events;
+    return 0;
+}
+
+void tcp_lane_ended(struct lane *lane, int error)
+{
+    struct endpoint *e = lane->endpoint;
+    int open = 0;
+
+    lane->ended = true;
+    for (int i = 0; i < e->nlanes; i++)
+        open += !e->lanes[i].ended;
+    if (open > 0 && !error && tcp_lane_watch(lane) != 0)
+        error = errno;
+    if (!e->broken && (error || open == 0))
+        e->broken = error ? error : TCP_LOST_EOF;
+    e->port->look = true;          /* the other ends follow, perhaps on quiet lanes */
+}
+
 static void lane_close(struct lane *lane)
 {
     if (lane->fd < 0)
@@ -21,7 +53,7 @@ static void lane_close(struct lane *lane)
     lane->blocked = false;
     lane->ended = true;
     /* A forked child may hold the file open, then close() would not do this. */
-    epoll_ctl(lane->endpoint->port->epoll, EPOLL_CTL_DEL, lane->fd, NULL);
+    tcp_lane_watch(lane);
     close(lane->fd);
     lane->fd = -1;
 }
@@ -34,11 +66,9 @@ static void lane_init(struct lane *lane, struct endpoint *e, int index, int fd)
     lane->last = &lane->queue;
 }
 
-static int lane_watch(struct lane *lane)
+static int lane_start(struct lane *lane)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = lane };
-
-    if (epoll_ctl(lane->endpoint->port->epoll, EPOLL_CTL_ADD, lane->fd, &event) != 0)
+    if (tcp_lane_watch(lane) != 0)
         return status_fail(PEAL_ERR_SYSTEM, "tcp: cannot watch the connection to %s: %m",
                            lane->endpoint->name);
     tcp_option_apply(lane->fd);
@@ -80,7 +110,7 @@ int tcp_connect(struct port *port, int peer, const struct where *where,
     else
         status = PEAL_OK;
     for (int i = 0; !status && i < nsockets; i++)
-        status = lane_watch(&e->lanes[i]);
+        status = lane_start(&e->lanes[i]);
     if (status)
         goto fail;
     e->next = port->endpoints;

@@ -157,9 +157,7 @@ static size_t read_some(struct lane *lane, bool *drained)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 0;
     if (n <= 0) {
-        lane->ended = true;
-        if (!e->broken)
-            e->broken = n < 0 ? errno : TCP_LOST_EOF;
+        tcp_lane_ended(lane, n < 0 ? errno : 0);
         return 0;
     }
     got = (size_t)n;

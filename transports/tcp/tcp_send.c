@@ -65,7 +65,7 @@ void tcp_control(struct endpoint *e, struct lane *lane, enum tcp_kind kind,
 {
     struct sending *s;
 
-    if (e->failure || e->broken)
+    if (e->failure || e->broken || e->finished)
         return;                        /* nobody will read it */
     s = tcp_sending_take(e->port);
     if (!s) {
@@ -83,7 +83,7 @@ bool tcp_credit_tell(struct endpoint *e, bool idle)
 {
     bool said = false;
 
-    for (uint32_t i = 0; i < TRANSPORT_STREAMS && !e->failure; i++) {
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS && !e->failure && !e->finished; i++) {
         uint32_t news = matching_low(&e->matching, i) - e->told[i];
         struct message message = { .stream = i };
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum {
@@ -37,23 +36,14 @@ void tcp_encode(struct lane *lane, enum tcp_kind kind, const struct message *mes
     tcp_wire_encode(&header, wire);
 }
 
-/* EPOLLOUT is asked for only while something is queued: an idle socket always
- * has room, and would wake every sleeper. */
 static void lane_block(struct lane *lane, bool block)
 {
-    struct port *port = lane->endpoint->port;
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = lane };
-
     if (lane->blocked == block)
         return;
-    if (block)
-        event.events |= EPOLLOUT;
-    if (epoll_ctl(port->epoll, EPOLL_CTL_MOD, lane->fd, &event) != 0) {
-        lane->endpoint->broken = errno;
-        return;
-    }
     lane->blocked = block;
-    port->blocked += block ? 1 : -1u;
+    lane->endpoint->port->blocked += block ? 1 : -1u;
+    if (tcp_lane_watch(lane) != 0)
+        lane->endpoint->broken = errno;
 }
 
 /* What is left of a header and its bytes, of which `written` are gone. */
