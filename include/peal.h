@@ -124,8 +124,8 @@ typedef int (*peal_user_function_t)(const void *in, void *inout, size_t count,
                                     peal_datatype_t type, void *context);
 
 /* Make a reduction operation from a function.  `commutative` not 0 promises
- * that operands may be exchanged; associativity is assumed.  All ranks must
- * create their operations in the same order.  `context` is handed to the
+ * that operands may be exchanged; associativity is assumed.  Ranks that reduce
+ * with it must mean the same operation.  `context` is handed to the
  * function and stays the caller's. */
 int peal_op_create(peal_user_function_t function, int commutative, void *context,
                    peal_op_t *op);

@@ -3,11 +3,11 @@
  * server against well-behaved and garbage clients.  Usage: launcher_run [seed] */
 #include "launcher.h"
 #include "launcher_pmi.h"
+#include "tests/checks.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,24 +17,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static int checks, failures;
-
-__attribute__((format(printf, 2, 3)))
-static void check(bool good, const char *format, ...)
-{
-    va_list args;
-
-    checks++;
-    if (good)
-        return;
-    failures++;
-    printf("FAIL: ");
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    printf("\n");
-}
 
 struct result { int status; double seconds; size_t bytes; char output[65536]; };
 

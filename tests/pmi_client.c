@@ -3,11 +3,11 @@
  * stays silent or goes away.  Usage: pmi_client [seed] */
 #include "comm/launch_environment.h"
 #include "comm/launch_pmi_wire.h"
+#include "tests/checks.h"
 
 #include "base/clock.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,24 +15,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static int checks, failures;
-
-__attribute__((format(printf, 2, 3)))
-static void check(bool good, const char *format, ...)
-{
-    va_list args;
-
-    checks++;
-    if (good)
-        return;
-    failures++;
-    printf("FAIL: ");
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    printf("\n");
-}
 
 /* One server for up to two ranks; `twist` replaces the answer to a command. */
 struct server {

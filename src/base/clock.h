@@ -8,7 +8,8 @@
 /* Nanoseconds on a clock that never goes back. */
 uint64_t clock_now(void);
 
-/* A point `seconds` from now; 0 or less: already passed; never overflows. */
+/* A point `seconds` from now, some milliseconds early where that is far off; 0 or
+ * less: already passed; never overflows. */
 uint64_t clock_deadline(double seconds);
 
 /* Milliseconds left until `deadline` for poll(): 0 if passed, rounded up. */

@@ -70,6 +70,8 @@ void coll_free(struct peal_comm *comm)
     if (!coll)
         return;
     requests_orphan(coll);
+    if (coll->latest.seat)
+        seat_give_back(coll->latest.seat);
     cache_free(&coll->cache);
     free(coll);
     comm->coll = NULL;
@@ -248,21 +250,39 @@ int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat 
 
 /* ---- Blocking ----------------------------------------------------------------- */
 
+/* Would a look-up find the same seat and binding again?  Created operations may
+ * have been freed meanwhile, and counts have to be read. */
+static bool repeats(const struct coll_call *a, const struct coll_call *b)
+{
+    return a->collective == b->collective && a->sendbuf == b->sendbuf &&
+           a->recvbuf == b->recvbuf && a->count == b->count && a->recvcount == b->recvcount &&
+           a->type == b->type && a->op == b->op && a->root == b->root && a->dest == b->dest &&
+           a->source == b->source && !a->counts && !b->counts && b->op < PEAL_OPS;
+}
+
 int coll_run(struct peal_comm *comm, const struct coll_call *user)
 {
-    struct binding binding;
-    struct seat *seat;
+    struct latest *latest = &comm->coll->latest;
+    struct run *run;
     int status = comm_check(comm);
 
-    if (status || (status = coll_seat(comm, user, &seat, &binding)))
-        return status;
-    status = coll_launch(comm, seat->run, &binding);
-    if (status == PEAL_OK && run_active(seat->run))
-        status = engine_wait(&comm->engine, seat->run, binding.deadline);
-    else if (status == PEAL_OK)
-        status = run_status(seat->run);
     if (status)
-        status = coll_broke(comm, seat->run, status);
-    seat_give_back(seat);
-    return status;
+        return status;
+    if (!latest->seat || !repeats(&latest->call, user)) {
+        struct binding binding;
+        struct seat *seat;
+
+        if ((status = coll_seat(comm, user, &seat, &binding)))
+            return status;
+        if (latest->seat)
+            seat_give_back(latest->seat);
+        *latest = (struct latest){ *user, seat, binding };
+    }
+    run = latest->seat->run;
+    status = coll_launch(comm, run, &latest->binding);
+    if (status == PEAL_OK && run_active(run))
+        status = engine_wait(&comm->engine, run, latest->binding.deadline);
+    else if (status == PEAL_OK)
+        status = run_status(run);
+    return status ? coll_broke(comm, run, status) : PEAL_OK;
 }

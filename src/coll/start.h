@@ -5,7 +5,16 @@
 
 #include "coll/cache.h"
 
+/* The latest blocking call: a loop repeats it, and then needs no look-up.  It
+ * keeps its seat until another call takes its place. */
+struct latest {
+    struct coll_call call;
+    struct seat     *seat;             /* NULL: none */
+    struct binding   binding;
+};
+
 struct coll {
+    struct latest           latest;
     struct cache            cache;
     const struct algorithm *forced[COLLECTIVES];
     struct coll_speed       speed;

@@ -40,8 +40,9 @@ static void tell_timeout(struct peal_comm *comm, const struct run *run, char *te
 
     name_call(run, which, sizeof which);
     signature_describe(run_signature(run), call, sizeof call);
-    used = (size_t)snprintf(text, bytes, "%s (%s) did not end within %g s; waiting for",
-                            call, which, comm->options.timeout);
+    comm_peer_name(comm, comm->rank, name, sizeof name);
+    used = (size_t)snprintf(text, bytes, "%s: %s (%s) did not end within %g s; waiting for",
+                            name, call, which, comm->options.timeout);
     for (int i = 0; i < n && used < bytes; i++) {
         comm_peer_name(comm, peers[i], name, sizeof name);
         used += (size_t)snprintf(text + used, bytes - used, "%s %s", i ? "," : "", name);
