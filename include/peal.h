@@ -296,7 +296,9 @@ int peal_barrier_init(peal_comm_t comm, peal_request_t *request);
 /* ---- Point to point -------------------------------------------------- *
  *
  * The n-th send of a rank to a peer meets the peer's n-th receive from it,
- * whatever collectives run beside; count and type must agree.  A peer of
+ * whatever collectives run beside; count and type must agree.  The receiver
+ * finds out if they do not: a short send that has returned by then cannot fail
+ * any more, the sender's next call does.  A peer of
  * PEAL_RANK_NULL does nothing; the own rank is allowed. */
 int peal_send(const void *buffer, size_t count, peal_datatype_t type, int dest,
               peal_comm_t comm);

@@ -161,6 +161,7 @@ int peal_comm_dup(peal_comm_t comm, peal_comm_t *newcomm)
 
 int peal_comm_free(peal_comm_t *comm)
 {
+    const struct coll_call leaving = { .collective = BARRIER, .count = COLL_LEAVING };
     int status = check_pointer(__func__, "comm", comm);
     struct peal_comm *c;
     bool healthy;
@@ -173,7 +174,7 @@ int peal_comm_free(peal_comm_t *comm)
     if (healthy) {
         status = coll_finish(c);
         if (!status && c->nranks > 1)
-            status = peal_barrier(c);
+            status = coll_run(c, &leaving);
         healthy = status == PEAL_OK;
     }
     engine_break(&c->engine, PEAL_ERR_STATE, healthy);

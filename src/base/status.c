@@ -8,9 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TEXT_BYTES = 2048 };
-
-static _Thread_local char text[TEXT_BYTES];
+static _Thread_local char text[STATUS_TEXT];
 
 int status_fail(int status, const char *format, ...)
 {
@@ -28,7 +26,7 @@ int status_fail(int status, const char *format, ...)
 
 int status_prefix(int status, const char *format, ...)
 {
-    char tail[TEXT_BYTES];
+    char tail[STATUS_TEXT];
     va_list args;
     int used;
 
@@ -36,7 +34,7 @@ int status_prefix(int status, const char *format, ...)
     va_start(args, format);
     used = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (used >= 0 && used < TEXT_BYTES)
+    if (used >= 0 && used < STATUS_TEXT)
         snprintf(text + used, sizeof text - (size_t)used, "%s", tail);
     return status;
 }
@@ -44,6 +42,16 @@ int status_prefix(int status, const char *format, ...)
 const char *status_text(void)
 {
     return text;
+}
+
+void status_keep(char kept[STATUS_TEXT])
+{
+    memcpy(kept, text, sizeof text);
+}
+
+void status_restore(const char kept[STATUS_TEXT])
+{
+    memcpy(text, kept, sizeof text);
 }
 
 const char *status_name(int status)

@@ -23,6 +23,12 @@ const char *status_text(void);
 int status_prefix(int status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Around an attempt whose failure is no failure of the whole: keep the text, and
+ * put it back once it is known that nothing is wrong. */
+enum { STATUS_TEXT = 2048 };
+void status_keep(char kept[STATUS_TEXT]);
+void status_restore(const char kept[STATUS_TEXT]);
+
 /* The enumerator's name, "PEAL_ERR_PEER"; "unknown status" for others. */
 const char *status_name(int status);
 

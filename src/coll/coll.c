@@ -16,6 +16,7 @@ static struct coll_speed measure(const struct peal_comm *comm)
 {
     struct coll_speed speed = select_speed(1e-6, 8e9);
     const struct where *a, *b;
+    char kept[STATUS_TEXT];
     struct reach how;
     int far = 1;
 
@@ -32,6 +33,7 @@ static struct coll_speed measure(const struct peal_comm *comm)
             far = r;
     }
     b = comm_where(comm, far);
+    status_keep(kept);
     for (const struct transport *const *t = transports; *t; t++) {
         if (*comm->options.transports &&
             !setting_lists(comm->options.transports, (*t)->name, NULL))
@@ -42,6 +44,7 @@ static struct coll_speed measure(const struct peal_comm *comm)
             break;
         }
     }
+    status_restore(kept);
     return speed;
 }
 

@@ -22,6 +22,9 @@ struct coll_call {
     int             dest, source;      /* SENDRECV: -1 for none */
 };
 
+/* The count of the barrier that peal_comm_free makes, so that it meets no other. */
+enum { COLL_LEAVING = 1 };
+
 /* What a communicator needs for collectives; made on first use. */
 int  coll_prepare(struct peal_comm *comm);
 /* Before it is freed: completes the collectives that are active, and gives up

@@ -74,18 +74,20 @@ static int draw(const struct algorithm *a, struct call *call, FILE *out)
 
 int explain_drawing(const char *words, FILE *out)
 {
-    enum { MOST_RANKS = 1024 };
+    enum { MOST_RANKS = 1024, MOST_COUNT = 1 << 20 };
     struct call call = { .size = 1, .commutative = true, .nslices = 1 };
     const struct algorithm *a;
-    char collective[32], name[32];
+    char collective[32], name[32], number[32] = "", rest;
     size_t count = 0;
     const char *why;
-    int given = sscanf(words, "%31s %31s %d %zu", collective, name, &call.nranks, &count);
+    int given = sscanf(words, "%31s %31s %d %31s %c", collective, name, &call.nranks, number,
+                       &rest);
 
-    if (given < 3 || call.nranks < 1 || call.nranks > MOST_RANKS)
+    if (given < 3 || given > 4 || call.nranks < 1 || call.nranks > MOST_RANKS ||
+        (given == 4 && (!setting_parse_size(number, &count) || count > MOST_COUNT)))
         return status_fail(PEAL_ERR_ARGUMENT, "a drawing needs COLLECTIVE ALGORITHM RANKS "
-                           "[COUNT], with 1 to %d ranks, e.g. allreduce ring 4; got \"%s\"",
-                           MOST_RANKS, words);
+                           "[COUNT], with 1 to %d ranks and a count up to %d, e.g. allreduce "
+                           "ring 4; got \"%s\"", MOST_RANKS, MOST_COUNT, words);
     call.collective = collective_find(collective);
     if (call.collective >= SENDRECV)
         return unknown_collective(collective);

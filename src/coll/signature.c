@@ -106,7 +106,7 @@ void signature_describe(struct signature s, char *text, size_t bytes)
     char counts[32] = "", extra[64] = "";
 
     if (collective == BARRIER) {
-        snprintf(text, bytes, "barrier");
+        snprintf(text, bytes, "%s", s.count == COLL_LEAVING ? "peal_comm_free" : "barrier");
         return;
     }
     if (collective == SENDRECV) {

@@ -73,15 +73,17 @@ static const struct transport *candidate(const struct peal_comm *comm, int peer,
 
 static int choose(const struct peal_comm *comm, int peer, const struct transport **chosen)
 {
-    char reasons[512] = "", name[128];
+    char reasons[512] = "", name[128], kept[STATUS_TEXT];
     const struct transport *t;
 
+    status_keep(kept);
     for (int i = 0; (t = candidate(comm, peer, i)); i++) {
         struct reach how;
 
         if (t->usable() == PEAL_OK &&
             t->reach(&comm->self, comm_where(comm, peer), &how) == PEAL_OK) {
             *chosen = t;
+            status_restore(kept);
             return PEAL_OK;
         }
         snprintf(reasons + strlen(reasons), sizeof reasons - strlen(reasons), "; %s: %s",
