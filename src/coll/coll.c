@@ -15,6 +15,7 @@
 static struct coll_speed measure(const struct peal_comm *comm)
 {
     struct coll_speed speed = select_speed(1e-6, 8e9);
+    const struct transport *t;
     const struct where *a, *b;
     char kept[STATUS_TEXT];
     struct reach how;
@@ -34,16 +35,12 @@ static struct coll_speed measure(const struct peal_comm *comm)
     }
     b = comm_where(comm, far);
     status_keep(kept);
-    for (const struct transport *const *t = transports; *t; t++) {
-        if (*comm->options.transports &&
-            !setting_lists(comm->options.transports, (*t)->name, NULL))
-            continue;
-        if ((*t)->reach(a, b, &how) == PEAL_OK) {
+    for (int i = 0; (t = comm_transport(comm, i)); i++)
+        if (t->reach(a, b, &how) == PEAL_OK) {
             speed.latency = how.latency;
             speed.bandwidth = how.bandwidth;
             break;
         }
-    }
     status_restore(kept);
     return speed;
 }

@@ -100,6 +100,10 @@ void comm_behind_text(struct peal_comm *comm, uint64_t call, char *text, size_t 
 /* Where a rank of the communicator lives. */
 const struct where *comm_where(const struct peal_comm *comm, int rank);
 
+/* The allowed transports: in the order of the setting if there is one, else of the
+ * list; NULL after the last. */
+const struct transport *comm_transport(const struct peal_comm *comm, int index);
+
 /* "rank 3 (host b, pid 17)" */
 void comm_peer_name(const struct peal_comm *comm, int rank, char *text, size_t bytes);
 

@@ -54,13 +54,11 @@ static int find_port(struct peal_comm *comm, const struct transport *transport,
     return PEAL_OK;
 }
 
-/* Transports in the order of the setting if there is one, else of the list.  The
- * own rank is always reachable: nobody dials himself. */
-static const struct transport *candidate(const struct peal_comm *comm, int peer, int index)
+const struct transport *comm_transport(const struct peal_comm *comm, int index)
 {
     const char *list = comm->options.transports;
 
-    if (!*list || peer == comm->rank)
+    if (!*list)
         return transports[index];
     for (const struct transport *const *t = transports; *t; t++) {
         int at;
@@ -69,6 +67,12 @@ static const struct transport *candidate(const struct peal_comm *comm, int peer,
             return *t;
     }
     return NULL;
+}
+
+/* A rank to itself may use any: the setting is about others. */
+static const struct transport *candidate(const struct peal_comm *comm, int peer, int index)
+{
+    return peer == comm->rank ? transports[index] : comm_transport(comm, index);
 }
 
 static int choose(const struct peal_comm *comm, int peer, const struct transport **chosen)

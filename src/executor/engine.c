@@ -24,15 +24,15 @@ int engine_init(struct engine *engine, int rank, int nranks)
 {
     engine->rank = rank;
     engine->nranks = nranks;
-    engine->wake_read = engine->wake_write = -1;
+    engine->wake = -1;
     completion_queue_init(&engine->completions);
     engine->links = calloc((size_t)nranks, sizeof *engine->links);
     if (!engine->links)
         return status_fail(PEAL_ERR_MEMORY, "no memory for %d links", nranks);
     engine->spin_ns = (uint64_t)(1e3 * setting_number(&executor_settings[0], 0, 1e7));
     engine->yield_ns = (uint64_t)(1e3 * setting_number(&executor_settings[1], 0, 1e7));
-    engine->wake_read = engine->wake_write = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (engine->wake_read < 0) {
+    engine->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (engine->wake < 0) {
         free(engine->links);
         engine->links = NULL;
         return status_fail(PEAL_ERR_SYSTEM, "eventfd: %m; raise the limit of open files");
@@ -52,8 +52,8 @@ static void close_ports(struct engine *engine, bool flush)
 void engine_free(struct engine *engine, bool flush)
 {
     close_ports(engine, flush);
-    if (engine->links && engine->wake_read >= 0)
-        close(engine->wake_read);
+    if (engine->links && engine->wake >= 0)
+        close(engine->wake);
     free(engine->links);
     engine->links = NULL;
 }
@@ -63,7 +63,7 @@ void engine_wake(struct engine *engine)
     uint64_t one = 1;
 
     /* A full counter wakes as well, so a failed write loses nothing. */
-    if (write(engine->wake_write, &one, sizeof one) < 0 && errno != EAGAIN)
+    if (write(engine->wake, &one, sizeof one) < 0 && errno != EAGAIN)
         log_warn("cannot wake a waiting thread: %m");
 }
 
@@ -108,7 +108,7 @@ int engine_progress(struct engine *engine)
  * time for noticing a stall passed. */
 static bool sleep_on(struct engine *engine, uint64_t deadline)
 {
-    struct pollfd fds[ENGINE_PORTS + 1] = { { .fd = engine->wake_read, .events = POLLIN } };
+    struct pollfd fds[ENGINE_PORTS + 1] = { { .fd = engine->wake, .events = POLLIN } };
     int n = 1, left = clock_left_ms(deadline), ready;
     uint64_t drained;
 
@@ -121,7 +121,7 @@ static bool sleep_on(struct engine *engine, uint64_t deadline)
             .fd = transport->descriptor(engine->ports[i].port), .events = POLLIN };
     }
     ready = poll(fds, (nfds_t)n, left < STALL_MS ? left : STALL_MS);
-    if (ready > 0 && fds[0].revents && read(engine->wake_read, &drained, sizeof drained) < 0 &&
+    if (ready > 0 && fds[0].revents && read(engine->wake, &drained, sizeof drained) < 0 &&
         errno != EAGAIN)
         log_warn("cannot read a wake-up: %m");
     return ready != 0;

@@ -42,7 +42,7 @@ struct engine {
     uint64_t     spin_ns, yield_ns;          /* how long a wait does what; see settings */
     struct completion_queue completions;
     struct run  *runs, *last_run;            /* in flight, oldest first */
-    int          wake_read, wake_write;      /* wakes a sleeping wait */
+    int          wake;                       /* eventfd; wakes a sleeping wait */
     _Atomic int  failure;                    /* first asynchronous failure, or 0 */
     struct run  *broken;                     /* the run whose step failed, or NULL */
 
