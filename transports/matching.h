@@ -128,6 +128,12 @@ struct match *matching_moving(const struct matching *matching, uint32_t stream,
 void matching_fail(struct matching *matching, int status);
 void matching_clear(struct matching *matching);
 
+/* The short way (transport.h, peek): is this the oldest message that nobody has
+ * met, with no receive posted for it, nothing of it here, and nothing before it
+ * still moving?  Then it may be handed over from where it lies, and skipped. */
+bool matching_open(const struct matching *matching, uint32_t stream, uint32_t number);
+void matching_skip(struct matching *matching, uint32_t stream);
+
 static inline uint32_t matching_low(const struct matching *matching, uint32_t stream)
 {
     return matching->streams[stream].low;

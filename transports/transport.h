@@ -54,6 +54,7 @@ struct where {
     uint64_t process;              /* equal (and same host): same process */
     uint32_t pid;                  /* in the rank's own pid namespace */
     uint32_t pid_namespace;        /* equal: `pid` means something to both */
+    uint64_t cores;                /* equal: may run on the same set of cores */
     char     hostname[64];         /* for people */
 };
 
@@ -174,6 +175,28 @@ struct transport {
     int  (*recv)(struct endpoint *from, const struct message *message,
                  const struct landing *landing, struct completion *done);
 
+    /* The short way, for small messages whose turn it is.  The owner must be able
+     * to go the long way instead, at any moment: both see the same messages, and
+     * one transfer may go the short way at one end and the long way at the other.
+     *
+     * Put: send and be done with the memory before the return.  PEAL_OK, or
+     * STATUS_AGAIN: nothing was started, use send() (which may do it, or say
+     * why not).
+     *
+     * Peek: has the message come?  PEAL_OK: yes, whole, with this signature and
+     * length; *view is where it lies, until take(), which must follow before any
+     * other call on the port.  STATUS_AGAIN: nothing has come yet; peek again.
+     * STATUS_POST: use recv(); so for a message that differs, comes in pieces, or
+     * lies elsewhere, for a failed peer, or if receives of the endpoint are posted
+     * and unfinished.
+     *
+     * A transport without a short way has transport_put_never() and so on. */
+    int  (*put)(struct endpoint *to, const struct message *message, const void *bytes,
+                size_t length);
+    int  (*peek)(struct endpoint *from, const struct message *message, size_t length,
+                 const void **view);
+    void (*take)(struct endpoint *from, const struct message *message, size_t length);
+
     /* Move what can move; never blocks.  Returns how many things it moved
      * (bytes, headers, completions: anything), 0 if there was nothing to do. */
     int  (*progress)(struct port *port);
@@ -188,6 +211,13 @@ struct transport {
      * call progress() instead of sleeping. */
     int  (*arm)(struct port *port);
 };
+
+int  transport_put_never(struct endpoint *to, const struct message *message,
+                         const void *bytes, size_t length);
+int  transport_peek_never(struct endpoint *from, const struct message *message,
+                          size_t length, const void **view);
+void transport_take_never(struct endpoint *from, const struct message *message,
+                          size_t length);
 
 extern const struct transport *const transports[];      /* best first, NULL-ended */
 

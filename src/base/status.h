@@ -8,8 +8,9 @@
 
 #include "peal.h"
 
-/* Not an error: nothing was started; make progress, then call again. */
-enum { STATUS_AGAIN = 1 };
+/* Not errors.  AGAIN: nothing was started; make progress, then call again.
+ * POST: there is no short way for this message (transport.h, peek). */
+enum { STATUS_AGAIN = 1, STATUS_POST = 2 };
 
 /* Remember what failed (printf style) for peal_last_error(); returns `status`.
  * "%m" works: errno is preserved on entry. */

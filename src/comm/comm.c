@@ -115,9 +115,15 @@ const struct where *comm_where(const struct peal_comm *comm, int rank)
 
 static void count_local(struct peal_comm *comm)
 {
-    for (int r = 0; r < comm->nranks; r++)
-        comm->local_ranks += comm_where(comm, r)->host == comm->self.host;
-    comm->engine.crowded = comm->local_ranks > usable_cores();
+    const struct where *self = comm_where(comm, comm->rank), *other;
+    int sharing = 0;
+
+    for (int r = 0; r < comm->nranks; r++) {
+        other = comm_where(comm, r);
+        comm->local_ranks += other->host == self->host;
+        sharing += other->host == self->host && other->cores == self->cores;
+    }
+    comm->engine.crowded = sharing > usable_cores();
 }
 
 /* `job_ranks` is copied; takes over a reference to the job. */

@@ -27,6 +27,7 @@ static void put_record(struct wire_writer *w, const struct record *record)
     wire_put64(w, record->where.process);
     wire_put32(w, record->where.pid);
     wire_put32(w, record->where.pid_namespace);
+    wire_put64(w, record->where.cores);
     wire_put(w, record->where.hostname, sizeof(record->where.hostname));
     wire_put16(w, record->family);
     wire_put16(w, record->port);
@@ -42,6 +43,7 @@ static void get_record(struct wire_reader *r, struct record *record)
     record->where.process = wire_get64(r);
     record->where.pid = wire_get32(r);
     record->where.pid_namespace = wire_get32(r);
+    record->where.cores = wire_get64(r);
     wire_get(r, hostname, sizeof(record->where.hostname));
     if (!memchr(hostname, 0, sizeof(record->where.hostname))) {
         r->bad = true;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -52,6 +53,7 @@ int where_find(struct where *where)
 {
     struct where w = { .pid = (uint32_t)getpid() };
     uint64_t network = namespace_number("/proc/self/ns/net");
+    cpu_set_t cores;
 
     pthread_once(&token_once, make_token);
     if (gethostname(w.hostname, sizeof w.hostname - 1) < 0)
@@ -61,6 +63,8 @@ int where_find(struct where *where)
     /* A forked child has its parent's token, but is another process. */
     w.process = hash(process_token, &w.pid, sizeof w.pid);
     w.pid_namespace = (uint32_t)namespace_number("/proc/self/ns/pid");
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0)
+        w.cores = hash(UINT64_C(0xcbf29ce484222325), &cores, sizeof cores);
     *where = w;
     return PEAL_OK;
 }

@@ -138,41 +138,64 @@ static const struct run *oldest_call(const struct engine *engine)
     return run;
 }
 
-/* What a wait does between two looks; each stage is cheaper and slower.  Returns
- * the time, or 0 if it did not ask for it. */
-static uint64_t pause_for(struct engine *engine, uint64_t *idle_since, unsigned *looks,
-                          uint64_t deadline)
-{
-    enum { LOOKS_PER_CLOCK = 32 };
-    uint64_t now, spin = engine->crowded ? 0 : engine->spin_ns;
-    const struct run *stuck;
+/* How long nothing has moved. */
+struct patience {
+    uint64_t idle_since;               /* 0: not known yet */
+    unsigned looks;
+};
 
-    if (++*looks % LOOKS_PER_CLOCK && spin) {
+enum { LOOKS_PER_CLOCK = 32 };
+
+/* Between two looks: spin or yield, each stage cheaper and slower.  Sets the time,
+ * or 0 if it did not ask for it; false, without a pause, if it is time to sleep. */
+static bool be_patient(const struct engine *engine, struct patience *patience, uint64_t *now)
+{
+    uint64_t spin = engine->crowded ? 0 : engine->spin_ns, idle;
+
+    *now = 0;
+    if (++patience->looks % LOOKS_PER_CLOCK && spin) {
         clock_relax();
-        return 0;
+        return true;
     }
-    now = clock_now();
-    if (*idle_since == 0)
-        *idle_since = now;
-    if (now - *idle_since < spin) {
+    *now = clock_now();
+    if (patience->idle_since == 0)
+        patience->idle_since = *now;
+    idle = *now - patience->idle_since;
+    if (idle < spin)
         clock_relax();
-        return now;
-    }
-    if (now - *idle_since < spin + engine->yield_ns) {
+    else if (idle < spin + engine->yield_ns)
         sched_yield();
-        return now;
-    }
-    if (!sleep_on(engine, deadline) && engine->stalled && (stuck = oldest_call(engine)))
-        engine->stalled(engine, stuck);
-    return clock_now();
+    else
+        return false;
+    return true;
 }
 
-int engine_wait(struct engine *engine, const struct run *run, uint64_t deadline)
+/* Nothing else is to be done than this run: look for its messages alone, until it
+ * ends, leaves the short way, or should sleep. */
+static void walk_on(const struct engine *engine, struct run *run, uint64_t deadline)
+{
+    struct patience patience = { 0, 0 };
+    uint64_t now = 0;
+
+    while (run->walking && now < deadline &&
+           !atomic_load_explicit(&engine->failure, memory_order_acquire) &&
+           run_walk(run) == STATUS_AGAIN)
+        if (!be_patient(engine, &patience, &now))
+            break;
+}
+
+int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
 {
     enum { MOVES_PER_CLOCK = 4096 };
-    uint64_t idle_since = 0, now;
-    unsigned looks = 0, moves = 0;
+    struct patience patience = { 0, 0 };
+    const struct run *stuck;
+    unsigned moves = 0;
+    uint64_t now;
 
+    if (run && run->walking)
+        walk_on(engine, run, deadline);
+    if (run && !run->active && run->status == PEAL_OK)
+        return PEAL_OK;
     for (;;) {
         int moved = engine_progress(engine);
         int failure = atomic_load_explicit(&engine->failure, memory_order_acquire);
@@ -182,11 +205,13 @@ int engine_wait(struct engine *engine, const struct run *run, uint64_t deadline)
         if (run ? !run_active(run) : moved > 0)
             return PEAL_OK;
         if (moved) {
-            idle_since = 0;
-            looks = 0;
+            patience = (struct patience){ 0, 0 };
             now = ++moves % MOVES_PER_CLOCK ? 0 : clock_now();
-        } else {
-            now = pause_for(engine, &idle_since, &looks, deadline);
+        } else if (!be_patient(engine, &patience, &now)) {
+            if (!sleep_on(engine, deadline) && engine->stalled &&
+                (stuck = oldest_call(engine)))
+                engine->stalled(engine, stuck);
+            now = clock_now();
         }
         if (now >= deadline)
             return PEAL_ERR_TIMEOUT;

@@ -108,7 +108,7 @@ int  engine_progress(struct engine *engine);
 /* Wait until `run` has ended (NULL: until anything has moved), or the engine
  * failed, or `deadline` passed (PEAL_ERR_TIMEOUT, text set by the caller).
  * Spins briefly, then yields, then sleeps. */
-int  engine_wait(struct engine *engine, const struct run *run, uint64_t deadline);
+int  engine_wait(struct engine *engine, struct run *run, uint64_t deadline);
 
 /* End all runs with `status` and drop all ports, so that no user memory is
  * touched any more; with `flush`, what peers can still take is first delivered.

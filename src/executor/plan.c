@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Up to here the copy out of a transport's buffer costs less than what it takes to
+ * arrange that steps may overlap. */
+enum { SMALL_MESSAGE = 16 << 10 };
+
 static void *copy_array(const void *items, size_t count, size_t size)
 {
     void *copy = malloc(count * size + 1);       /* + 1: never NULL for nothing */
@@ -24,6 +28,17 @@ static void find_peers(struct plan *plan, const struct schedule *s)
                 (struct plan_peer){ peer, s->sent[peer], s->received[peer] };
             plan->nmessages += s->sent[peer] + s->received[peer];
         }
+    plan->small = plan->nmessages > 0;
+    for (uint32_t i = 0; i < plan->nsteps; i++) {
+        struct step *step = &plan->steps[i];
+
+        if (step->kind > OP_COMBINE)
+            continue;
+        while (plan->peers[step->peer_index].peer != step->peer)
+            step->peer_index++;
+        if ((step->kind == OP_SEND ? step->src.bytes : step->dst.bytes) > SMALL_MESSAGE)
+            plan->small = false;
+    }
 }
 
 /* Turn needs round; the steps keep program order among equals. */
@@ -47,8 +62,6 @@ static void link_steps(struct plan *plan, const struct schedule *s)
             plan->nexts[before->first_next + before->nnext++] = i;
         }
         plan->waits[i] = op->nneeds;
-        if (op->nneeds == 0)
-            plan->first[plan->nfirst++] = i;
     }
 }
 
@@ -63,10 +76,9 @@ int plan_create(const struct schedule *s, struct plan **plan)
     p->steps = calloc(s->nops + 1u, sizeof *p->steps);
     p->nexts = calloc(s->nneeds + 1u, sizeof *p->nexts);
     p->waits = calloc(s->nops + 1u, sizeof *p->waits);
-    p->first = calloc(s->nops + 1u, sizeof *p->first);
     p->peers = calloc((size_t)s->nranks + 1, sizeof *p->peers);
     p->parts = copy_array(s->parts, s->nparts, sizeof *s->parts);
-    if (s->failed || !p->steps || !p->nexts || !p->waits || !p->first || !p->peers || !p->parts)
+    if (s->failed || !p->steps || !p->nexts || !p->waits || !p->peers || !p->parts)
         goto fail;
     for (uint32_t i = 0; i < s->nops; i++) {
         const struct op *op = &s->ops[i];
@@ -96,7 +108,6 @@ void plan_free(struct plan *plan)
     free(plan->steps);
     free(plan->nexts);
     free(plan->waits);
-    free(plan->first);
     free(plan->peers);
     free(plan->parts);
     free(plan);

@@ -10,6 +10,7 @@ struct step {
     enum op_kind kind;
     bool         incoming_first;
     int          peer;
+    uint32_t     peer_index;               /* of `peer` in plan.peers */
     uint32_t     sequence;
     struct span  dst, src;
     uint32_t     first_part, nparts;
@@ -19,12 +20,12 @@ struct step {
 struct plan_peer { int peer; uint32_t sends, recvs; };
 
 struct plan {
-    uint32_t          nsteps, nfirst, npeers, most_parts, nmessages;
+    uint32_t          nsteps, npeers, most_parts, nmessages;
     size_t            scratch;
+    bool              small;               /* no message is worth more than its latency */
     struct step      *steps;
     uint32_t         *nexts;
     uint32_t         *waits;               /* per step: how many it waits for */
-    uint32_t         *first;               /* steps that wait for nothing */
     struct span      *parts;
     struct plan_peer *peers;               /* those with messages */
 };

@@ -20,15 +20,14 @@ int run_create(const struct plan *plan, struct run **run)
     r->waits = calloc(n, sizeof *r->waits);
     r->ready = calloc(n, sizeof *r->ready);
     r->blocked = calloc(n, sizeof *r->blocked);
-    r->peer_index = calloc(n, sizeof *r->peer_index);
     r->send_base = calloc(plan->npeers + 1u, sizeof *r->send_base);
     r->recv_base = calloc(plan->npeers + 1u, sizeof *r->recv_base);
     r->parts = calloc(plan->most_parts + 1u, sizeof *r->parts);
     /* One for every message: if receives that wait could use up all tasks, the
      * sends that they wait for might find none on the other side. */
     r->tasks = calloc(plan->nmessages + 1u, sizeof *r->tasks);
-    if (!r->waits || !r->ready || !r->blocked || !r->peer_index || !r->send_base ||
-        !r->recv_base || !r->parts || !r->tasks)
+    if (!r->waits || !r->ready || !r->blocked || !r->send_base || !r->recv_base ||
+        !r->parts || !r->tasks)
         goto fail;
     if (plan->scratch && posix_memalign((void **)&r->scratch, SCRATCH_ALIGN, plan->scratch)) {
         r->scratch = NULL;
@@ -40,10 +39,6 @@ int run_create(const struct plan *plan, struct run **run)
         r->tasks[i].next = r->free_tasks;
         r->free_tasks = &r->tasks[i];
     }
-    for (uint32_t i = 0; i < plan->nsteps; i++)
-        if (plan->steps[i].kind <= OP_COMBINE)
-            while (plan->peers[r->peer_index[i]].peer != plan->steps[i].peer)
-                r->peer_index[i]++;
     *run = r;
     return PEAL_OK;
 
@@ -61,7 +56,6 @@ void run_free(struct run *run)
     free(run->waits);
     free(run->ready);
     free(run->blocked);
-    free(run->peer_index);
     free(run->send_base);
     free(run->recv_base);
     free(run->parts);
@@ -70,23 +64,14 @@ void run_free(struct run *run)
     free(run);
 }
 
-static unsigned char *at(const struct run *run, struct span span)
-{
-    unsigned char *base = span.space == TMP ? run->scratch : run->binding.space[span.space];
-
-    return base + span.offset;
-}
-
 /* ---- Messages ---------------------------------------------------------- */
 
-/* May number `n` be started, with respect to the window?  The transport relies
- * on it: what lies beyond could not be held by the receiver. */
-static bool window_allows(const struct window *w, uint32_t n)
+bool window_allows(const struct window *w, uint32_t n)
 {
     return n - w->low < TRANSPORT_WINDOW;
 }
 
-static void window_started(struct window *w, uint32_t n)
+void window_started(struct window *w, uint32_t n)
 {
     w->started[n % TRANSPORT_WINDOW / 64] |= UINT64_C(1) << (n % 64);
     for (;;) {
@@ -107,40 +92,52 @@ static void task_free(struct run *run, struct task *task)
     run->free_tasks = task;
 }
 
+struct message run_message(const struct run *run, const struct step *step)
+{
+    const uint32_t *base = step->kind == OP_SEND ? run->send_base : run->recv_base;
+
+    return (struct message){
+        .stream = run->binding.stream,
+        .number = step->sequence + base[step->peer_index],
+        .signature = run->binding.signature,
+    };
+}
+
+struct landing run_landing(const struct run *run, const struct step *step)
+{
+    struct landing landing = {
+        .dst = (char *)run_at(run, step->dst),
+        .bytes = step->dst.bytes,
+        .incoming_first = step->incoming_first,
+    };
+
+    if (step->kind == OP_COMBINE) {
+        landing.how = &run->binding.how;
+        landing.operand = (char *)run_at(run, step->src);
+    }
+    return landing;
+}
+
 static int start_message(struct run *run, uint32_t index, struct link *link)
 {
     const struct step *step = &run->plan->steps[index];
-    uint32_t peer = run->peer_index[index];
-    bool sends = step->kind == OP_SEND;
-    struct message message = {
-        .stream = run->binding.stream,
-        .number = step->sequence + (sends ? run->send_base[peer] : run->recv_base[peer]),
-        .signature = run->binding.signature,
-    };
+    struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
     struct task *task = run->free_tasks;
     int status;
 
-    if (sends && !window_allows(window, message.number))
+    if (step->kind == OP_SEND && !window_allows(window, message.number))
         return STATUS_AGAIN;
     task->step = index;
     run->free_tasks = task->next;
-    if (sends) {
-        status = link->transport->send(link->endpoint, &message, at(run, step->src),
+    if (step->kind == OP_SEND) {
+        status = link->transport->send(link->endpoint, &message, run_at(run, step->src),
                                        step->src.bytes, &task->done);
         if (status == PEAL_OK)
             window_started(window, message.number);
     } else {
-        struct landing landing = {
-            .dst = (char *)at(run, step->dst),
-            .bytes = step->dst.bytes,
-            .incoming_first = step->incoming_first,
-        };
+        struct landing landing = run_landing(run, step);
 
-        if (step->kind == OP_COMBINE) {
-            landing.how = &run->binding.how;
-            landing.operand = (char *)at(run, step->src);
-        }
         status = link->transport->recv(link->endpoint, &message, &landing, &task->done);
     }
     if (status != PEAL_OK)
@@ -170,8 +167,8 @@ static int reduce(struct run *run, const struct step *step)
     const struct arithmetic *how = &run->binding.how;
 
     for (uint32_t i = 0; i < step->nparts; i++)
-        run->parts[i] = at(run, run->plan->parts[step->first_part + i]);
-    return how->fold(how, at(run, step->dst), run->parts, (int)step->nparts,
+        run->parts[i] = run_at(run, run->plan->parts[step->first_part + i]);
+    return how->fold(how, run_at(run, step->dst), run->parts, (int)step->nparts,
                      step->dst.bytes / how->size);
 }
 
@@ -179,14 +176,14 @@ static void rescale(struct run *run, const struct step *step, arithmetic_scale *
 {
     const struct arithmetic *how = &run->binding.how;
 
-    by(how, at(run, step->dst), at(run, step->src), step->dst.bytes / how->size);
+    by(how, run_at(run, step->dst), run_at(run, step->src), step->dst.bytes / how->size);
 }
 
-static int do_local(struct run *run, const struct step *step)
+int run_local(struct run *run, const struct step *step)
 {
     switch (step->kind) {
     case OP_COPY:
-        memcpy(at(run, step->dst), at(run, step->src), step->dst.bytes);
+        memcpy(run_at(run, step->dst), run_at(run, step->src), step->dst.bytes);
         return PEAL_OK;
     case OP_REDUCE:
         return reduce(run, step);
@@ -234,7 +231,7 @@ void run_end(struct run *run, int status)
 
 /* The run cannot go on, and what it has posted must not be touched any more:
  * that takes the whole engine down (engine_break), which its owner does. */
-static void run_broke(struct run *run, int status)
+void run_broke(struct run *run, int status)
 {
     struct engine *engine = run->engine;
 
@@ -259,7 +256,7 @@ static bool start_step(struct run *run, uint32_t index)
         if (status != PEAL_OK)
             run->fault.peer = step->peer;
     } else {
-        status = do_local(run, step);
+        status = run_local(run, step);
         if (status == PEAL_OK)
             step_done(run, step);
     }
@@ -273,6 +270,14 @@ int run_advance(struct run *run)
     uint32_t kept = 0, had = run->nblocked;
     int started = 0;
 
+    if (run->walking) {
+        uint32_t walked = run->walked;
+
+        started = run_walk(run) == PEAL_OK || run->walked != walked;
+        if (run->walking)
+            run_leave(run);
+        return started;
+    }
     for (uint32_t i = 0; i < had && run->active; i++) {
         if (start_step(run, run->blocked[i]))
             started++;
@@ -324,11 +329,6 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     run->status = PEAL_OK;
     run->abandoned = false;
     run->fault = (struct run_fault){ .peer = -1 };
-    run->left = plan->nsteps;
-    run->nblocked = run->head = 0;
-    run->tail = plan->nfirst;
-    memcpy(run->waits, plan->waits, plan->nsteps * sizeof *plan->waits);
-    memcpy(run->ready, plan->first, plan->nfirst * sizeof *plan->first);
     for (uint32_t i = 0; i < plan->npeers; i++) {
         struct link *link = &engine->links[plan->peers[i].peer];
 
@@ -344,7 +344,12 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     else
         engine->runs = run;
     engine->last_run = run;
-    run_advance(run);
+    run->walked = 0;
+    run->walking = plan->small && engine->runs == run;
+    if (run->walking)
+        run_walk(run);
+    else
+        run_leave(run);
     return PEAL_OK;
 }
 

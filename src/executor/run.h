@@ -20,6 +20,8 @@ struct run {
     struct run        *next;       /* in engine.runs */
     struct binding     binding;
     bool               active, abandoned;
+    bool               walking;    /* on the short way (walk.c); `walked` steps are done */
+    uint32_t           walked;
     int                status;
     uint32_t           left;       /* steps not yet done */
     uint32_t          *waits;      /* per step: how many it still waits for */
@@ -28,18 +30,45 @@ struct run {
     uint32_t          *blocked;    /* ready, but the transport had no room */
     uint32_t           nblocked;
     uint32_t          *send_base, *recv_base;   /* per plan peer: numbers reserved */
-    uint32_t          *peer_index; /* per step: index into plan.peers */
     const void       **parts;      /* operands of one reduction */
     struct task       *tasks, *free_tasks;
     unsigned char     *scratch;
     struct run_fault   fault;
 };
 
+static inline unsigned char *run_at(const struct run *run, struct span span)
+{
+    unsigned char *base = span.space == TMP ? run->scratch : run->binding.space[span.space];
+
+    return base + span.offset;
+}
+
+/* The message of a step, and its landing if it is received. */
+struct message run_message(const struct run *run, const struct step *step);
+struct landing run_landing(const struct run *run, const struct step *step);
+/* Reduce, copy, scale. */
+int  run_local(struct run *run, const struct step *step);
+/* The run cannot go on, and takes the engine down. */
+void run_broke(struct run *run, int status);
+
 /* Start what can be started; returns how many steps that was. */
 int run_advance(struct run *run);
 
 /* A message of the run has ended. */
 void run_completed(struct task *task);
+
+/* May message `n` be started, with respect to the window?  The transport relies
+ * on it: what lies beyond could not be held by the receiver. */
+bool window_allows(const struct window *window, uint32_t n);
+void window_started(struct window *window, uint32_t n);
+
+/* walk.c.  The short way: the steps in the order of the program, each done before
+ * the next is looked at, small messages straight between the user's memory and
+ * the transport's.  No step is in flight when it is left for the long way.
+ * PEAL_OK: the run has ended or has left; STATUS_AGAIN: a message has not come. */
+int  run_walk(struct run *run);
+/* Go on the long way: the other steps become ready, or wait, as usual. */
+void run_leave(struct run *run);
 
 /* Take the run out of its engine. */
 void run_end(struct run *run, int status);

@@ -3,6 +3,7 @@
 #include "transports/shm/shm.h"
 
 #include "base/clock.h"
+#include "base/fence.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -68,6 +69,7 @@ static int shm_open_port(const struct port_options *options, struct port **out)
     port->options = *options;
     port->eager = setting_size(&shm_settings[EAGER], 0, TRANSPORT_EAGER);
     port->reads_allowed = setting_flag(&shm_settings[CMA]);
+    port->fences = fence_register();
     if (options->local_ranks > 16 && ring > RANK_BYTES / (size_t)options->local_ranks)
         ring = RANK_BYTES / (size_t)options->local_ranks;
     for (port->ring = SHM_RING_LOW; port->ring * 2 <= ring; port->ring *= 2)
@@ -242,11 +244,14 @@ static int shm_arm(struct port *port)
     int status = PEAL_OK;
 
     port->slept = true;
+    for (struct endpoint *e = port->endpoints; e; e = e->next)
+        if (e->area && !e->matching.failure)
+            atomic_store_explicit(&e->area->sides[e->me].armed, e->starved ? 2 : 1,
+                                  memory_order_relaxed);
+    fence_heavy();
     for (struct endpoint *e = port->endpoints; e; e = e->next) {
         if (e->matching.failure || (!e->area && e->socket >= 0 && !e->broken))
             continue;
-        if (e->area)
-            atomic_store(&e->area->sides[e->me].armed, e->starved ? 2 : 1);
         if (!e->area || !endpoint_idle(e))
             status = STATUS_AGAIN;
     }
@@ -314,6 +319,9 @@ const struct transport shm_transport = {
     .connect      = shm_connect,
     .send         = shm_send,
     .recv         = shm_recv,
+    .put          = shm_put,
+    .peek         = shm_peek,
+    .take         = shm_take,
     .progress     = shm_progress,
     .descriptor   = shm_descriptor,
     .arm          = shm_arm

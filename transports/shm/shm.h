@@ -61,6 +61,7 @@ struct shm_side {
     _Alignas(SHM_LINE)
     _Atomic uint32_t armed;        /* sleeps until: 1 a slot comes, 2 also room; 0: awake */
     _Atomic uint32_t closed;       /* its memory must not be believed any more */
+    _Atomic uint32_t heavy;        /* it sleeps behind a heavy fence (base/fence.h) */
     _Alignas(SHM_LINE)
     _Atomic uint64_t slots_taken;  /* from the other side's rings, since the start */
     _Atomic uint64_t bytes_taken;
@@ -107,6 +108,7 @@ struct endpoint {
     struct shm_area *area;         /* NULL: the peer's hello has not come */
     size_t           area_bytes, ring;
     int              me;           /* which side */
+    bool             light;        /* the peer's fences are heavy, ours may be light */
     int              socket;       /* -1: the peer has hung up */
 
     /* Writing: positions count up for ever. */
@@ -148,6 +150,7 @@ struct port {
     char               *bounce;    /* for process_vm_readv, when first needed */
     size_t              ring, eager;
     bool                reads_allowed, slept;
+    bool                fences;    /* this process is registered for heavy fences */
     int                 unready;   /* endpoints without an area */
     int                 epoll;
     uint32_t            idle;      /* calls of progress() that found nothing */
@@ -169,6 +172,10 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
 bool ring_land(struct endpoint *endpoint, struct match *match, size_t length);
 /* The next slot, its mark read; NULL if there is none. */
 struct slot *ring_next(struct endpoint *endpoint, uint32_t *mark);
+/* The next `length` bytes of the byte ring if they lie in one piece, else NULL;
+ * and past them. */
+const char *ring_view(const struct endpoint *endpoint, size_t length);
+void ring_pass(struct endpoint *endpoint, size_t length);
 /* Let the peer know what was taken and matched. */
 void ring_publish(struct endpoint *endpoint);
 /* Something waits for room: true if some has come since it was found lacking. */
@@ -195,6 +202,13 @@ int  send_stream(struct endpoint *endpoint);
 void send_fail(struct endpoint *endpoint, int status);
 bool send_pending(const struct endpoint *endpoint);
 void send_free(struct port *port);
+
+/* shm_short.c */
+int  shm_put(struct endpoint *to, const struct message *message, const void *bytes,
+             size_t length);
+int  shm_peek(struct endpoint *from, const struct message *message, size_t length,
+              const void **view);
+void shm_take(struct endpoint *from, const struct message *message, size_t length);
 
 /* shm_recv.c */
 int  shm_recv(struct endpoint *from, const struct message *message,

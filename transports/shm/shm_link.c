@@ -65,6 +65,8 @@ static int area_map(struct endpoint *endpoint, int fd)
                            bytes, endpoint->peer);
     endpoint->area = area;
     endpoint->area_bytes = bytes;
+    atomic_store_explicit(&endpoint->area->sides[endpoint->me].heavy, endpoint->port->fences,
+                          memory_order_relaxed);
     return PEAL_OK;
 }
 

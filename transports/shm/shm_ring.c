@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The rings.  A slot is valid when its mark holds the lap that the reader is
- * in, so neither side reads an index of the other while there is room.  Marks
- * and versions are written by exchanges: a sleeper sets `armed` and then looks
- * at them, we write them and then look at `armed`; one of the two sees the
- * other. */
+ * in, so neither side reads an index of the other while there is room.  A sleeper
+ * sets `armed` and then looks at marks and versions; we write those and then look
+ * at `armed`; with fences between, one of the two sees the other. */
 #include "transports/shm/shm.h"
+
+#include "base/fence.h"
 
 #include <string.h>
 
@@ -31,6 +32,19 @@ static struct shm_side *side_theirs(struct endpoint *endpoint)
 static char *byte_ring(struct endpoint *endpoint, int writer)
 {
     return endpoint->area->bytes + (size_t)writer * endpoint->ring;
+}
+
+/* Between a store that a sleeper waits for and the look at whether it sleeps. */
+static void fence(struct endpoint *endpoint)
+{
+    if (endpoint->light) {
+        fence_light();
+        return;
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    endpoint->light = endpoint->port->fences &&
+                      atomic_load_explicit(&side_theirs(endpoint)->heavy,
+                                           memory_order_relaxed);
 }
 
 static uint32_t slot_turn(uint64_t position)
@@ -117,8 +131,9 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
     if (payload_bytes > 0)
         memcpy(slot->payload, payload, payload_bytes);
     endpoint->slot_head++;
-    atomic_exchange(&slot->mark, mark);
-    if (atomic_load(&side_theirs(endpoint)->armed))
+    atomic_store_explicit(&slot->mark, mark, memory_order_release);
+    fence(endpoint);
+    if (atomic_load_explicit(&side_theirs(endpoint)->armed, memory_order_relaxed))
         link_wake(endpoint);
 }
 
@@ -131,6 +146,19 @@ struct slot *ring_next(struct endpoint *endpoint, uint32_t *mark)
     return *mark >> 16 == slot_turn(endpoint->slot_tail) ? slot : NULL;
 }
 
+const char *ring_view(const struct endpoint *endpoint, size_t length)
+{
+    const char *ring = endpoint->area->bytes + (size_t)!endpoint->me * endpoint->ring;
+    size_t at = endpoint->byte_tail % endpoint->ring;
+
+    return length <= endpoint->ring - at ? ring + at : NULL;
+}
+
+void ring_pass(struct endpoint *endpoint, size_t length)
+{
+    endpoint->byte_tail += line_round(length);
+}
+
 bool ring_land(struct endpoint *endpoint, struct match *match, size_t length)
 {
     const char *ring = byte_ring(endpoint, !endpoint->me);
@@ -141,7 +169,7 @@ bool ring_land(struct endpoint *endpoint, struct match *match, size_t length)
     whole = matching_put(&endpoint->matching, match, ring + at, first);
     if (first < length)            /* `at` and the ring are whole lines, so is `first` */
         whole = matching_put(&endpoint->matching, match, ring, length - first);
-    endpoint->byte_tail += line_round(length);
+    ring_pass(endpoint, length);
     return whole;
 }
 
@@ -156,7 +184,8 @@ void ring_publish(struct endpoint *endpoint)
         atomic_store_explicit(&mine->low[i], endpoint->published_low[i],
                               memory_order_release);
     }
-    atomic_fetch_add(&mine->version, 1);
-    if (atomic_load(&side_theirs(endpoint)->armed) == 2)
+    atomic_store_explicit(&mine->version, mine->version + 1, memory_order_release);
+    fence(endpoint);
+    if (atomic_load_explicit(&side_theirs(endpoint)->armed, memory_order_relaxed) == 2)
         link_wake(endpoint);
 }
