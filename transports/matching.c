@@ -164,19 +164,6 @@ static void stream_matched(struct matching_stream *stream, uint32_t number)
     }
 }
 
-bool matching_open(const struct matching *matching, uint32_t stream, uint32_t number)
-{
-    const struct matching_stream *s = &matching->streams[stream];
-
-    return s->low == number && !s->slots[number % TRANSPORT_WINDOW] && !matching->moving &&
-           !matching->failure;
-}
-
-void matching_skip(struct matching *matching, uint32_t stream)
-{
-    stream_matched(&matching->streams[stream], matching->streams[stream].low);
-}
-
 /* All bytes have arrived. */
 static bool match_finish(struct matching *matching, struct match *match)
 {

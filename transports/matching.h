@@ -131,8 +131,24 @@ void matching_clear(struct matching *matching);
 /* The short way (transport.h, peek): is this the oldest message that nobody has
  * met, with no receive posted for it, nothing of it here, and nothing before it
  * still moving?  Then it may be handed over from where it lies, and skipped. */
-bool matching_open(const struct matching *matching, uint32_t stream, uint32_t number);
-void matching_skip(struct matching *matching, uint32_t stream);
+static inline bool matching_open(const struct matching *matching, uint32_t stream,
+                                 uint32_t number)
+{
+    const struct matching_stream *s = &matching->streams[stream];
+
+    return s->low == number && !s->slots[number % TRANSPORT_WINDOW] && !matching->moving &&
+           !matching->failure;
+}
+
+static inline void matching_skip(struct matching *matching, uint32_t stream)
+{
+    struct matching_stream *s = &matching->streams[stream];
+    uint32_t at = ++s->low % TRANSPORT_WINDOW;
+
+    /* Those after it may have met before. */
+    for (; s->matched[at / 64] >> at % 64 & 1; at = ++s->low % TRANSPORT_WINDOW)
+        s->matched[at / 64] &= ~((uint64_t)1 << at % 64);
+}
 
 static inline uint32_t matching_low(const struct matching *matching, uint32_t stream)
 {

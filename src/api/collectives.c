@@ -5,8 +5,11 @@
 
 static int run(const char *function, peal_comm_t comm, const struct coll_call *call)
 {
-    int status = check_call(function, comm, call);
+    int status;
 
+    if (comm && coll_again(comm, call, &status))
+        return status;
+    status = check_call(function, comm, call);
     return status ? status : coll_run(comm, call);
 }
 

@@ -24,6 +24,7 @@ struct seat {
     struct run    *run;
     unsigned char *input;          /* scaled copy of the input, or NULL */
     struct entry  *entry;
+    struct binding binding;
     struct seat   *next;           /* free list of the entry */
 };
 

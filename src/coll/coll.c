@@ -192,53 +192,56 @@ fail:
 }
 
 /* Everything but starting. */
-static int prepare(struct peal_comm *comm, const struct coll_call *user, struct seat **seat,
-                   struct binding *binding)
+static int prepare(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
 {
     struct call call = {
         .collective = user->collective, .rank = comm->rank, .nranks = comm->nranks,
         .root = user->root, .count = user->count, .counts = user->counts,
         .size = datatype_size((int)user->type), .commutative = true, .nslices = 1,
     };
+    struct binding binding = { .stream = user->collective == SENDRECV };
     struct entry *entry = NULL;
     bool combines = user->collective == ALLREDUCE || user->collective == REDUCE ||
                     user->collective == REDUCE_SCATTER;
     int status;
 
-    memset(binding, 0, sizeof *binding);
     if (user->collective == BARRIER)
         call.size = 1;
     if (combines) {
-        status = arithmetic_resolve(&binding->how, user->type, user->op, comm->nranks);
+        status = arithmetic_resolve(&binding.how, user->type, user->op, comm->nranks);
         if (status)
             return status;
-        call.commutative = binding->how.commutative;
+        call.commutative = binding.how.commutative;
     }
-    find_aliases(user, &call, binding);
-    status = find_entry(comm, user, &call, &binding->how, &entry);
+    find_aliases(user, &call, &binding);
+    status = find_entry(comm, user, &call, &binding.how, &entry);
     if (status || (status = seat_take(&comm->coll->cache, entry, seat)))
         return status;
     if ((*seat)->input) {
-        binding->space[RAW] = binding->space[SRC];
-        binding->space[SRC] = (*seat)->input;
+        binding.space[RAW] = binding.space[SRC];
+        binding.space[SRC] = (*seat)->input;
     }
-    binding->stream = user->collective == SENDRECV;
-    binding->signature = signature_make(user, comm->nranks, &binding->how,
-                                        &entry->choice);
+    binding.signature = signature_make(user, comm->nranks, &binding.how, &entry->choice);
+    (*seat)->binding = binding;
     return PEAL_OK;
 }
 
-int coll_launch(struct peal_comm *comm, struct run *run, struct binding *binding)
+int coll_launch(struct peal_comm *comm, struct seat *seat)
 {
-    binding->call = binding->stream == 0 ? comm_begin_call(comm, binding->signature) : 0;
-    binding->deadline = clock_deadline(comm->options.timeout);
-    return run_start(run, &comm->engine, binding);
+    uint64_t call = 0;
+    int status;
+
+    if (seat->binding.stream == 0)
+        call = comm_begin_call(comm, seat->binding.signature);
+    status = run_start(seat->run, &comm->engine, &seat->binding);
+    if (status == PEAL_OK && run_active(seat->run))
+        run_note(seat->run, call, clock_deadline(comm->options.timeout));
+    return status;
 }
 
-int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat,
-              struct binding *binding)
+int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
 {
-    int status = prepare(comm, user, seat, binding);
+    int status = prepare(comm, user, seat);
     char text[COMM_TEXT], name[128];
 
     if (status == PEAL_OK || status == PEAL_ERR_ARGUMENT)
@@ -250,39 +253,56 @@ int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat 
 
 /* ---- Blocking ----------------------------------------------------------------- */
 
-/* Would a look-up find the same seat and binding again?  Created operations may
- * have been freed meanwhile, and counts have to be read. */
+/* Would a look-up find the same seat again?  Created operations may have been freed
+ * meanwhile, and counts have to be read.  One test: calls that do not repeat are
+ * found out as fast as those that do. */
 static bool repeats(const struct coll_call *a, const struct coll_call *b)
 {
-    return a->collective == b->collective && a->sendbuf == b->sendbuf &&
-           a->recvbuf == b->recvbuf && a->count == b->count && a->recvcount == b->recvcount &&
-           a->type == b->type && a->op == b->op && a->root == b->root && a->dest == b->dest &&
-           a->source == b->source && !a->counts && !b->counts && b->op < PEAL_OPS;
+    uint64_t differ = ((uintptr_t)a->sendbuf ^ (uintptr_t)b->sendbuf) |
+                      ((uintptr_t)a->recvbuf ^ (uintptr_t)b->recvbuf) |
+                      (a->count ^ b->count) | (a->recvcount ^ b->recvcount) |
+                      (uintptr_t)a->counts | (uintptr_t)b->counts;
+
+    differ |= (unsigned)(a->collective ^ b->collective) | (unsigned)(a->type ^ b->type) |
+              (unsigned)(a->op ^ b->op) | (unsigned)(a->root ^ b->root) |
+              (unsigned)(a->dest ^ b->dest) | (unsigned)(a->source ^ b->source);
+    return differ == 0 && b->op < PEAL_OPS;
+}
+
+static int run_seat(struct peal_comm *comm, struct seat *seat)
+{
+    struct run *run = seat->run;
+    int status = coll_launch(comm, seat);
+
+    if (status == PEAL_OK && run_active(run))
+        status = engine_wait(&comm->engine, run, run_deadline(run));
+    else if (status == PEAL_OK)
+        status = run_status(run);
+    return status ? coll_broke(comm, run, status) : PEAL_OK;
+}
+
+bool coll_again(struct peal_comm *comm, const struct coll_call *user, int *status)
+{
+    struct latest *latest = &comm->coll->latest;
+
+    if (!latest->seat || !repeats(&latest->call, user))
+        return false;
+    *status = comm_check(comm);
+    if (*status == PEAL_OK)
+        *status = run_seat(comm, latest->seat);
+    return true;
 }
 
 int coll_run(struct peal_comm *comm, const struct coll_call *user)
 {
     struct latest *latest = &comm->coll->latest;
-    struct run *run;
+    struct seat *seat;
     int status = comm_check(comm);
 
-    if (status)
+    if (status || (status = coll_seat(comm, user, &seat)))
         return status;
-    if (!latest->seat || !repeats(&latest->call, user)) {
-        struct binding binding;
-        struct seat *seat;
-
-        if ((status = coll_seat(comm, user, &seat, &binding)))
-            return status;
-        if (latest->seat)
-            seat_give_back(latest->seat);
-        *latest = (struct latest){ *user, seat, binding };
-    }
-    run = latest->seat->run;
-    status = coll_launch(comm, run, &latest->binding);
-    if (status == PEAL_OK && run_active(run))
-        status = engine_wait(&comm->engine, run, latest->binding.deadline);
-    else if (status == PEAL_OK)
-        status = run_status(run);
-    return status ? coll_broke(comm, run, status) : PEAL_OK;
+    if (latest->seat)
+        seat_give_back(latest->seat);
+    *latest = (struct latest){ *user, seat };
+    return run_seat(comm, seat);
 }

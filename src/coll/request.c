@@ -8,7 +8,6 @@
 struct peal_request {
     struct peal_comm    *comm;         /* NULL: it was freed before the request */
     struct seat         *seat;
-    struct binding       binding;
     bool                 persistent, active;
     int                  status;       /* without a communicator: how it ended */
     struct peal_request *next, *previous;      /* of the communicator's */
@@ -30,7 +29,7 @@ int coll_request(struct peal_comm *comm, const struct coll_call *user, bool pers
     r->comm = comm;
     r->persistent = persistent;
     r->active = false;
-    status = coll_seat(comm, user, &r->seat, &r->binding);
+    status = coll_seat(comm, user, &r->seat);
     if (status) {
         r->next = coll->free_requests;
         coll->free_requests = r;
@@ -60,7 +59,7 @@ int coll_start(struct peal_request *r)
     if (r->active)
         return status_fail(PEAL_ERR_STATE, "the request is active; wait for it before it is "
                            "started again");
-    status = coll_launch(r->comm, r->seat->run, &r->binding);
+    status = coll_launch(r->comm, r->seat);
     r->active = status == PEAL_OK;
     return status;
 }
@@ -203,10 +202,10 @@ int coll_finish(struct peal_comm *comm)
     int status = PEAL_OK;
 
     for (struct peal_request *r = comm->coll->requests; r; r = r->next)
-        if (r->active && r->binding.stream != 0)
+        if (r->active && r->seat->binding.stream != 0)
             run_abandon(r->seat->run);
     for (struct peal_request *r = comm->coll->requests; r && !status; r = r->next)
-        if (r->active && r->binding.stream == 0 && run_active(r->seat->run)) {
+        if (r->active && r->seat->binding.stream == 0 && run_active(r->seat->run)) {
             status = engine_wait(&comm->engine, r->seat->run, run_deadline(r->seat->run));
             if (status || (status = run_status(r->seat->run)))
                 status = coll_broke(comm, r->seat->run, status);

@@ -10,7 +10,6 @@
 struct latest {
     struct coll_call call;
     struct seat     *seat;             /* NULL: none */
-    struct binding   binding;
 };
 
 struct coll {
@@ -23,13 +22,12 @@ struct coll {
     struct peal_request    *free_requests;
 };
 
-/* A seat and a binding for a call, not started.  If that fails for want of
- * something, the others would wait for this rank: they are told. */
-int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat,
-              struct binding *binding);
+/* A seat for a call, its run not started.  If that fails for want of something,
+ * the others would wait for this rank: they are told. */
+int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat);
 
 /* Start what coll_seat() has made. */
-int coll_launch(struct peal_comm *comm, struct run *run, struct binding *binding);
+int coll_launch(struct peal_comm *comm, struct seat *seat);
 
 /* The engine said that `run` cannot end well: find out why, break the
  * communicator everywhere, return the status that counts (story.c). */

@@ -133,7 +133,7 @@ static const struct run *oldest_call(const struct engine *engine)
 {
     const struct run *run = engine->runs;
 
-    while (run && run->binding.call == 0)
+    while (run && run->call == 0)
         run = run->next;
     return run;
 }

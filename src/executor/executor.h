@@ -69,14 +69,13 @@ int  plan_create(const struct schedule *schedule, struct plan **plan);
 void plan_free(struct plan *plan);
 size_t plan_scratch(const struct plan *plan);
 
-/* What a plan runs on. */
+/* What a plan runs on.  Stays where it is as long as a run that uses it is asked
+ * about. */
 struct binding {
     unsigned char    *space[SPACES];         /* TMP is provided by the run */
     struct arithmetic how;
     struct signature  signature;
     uint32_t          stream;
-    uint64_t          call;                  /* the owner's number of it; 0: none */
-    uint64_t          deadline;
 };
 
 /* One execution.  Reusable: create once, start as often as wanted. */
@@ -86,6 +85,9 @@ void run_free(struct run *run);              /* not while active; NULL allowed *
 
 /* Start; all ranks start matching runs of a stream in the same order. */
 int  run_start(struct run *run, struct engine *engine, const struct binding *binding);
+/* The owner's number of the call (0: none), and by when it must have ended; said
+ * after the start, for a run that has ended by then needs neither. */
+void run_note(struct run *run, uint64_t call, uint64_t deadline);
 /* Nobody waits for the run any more: it may go on, but if it fails, nothing else
  * does.  engine_break() must follow. */
 void run_abandon(struct run *run);

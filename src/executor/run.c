@@ -66,56 +66,11 @@ void run_free(struct run *run)
 
 /* ---- Messages ---------------------------------------------------------- */
 
-bool window_allows(const struct window *w, uint32_t n)
-{
-    return n - w->low < TRANSPORT_WINDOW;
-}
-
-void window_started(struct window *w, uint32_t n)
-{
-    w->started[n % TRANSPORT_WINDOW / 64] |= UINT64_C(1) << (n % 64);
-    for (;;) {
-        uint64_t *word = &w->started[w->low % TRANSPORT_WINDOW / 64];
-        uint64_t bit = UINT64_C(1) << (w->low % 64);
-
-        if (!(*word & bit))
-            return;
-        *word &= ~bit;
-        w->low++;
-    }
-}
-
 static void task_free(struct run *run, struct task *task)
 {
     task->step = NO_STEP;
     task->next = run->free_tasks;
     run->free_tasks = task;
-}
-
-struct message run_message(const struct run *run, const struct step *step)
-{
-    const uint32_t *base = step->kind == OP_SEND ? run->send_base : run->recv_base;
-
-    return (struct message){
-        .stream = run->binding.stream,
-        .number = step->sequence + base[step->peer_index],
-        .signature = run->binding.signature,
-    };
-}
-
-struct landing run_landing(const struct run *run, const struct step *step)
-{
-    struct landing landing = {
-        .dst = (char *)run_at(run, step->dst),
-        .bytes = step->dst.bytes,
-        .incoming_first = step->incoming_first,
-    };
-
-    if (step->kind == OP_COMBINE) {
-        landing.how = &run->binding.how;
-        landing.operand = (char *)run_at(run, step->src);
-    }
-    return landing;
 }
 
 static int start_message(struct run *run, uint32_t index, struct link *link)
@@ -164,7 +119,7 @@ static int try_message(struct run *run, uint32_t index)
 
 static int reduce(struct run *run, const struct step *step)
 {
-    const struct arithmetic *how = &run->binding.how;
+    const struct arithmetic *how = &run->binding->how;
 
     for (uint32_t i = 0; i < step->nparts; i++)
         run->parts[i] = run_at(run, run->plan->parts[step->first_part + i]);
@@ -174,7 +129,7 @@ static int reduce(struct run *run, const struct step *step)
 
 static void rescale(struct run *run, const struct step *step, arithmetic_scale *by)
 {
-    const struct arithmetic *how = &run->binding.how;
+    const struct arithmetic *how = &run->binding->how;
 
     by(how, run_at(run, step->dst), run_at(run, step->src), step->dst.bytes / how->size);
 }
@@ -188,10 +143,10 @@ int run_local(struct run *run, const struct step *step)
     case OP_REDUCE:
         return reduce(run, step);
     case OP_BEFORE:
-        rescale(run, step, run->binding.how.before);
+        rescale(run, step, run->binding->how.before);
         return PEAL_OK;
     case OP_AFTER:
-        rescale(run, step, run->binding.how.after);
+        rescale(run, step, run->binding->how.after);
         return PEAL_OK;
     default:
         return status_fail(PEAL_ERR_UNSUPPORTED, "operation kind %d in a schedule",
@@ -325,7 +280,9 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     if (run->active)
         return status_fail(PEAL_ERR_STATE, "the request is still active; wait for it first");
     run->engine = engine;
-    run->binding = *binding;
+    run->binding = binding;
+    run->call = 0;
+    run->deadline = UINT64_MAX;
     run->status = PEAL_OK;
     run->abandoned = false;
     run->fault = (struct run_fault){ .peer = -1 };
@@ -355,6 +312,12 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
 
 /* ---- Questions --------------------------------------------------------- */
 
+void run_note(struct run *run, uint64_t call, uint64_t deadline)
+{
+    run->call = call;
+    run->deadline = deadline;
+}
+
 void run_abandon(struct run *run)
 {
     run->abandoned = true;
@@ -372,17 +335,17 @@ int run_status(const struct run *run)
 
 uint64_t run_deadline(const struct run *run)
 {
-    return run->binding.deadline;
+    return run->deadline;
 }
 
 uint64_t run_call(const struct run *run)
 {
-    return run->binding.call;
+    return run->call;
 }
 
 struct signature run_signature(const struct run *run)
 {
-    return run->binding.signature;
+    return run->binding->signature;
 }
 
 const struct run_fault *run_fault(const struct run *run)

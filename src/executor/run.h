@@ -18,7 +18,8 @@ struct run {
     const struct plan *plan;
     struct engine     *engine;     /* while active */
     struct run        *next;       /* in engine.runs */
-    struct binding     binding;
+    const struct binding *binding;
+    uint64_t           call, deadline;         /* the owner's, see run_note() */
     bool               active, abandoned;
     bool               walking;    /* on the short way (walk.c); `walked` steps are done */
     uint32_t           walked;
@@ -38,14 +39,38 @@ struct run {
 
 static inline unsigned char *run_at(const struct run *run, struct span span)
 {
-    unsigned char *base = span.space == TMP ? run->scratch : run->binding.space[span.space];
+    unsigned char *base = span.space == TMP ? run->scratch : run->binding->space[span.space];
 
     return base + span.offset;
 }
 
 /* The message of a step, and its landing if it is received. */
-struct message run_message(const struct run *run, const struct step *step);
-struct landing run_landing(const struct run *run, const struct step *step);
+static inline struct message run_message(const struct run *run, const struct step *step)
+{
+    const uint32_t *base = step->kind == OP_SEND ? run->send_base : run->recv_base;
+
+    return (struct message){
+        .stream = run->binding->stream,
+        .number = step->sequence + base[step->peer_index],
+        .signature = run->binding->signature,
+    };
+}
+
+static inline struct landing run_landing(const struct run *run, const struct step *step)
+{
+    struct landing landing = {
+        .dst = (char *)run_at(run, step->dst),
+        .bytes = step->dst.bytes,
+        .incoming_first = step->incoming_first,
+    };
+
+    if (step->kind == OP_COMBINE) {
+        landing.how = &run->binding->how;
+        landing.operand = (char *)run_at(run, step->src);
+    }
+    return landing;
+}
+
 /* Reduce, copy, scale. */
 int  run_local(struct run *run, const struct step *step);
 /* The run cannot go on, and takes the engine down. */
@@ -59,8 +84,23 @@ void run_completed(struct task *task);
 
 /* May message `n` be started, with respect to the window?  The transport relies
  * on it: what lies beyond could not be held by the receiver. */
-bool window_allows(const struct window *window, uint32_t n);
-void window_started(struct window *window, uint32_t n);
+static inline bool window_allows(const struct window *window, uint32_t n)
+{
+    return n - window->low < TRANSPORT_WINDOW;
+}
+
+static inline bool window_has(const struct window *window, uint32_t n)
+{
+    return window->started[n % TRANSPORT_WINDOW / 64] >> n % 64 & 1;
+}
+
+static inline void window_started(struct window *window, uint32_t n)
+{
+    window->started[n % TRANSPORT_WINDOW / 64] |= UINT64_C(1) << n % 64;
+    for (; window_has(window, window->low); window->low++)
+        window->started[window->low % TRANSPORT_WINDOW / 64] &=
+            ~(UINT64_C(1) << window->low % 64);
+}
 
 /* walk.c.  The short way: the steps in the order of the program, each done before
  * the next is looked at, small messages straight between the user's memory and
