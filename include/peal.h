@@ -10,7 +10,9 @@
  * time; different communicators may be used by different threads at once.
  * Collectives on a communicator must be started in the same order on all its
  * ranks, as in MPI.  Ranks that disagree about a call get PEAL_ERR_MISMATCH,
- * never a success with wrong data.  Every call has a deadline.  A call moves
+ * never a success with wrong data.  A rank whose part of the call needs nothing
+ * from the others (the root of a bcast; all but the root of a reduce) gets it
+ * from a later call, unless PEAL_STRICT=1.  Every call has a deadline.  A call moves
  * the operations of the communicators that it is given, not those of others:
  * wait for requests of several communicators with one peal_waitall.
  *

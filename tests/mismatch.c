@@ -20,6 +20,9 @@ struct quarrel {
     const char *odd_algorithms;        /* of the odd rank's configuration */
 };
 
+/* PEAL_STRICT=0: a rank may learn of it one call later. */
+static bool lenient;
+
 static int differs_in_count(struct rank *me, bool odd, struct places *p, peal_comm_t comm)
 {
     (void)me;
@@ -167,6 +170,8 @@ static void body(struct rank *me)
     rank_meet(me);                 /* nobody is still in the barrier when the quarrel begins */
     begun = ranks_now();
     status = q->call(me, odd, p, comm);
+    if (lenient && status == PEAL_OK)
+        status = peal_barrier(comm);
     rank_status(me, status, PEAL_ERR_MISMATCH, q->name);
     if (status == PEAL_ERR_MISMATCH) {
         rank_error_says(me, q->words[0]);
@@ -188,12 +193,15 @@ int main(int argc, char **argv)
     setenv("PEAL_LOG", "error", 0);
     config.timeout = 10;
     config.init_timeout = 20;
-    for (size_t i = 0; i < sizeof quarrels / sizeof *quarrels; i++) {
-        struct ranks_plan plan = { .name = quarrels[i].name, .config = &config, .body = body,
-                                   .context = &quarrels[i], .seconds = 40 };
+    for (int strict = 1; strict >= 0; strict--)
+        for (size_t i = 0; i < sizeof quarrels / sizeof *quarrels; i++) {
+            struct ranks_plan plan = { .name = quarrels[i].name, .config = &config,
+                                       .body = body, .context = &quarrels[i], .seconds = 40 };
 
-        if (argc < 2 || strstr(quarrels[i].name, argv[1]))
-            bad += ranks_run_roads(&plan, sizes);
-    }
+            lenient = !strict;
+            setenv("PEAL_STRICT", strict ? "1" : "0", 1);
+            if (argc < 2 || strstr(quarrels[i].name, argv[1]))
+                bad += ranks_run_roads(&plan, sizes);
+        }
     return ranks_verdict("mismatch", bad, started);
 }

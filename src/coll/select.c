@@ -13,9 +13,10 @@ enum { SLICE, STRICT };
 const struct setting coll_settings[] = {
     [SLICE] = { "PEAL_SLICE", "256K", "bytes of a message above which a collective is cut into "
                 "slices that follow each other (at most 64)", NULL },
-    [STRICT] = { "PEAL_STRICT", "1", "1: a bcast or reduce ends on a rank when all ranks are "
-                 "known to have made the same call; 0: it may end earlier, and a mismatch is "
-                 "then reported by the next call", NULL },
+    [STRICT] = { "PEAL_STRICT", "0", "0: a bcast or reduce ends on a rank when its own part is "
+                 "done, and if another rank made a different call, a later call says so; 1: "
+                 "it ends when all ranks are known to have made the same call, which costs "
+                 "the latency of a barrier", NULL },
     { NULL, NULL, NULL, NULL }
 };
 
