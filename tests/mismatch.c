@@ -155,7 +155,7 @@ static void body(struct rank *me)
     const struct quarrel *q = me->context;
     struct places *p = calloc(1, sizeof *p);
     peal_config_t config = *me->plan->config;
-    bool odd = me->rank == me->nranks - 1;
+    bool odd = me->rank == me->nranks - 1, late;
     peal_comm_t comm;
     double begun;
     int status;
@@ -170,10 +170,16 @@ static void body(struct rank *me)
     rank_meet(me);                 /* nobody is still in the barrier when the quarrel begins */
     begun = ranks_now();
     status = q->call(me, odd, p, comm);
-    if (lenient && status == PEAL_OK)
+    late = lenient && status == PEAL_OK;
+    if (late)
         status = peal_barrier(comm);
     rank_status(me, status, PEAL_ERR_MISMATCH, q->name);
-    if (status == PEAL_ERR_MISMATCH) {
+    if (late) {                    /* one of the two may have met the barrier instead */
+        rank_check(me, strstr(peal_last_error(), q->words[0]) ||
+                           strstr(peal_last_error(), q->words[1]),
+                   "neither \"%s\" nor \"%s\": %s", q->words[0], q->words[1],
+                   peal_last_error());
+    } else if (status == PEAL_ERR_MISMATCH && !lenient) {
         rank_error_says(me, q->words[0]);
         rank_error_says(me, q->words[1]);
     }
