@@ -20,7 +20,7 @@ static void check_landing(const struct arithmetic *how, size_t count, bool incom
     char *message = place(0, 1), *operand = place(1, 0), *dst = place(2, 0);
     const char *both[2];
     static char right[ROOM];
-    struct landing landing = { dst, bytes, how, operand, incoming_first };
+    struct landing landing = { dst, bytes, how, operand, incoming_first, false };
 
     fill(how ? how->type : PEAL_INT8, message, count);
     fill(how ? how->type : PEAL_INT8, operand, count);
@@ -60,7 +60,7 @@ static void test_landing_order(void)
 {
     struct arithmetic how;
     int32_t operand[2] = { 10, 20 }, message[2] = { 1, 2 };
-    struct landing landing = { (char *)operand, 8, &how, (char *)operand, false };
+    struct landing landing = { (char *)operand, 8, &how, (char *)operand, false, false };
     peal_op_t op;
 
     expect(!operation_create(minus, false, NULL, &op)
@@ -77,7 +77,7 @@ static void test_landing(void)
 {
     struct arithmetic how;
     char byte = 0;
-    struct landing wrong = { &byte, 1, NULL, NULL, false };
+    struct landing wrong = { &byte, 1, NULL, NULL, false, false };
     unsigned long before = checks;
 
     for (int round = 0; round < 50; round++) {
@@ -92,7 +92,7 @@ static void test_landing(void)
            && landing_put(&wrong, SIZE_MAX, "ab", 2) == PEAL_ERR_PROTOCOL && byte == 0,
            "bytes beyond the message");
     arithmetic_resolve(&how, PEAL_INT32, PEAL_SUM, 2);
-    wrong = (struct landing){ place(0, 0), 8, &how, place(1, 0), false };
+    wrong = (struct landing){ place(0, 0), 8, &how, place(1, 0), false, false };
     expect(landing_put(&wrong, 2, place(2, 0), 4) == PEAL_ERR_PROTOCOL
            && landing_put(&wrong, 4, place(2, 0), 3) == PEAL_ERR_PROTOCOL, "cut elements");
     printf("landing: %lu checks\n", checks - before);

@@ -3,7 +3,7 @@
  * placements, averages, scalars, and the functions of users, against slow
  * references.  usage: devices [SEED] */
 #include "base/status.h"
-#include "devices/device.h"
+#include "devices/arithmetic.h"
 #include "tests/device_reference.h"
 
 /* ---- Combining ----------------------------------------------------------- */
@@ -71,13 +71,13 @@ static void test_combining(void)
 
 /* ---- Scaling -------------------------------------------------------------- */
 
-static void check_average(int type, int nranks)
+static void check_average(const struct kernels *set, int type, int nranks)
 {
     struct arithmetic how;
     char *src = place(0, 1), *dst = place(1, 3), right[8];
     bool before = format_of((peal_datatype_t)type) != NULL;
 
-    expect(!arithmetic_resolve(&how, (peal_datatype_t)type, PEAL_AVG, nranks)
+    expect(!arithmetic_resolve_with(&how, set, (peal_datatype_t)type, PEAL_AVG, nranks)
            && (how.before != NULL) == before && (how.after != NULL) == !before,
            "avg of %s scales at the wrong end", datatype_name(type));
     fill(how.type, src, MOST);
@@ -98,7 +98,8 @@ static void check_average(int type, int nranks)
             store_float(how.type, right, load_float(how.type, from) / nranks);
         }
         expect(memcmp(right, dst + i * how.size, how.size) == 0,
-               "avg of %s over %d ranks, element %zu", datatype_name(type), nranks, i);
+               "%s: avg of %s over %d ranks, element %zu", set->name, datatype_name(type),
+               nranks, i);
     }
 }
 
@@ -131,13 +132,16 @@ static void check_premul(int type)
 static void test_scaling(void)
 {
     unsigned long before = checks;
+    static const int nranks[] = { 1, 2, 3, 7, 128, 300, 65537, 2147483647 };
+    const struct kernels *set;
     struct arithmetic how;
     int32_t value = -7;
 
     for (int type = 0; type < PEAL_DATATYPES; type++) {
-        check_average(type, 1);
-        check_average(type, 3);
-        check_average(type, 300);
+        for (int n = 0; (set = kernels_number(n)) != NULL; n++)
+            for (size_t i = 0; i < sizeof nranks / sizeof *nranks; i++)
+                if (type <= PEAL_UINT64 || nranks[i] < 1 << 24)    /* exact as float32 */
+                    check_average(set, type, nranks[i]);
         check_premul(type);
     }
     expect(!arithmetic_resolve(&how, PEAL_INT32, PEAL_LOR, 1) && how.after, "lor alone");
@@ -220,6 +224,38 @@ static void test_user(void)
     printf("user operations: %lu checks, %d calls\n", checks - before, calls[0]);
 }
 
+/* ---- Landings past the caches ------------------------------------------------ */
+
+static void test_streams(void)
+{
+    static _Alignas(64) char mine[40000], theirs[40000], plain[40000], streamed[40000];
+    unsigned long before = checks;
+    struct arithmetic how;
+
+    fill(PEAL_FLOAT16, mine, sizeof mine / 2);
+    fill(PEAL_FLOAT16, theirs, sizeof theirs / 2);
+    expect(!arithmetic_resolve(&how, PEAL_FLOAT16, PEAL_SUM, 2), "resolving");
+    for (int round = 0; round < 400; round++) {
+        size_t off = random_bits() % 64, at = random_bits() % 2000 * 2;
+        size_t length = round % 3 ? random_bits() % 17000 * 2 : random_bits() % 2200 * 2;
+        struct landing landing = {
+            .dst = plain + off, .bytes = at + length, .operand = mine + off / 2,
+            .how = round % 2 ? &how : NULL, .incoming_first = round % 4 == 1,
+        };
+
+        memset(plain, 0x5a, sizeof plain);
+        memset(streamed, 0x5a, sizeof streamed);
+        expect(!landing_put(&landing, at, theirs + off % 7, length), "landing");
+        landing.dst = streamed + off;
+        landing.streams = true;
+        expect(!landing_put(&landing, at, theirs + off % 7, length), "streaming");
+        expect(memcmp(plain, streamed, sizeof plain) == 0, "streaming %zu bytes at %zu, %zu "
+               "off", length, at, off);
+    }
+    expect(!landing_streams(0) && landing_streams((size_t)1 << 40), "what streams");
+    printf("landings past the caches: %lu checks\n", checks - before);
+}
+
 static void test_arguments(void)
 {
     struct arithmetic how;
@@ -246,6 +282,7 @@ int main(int argc, char **argv)
     test_combining();
     test_scaling();
     test_user();
+    test_streams();
     test_arguments();
     return reference_finish();
 }

@@ -2,6 +2,7 @@
 /* The handshake's messages: who knows the secret gets through, nobody else
  * does, whatever he sends.  Usage: handshake [seed [messages to try]] */
 #include "comm/control.h"
+#include "comm/handshake_mac.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,18 +57,18 @@ static int exchange(struct handshake *dialler, struct handshake *acceptor,
         return status;
     check(purpose == HANDSHAKE_LINK && job == 99);
     random_fill(nonce, sizeof(nonce));
-    check(handshake_write_challenge(acceptor, acceptor_secret, nonce) == PEAL_OK);
+    handshake_write_challenge(acceptor, acceptor_secret, nonce);
     status = handshake_read_challenge(dialler, dialler_secret, acceptor->challenge);
     if (status)
         return status;
-    check(handshake_write_proof(dialler, dialler_secret, &sample) == PEAL_OK);
+    handshake_write_proof(dialler, dialler_secret, &sample);
     status = handshake_read_proof(acceptor, acceptor_secret, dialler->proof, &claim);
     if (status)
         return status;
     check(claim.rank == sample.rank && claim.target == sample.target && claim.set == sample.set);
     check(strcmp(claim.transport, "tcp") == 0 && claim.nsockets == 4 && claim.socket == 3);
     check(strcmp(claim.record.where.hostname, "host") == 0 && claim.record.port == 4711);
-    check(handshake_write_welcome(acceptor, acceptor_secret, &said, welcome) == PEAL_OK);
+    handshake_write_welcome(acceptor, acceptor_secret, &said, welcome);
     status = handshake_read_welcome(dialler, dialler_secret, welcome, &heard);
     if (status)
         return status;
@@ -97,7 +98,7 @@ static void test_replay(void)
     /* The recorded dialler comes again: same HELLO, same PROOF, new nonce. */
     check(handshake_read_hello(&later, d.hello, &purpose, &job) == PEAL_OK);
     random_fill(nonce, sizeof(nonce));
-    check(handshake_write_challenge(&later, secret, nonce) == PEAL_OK);
+    handshake_write_challenge(&later, secret, nonce);
     check(handshake_read_proof(&later, secret, d.proof, &claim) == PEAL_ERR_AUTH);
     /* The recorded acceptor answers a new dialler. */
     random_fill(nonce, sizeof(nonce));
@@ -119,7 +120,7 @@ static void test_reflection(void)
     check(handshake_read_hello(&a, d.hello, &purpose, &job) == PEAL_OK);
     memcpy(message, d.hello, HANDSHAKE_HELLO);
     check(handshake_read_challenge(&d, secret, message) != PEAL_OK);
-    check(handshake_write_challenge(&a, secret, nonce) == PEAL_OK);
+    handshake_write_challenge(&a, secret, nonce);
     memset(message, 0, sizeof(message));
     memcpy(message, a.challenge, HANDSHAKE_CHALLENGE);
     check(handshake_read_proof(&a, secret, message, &claim) == PEAL_ERR_AUTH);
@@ -147,7 +148,7 @@ static void test_bits(void)
         check(handshake_read_proof(&a, secret, message, &claim) == PEAL_ERR_AUTH);
     }
     check(memcmp(&claim, &before, sizeof(claim)) == 0);
-    check(handshake_write_welcome(&a, secret, &answer, welcome) == PEAL_OK);
+    handshake_write_welcome(&a, secret, &answer, welcome);
     for (size_t bit = 0; bit < 8 * HANDSHAKE_WELCOME; bit++) {
         memcpy(message, welcome, HANDSHAKE_WELCOME);
         message[bit / 8] ^= (unsigned char)(1u << bit % 8);
@@ -163,7 +164,7 @@ static void test_bits(void)
         message[bit / 8] ^= (unsigned char)(1u << bit % 8);
         if (handshake_read_hello(&victim, message, &purpose, &job))
             continue;
-        check(handshake_write_challenge(&victim, secret, message) == PEAL_OK);
+        handshake_write_challenge(&victim, secret, message);
         check(handshake_read_challenge(&d, secret, victim.challenge) == PEAL_ERR_AUTH);
     }
 }
@@ -200,7 +201,7 @@ static void test_claims(void)
         struct claim lie = sample;
 
         memcpy((char *)&lie + bad[i].offset, &bad[i].value, 4);
-        check(handshake_write_proof(&d, secret, &lie) == PEAL_OK);
+        handshake_write_proof(&d, secret, &lie);
         check(handshake_read_proof(&a, secret, d.proof, &claim) == PEAL_ERR_PROTOCOL);
     }
     for (int i = 0; i < 4; i++) {
@@ -210,7 +211,7 @@ static void test_claims(void)
         if (i == 1) lie.nsockets = TRANSPORT_SOCKETS + 1;
         if (i == 2) memset(lie.transport, 'x', sizeof(lie.transport));
         if (i == 3) memset(lie.record.where.hostname, 'x', 64);
-        check(handshake_write_proof(&d, secret, &lie) == PEAL_OK);
+        handshake_write_proof(&d, secret, &lie);
         check(handshake_read_proof(&a, secret, d.proof, &claim) == PEAL_ERR_PROTOCOL);
     }
 }
@@ -273,14 +274,112 @@ static void fuzz(long count)
     check(passed > 0);
 }
 
+/* ---- The hash under it all --------------------------------------------- */
+
+static bool digest_is(const unsigned char digest[MAC_BYTES], const char *hexadecimal)
+{
+    char text[2 * MAC_BYTES + 1];
+
+    for (int i = 0; i < MAC_BYTES; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    return strcmp(text, hexadecimal) == 0;
+}
+
+static void test_digest(void)
+{
+    /* FIPS 180-4's examples; then, for each length from 0 to 300, the digest of the
+     * digest before it and so many bytes: by Python's hashlib. */
+    unsigned char text[MAC_BYTES + 300] = { 0 }, digest[MAC_BYTES];
+
+    check(mac_digest("abc", 3, digest) == PEAL_OK);
+    check(digest_is(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    check(mac_digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56, digest) ==
+          PEAL_OK);
+    check(digest_is(digest, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"));
+    for (size_t i = 0; i < 300; i++)
+        text[MAC_BYTES + i] = (unsigned char)(i * 7);
+    for (size_t n = 0; n <= 300; n++) {
+        check(mac_digest(text, MAC_BYTES + n, digest) == PEAL_OK);
+        memcpy(text, digest, sizeof digest);
+    }
+    check(digest_is(digest, "dd985cf98c17c8c3a5853a746447650ab3c0478101445736e7070ba73fd5a947"));
+}
+
+static void test_codes(void)
+{
+    /* RFC 4231, cases 1 to 4; their shorter keys are padded with zeros in any case. */
+    unsigned char key[MAC_SECRET] = { 0 }, mac[MAC_BYTES], text[50];
+    struct mac_part parts[] = { { "what do ya want ", 16 }, { "for nothing?", 12 } };
+    struct mac_part whole = { text, sizeof text };
+
+    memset(key, 0x0b, 20);
+    mac_make(key, &(struct mac_part){ "Hi There", 8 }, 1, mac);
+    check(digest_is(mac, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"));
+    memset(key, 0, sizeof key);
+    memcpy(key, "Jefe", 4);
+    mac_make(key, parts, 2, mac);
+    check(digest_is(mac, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"));
+    memset(key, 0xaa, 20);
+    memset(text, 0xdd, sizeof text);
+    mac_make(key, &whole, 1, mac);
+    check(digest_is(mac, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"));
+    for (int i = 0; i < 25; i++)
+        key[i] = (unsigned char)(i + 1);
+    memset(text, 0xcd, sizeof text);
+    mac_make(key, &whole, 1, mac);
+    check(digest_is(mac, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"));
+}
+
+/* Where the parts meet makes no difference; the key and each byte do. */
+static void test_parts(void)
+{
+    unsigned char text[300], whole[MAC_BYTES], mac[MAC_BYTES];
+
+    random_fill(text, sizeof text);
+    for (size_t n = 0; n <= sizeof text; n++) {
+        size_t cut = n / 3;
+        struct mac_part parts[] = { { text, cut }, { text + cut, 0 }, { text + cut, n - cut } };
+
+        mac_make(secret, &(struct mac_part){ text, n }, 1, whole);
+        mac_make(secret, parts, 3, mac);
+        check(mac_equal(whole, mac));
+        mac_make(other_secret, parts, 3, mac);
+        check(!mac_equal(whole, mac));
+        text[n / 2] ^= 1;
+        mac_make(secret, parts, 3, mac);
+        check(n == 0 || !mac_equal(whole, mac));
+    }
+    for (int bit = 0; bit < 8 * MAC_BYTES; bit++) {
+        memcpy(mac, whole, sizeof mac);
+        mac[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        check(!mac_equal(whole, mac));
+    }
+}
+
+/* A build that cannot authenticate other processes says so. */
+static void test_strength(void)
+{
+    unsigned char digest[MAC_BYTES];
+
+    check(handshake_usable(true) == PEAL_OK);
+    if (mac_is_strong()) {
+        check(handshake_usable(false) == PEAL_OK);
+        test_digest();
+        test_codes();
+        return;
+    }
+    check(handshake_usable(false) == PEAL_ERR_UNSUPPORTED);
+    check(mac_digest("abc", 3, digest) == PEAL_ERR_UNSUPPORTED);
+    printf("SKIP: SHA-256 and HMAC-SHA256: without Nettle the stand-in of jobs of threads "
+           "is tested\n");
+}
+
 int main(int argc, char **argv)
 {
     long count = argc > 2 ? strtol(argv[2], NULL, 0) : 1000000;
 
     random_state = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
     printf("seed %llu\n", (unsigned long long)random_state);
-    if (handshake_usable(false))
-        printf("without libcrypto: the stand-in of jobs of threads is tested\n");
     random_fill(secret, sizeof(secret));
     memcpy(other_secret, secret, sizeof(secret));
     other_secret[JOB_SECRET - 1] ^= 1;
@@ -288,6 +387,8 @@ int main(int argc, char **argv)
                              .communicator = 77, .set = 6, .transport = "tcp",
                              .record = { .where = { .pid = 1, .hostname = "host" },
                                          .family = 4, .port = 4711 } };
+    test_strength();
+    test_parts();
     test_secrets();
     test_replay();
     test_reflection();

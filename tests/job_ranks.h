@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { RANKS = 256, WORLD = 7, BOX_SETS = 256 };
+enum { RANKS = 1000, WORLD = 7, BOX_SETS = 256 };
 
 /* Shared by all ranks, be they threads or processes. */
 extern struct shared {

@@ -4,6 +4,8 @@
 #include "ranks.h"
 #include "samples.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -389,6 +391,46 @@ static void user_function_fails(struct rank *me, peal_comm_t world)
     peal_op_free(op);
 }
 
+/* ---- The progress thread ---------------------------------------------------- */
+
+static bool by_thread;             /* PEAL_PROGRESS=1 */
+
+static int keep_left(const void *in, void *inout, size_t count, peal_datatype_t type,
+                     void *context)
+{
+    (void)in, (void)inout, (void)count, (void)type;
+    atomic_store((_Atomic bool *)context, true);
+    return 0;
+}
+
+/* The root starts first and then makes no call: its operation is called all the
+ * same, by the thread. */
+static void moves_by_itself(struct rank *me, peal_comm_t comm)
+{
+    static const uint32_t in[100];
+    uint32_t out[100];
+    _Atomic bool called = false;
+    double begun = ranks_now();
+    peal_request_t r;
+    peal_op_t op;
+
+    if (!by_thread || me->nranks == 1)
+        return;
+    rank_doing(me, "a reduce whose root makes no call");
+    rank_status(me, peal_op_create(keep_left, 1, &called, &op), PEAL_OK, "peal_op_create");
+    if (me->rank != 0)
+        rank_meet(me);
+    rank_status(me, peal_ireduce(in, out, 100, PEAL_UINT32, op, 0, comm, &r), PEAL_OK, "ireduce");
+    if (me->rank == 0) {
+        rank_meet(me);
+        while (!atomic_load(&called) && ranks_now() - begun < 10)
+            sched_yield();
+        rank_check(me, atomic_load(&called), "nothing moved in 10 s");
+    }
+    rank_status(me, peal_wait(&r), PEAL_OK, "wait");
+    peal_op_free(op);
+}
+
 static void cancelled(struct rank *me, peal_comm_t world)
 {
     uint32_t in[4];
@@ -410,7 +452,8 @@ static void body(struct rank *me)
 {
     static void (*const parts[])(struct rank *, peal_comm_t) = {
         overlap, many, out_of_order, interleaved, nothing_to_do, with_myself, shift, persistent,
-        misused, wrong_arguments, user_function_fails, cancelled, interleaved,
+        misused, wrong_arguments, user_function_fails, moves_by_itself, cancelled,
+        interleaved,
     };
     peal_comm_t comm;
 
@@ -428,6 +471,13 @@ int main(void)
     peal_config_t config = PEAL_CONFIG_INIT;
     struct ranks_plan plan = { .name = "requests", .config = &config, .body = body };
 
+    int bad = 0;
+
     config.timeout = 20;
-    return ranks_verdict("requests", ranks_run_roads(&plan, sizes), started);
+    for (int progress = 0; progress <= 1; progress++) {
+        by_thread = progress;
+        setenv("PEAL_PROGRESS", progress ? "1" : "0", 1);
+        bad += ranks_run_roads(&plan, sizes);
+    }
+    return ranks_verdict("requests", bad, started);
 }

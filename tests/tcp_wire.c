@@ -311,7 +311,7 @@ static void test_split(unsigned rounds)
         for (unsigned m = 0; m < 3; m++) {
             struct message message = { 0, m, usual };
             struct landing landing = { (char *)sum[m], BYTES, m == 1 ? NULL : &how,
-                                       (const char *)sum[m], false };
+                                       (const char *)sum[m], false, false };
 
             for (int i = 0; i < FLOATS; i++)
                 sum[m][i] = 1;
@@ -332,6 +332,78 @@ static void test_split(unsigned rounds)
                                sum[m][i] == (float)(m == 1 ? i : i + 1),
                            "messages in pieces are whole"))
                     m = i = FLOATS;
+        victim_close(&v);
+    }
+}
+
+/* Peeking, reading and posting by turns; whatever pieces the bytes come in.  Every
+ * third header is one that only counts. */
+static void peeked_take(struct victim *v, uint32_t number, size_t bytes)
+{
+    struct message message = { 0, number, usual };
+    struct landing landing = { .bytes = bytes, .dst = v->memory[number] };
+    const void *view;
+    int status = STATUS_AGAIN;
+
+    for (int i = 0; i < 3 && status == STATUS_AGAIN; i++)
+        status = tcp_transport.peek(v->endpoint, &message, bytes, &view);
+    if (status == PEAL_OK) {
+        memcpy(v->memory[number], view, bytes);
+        check(tcp_transport.take(v->endpoint, &message, bytes) == PEAL_OK, "take");
+        v->ended[number] = true;
+    } else if (status == STATUS_POST || random_next() % 8 == 0) {
+        v->started[number] = !tcp_transport.recv(v->endpoint, &message, &landing,
+                                                 &v->done[number]);
+    }
+}
+
+static void test_peeked(unsigned rounds)
+{
+    unsigned char wire[MANY * (2 * TCP_HEADER + 200)];
+    size_t bytes[MANY];
+
+    for (unsigned round = 0; round < rounds; round++) {
+        unsigned most = 1 + (unsigned)(random_next() % 300);
+        size_t length = 0;
+        struct victim v;
+
+        victim_open(&v);
+        for (uint32_t m = 0; m < MANY; m++, v.n++) {
+            struct tcp_header h = plain(TCP_EAGER, m);
+
+            h.total = h.length = (uint32_t)(bytes[m] = random_next() % 200);
+            v.memory[m] = calloc(1, 200);
+            tcp_wire_encode(&h, wire + length);
+            memset(wire + length + TCP_HEADER, (int)m + 1, bytes[m]);
+            length += TCP_HEADER + bytes[m];
+            if (m % 3 == 0) {
+                h = plain(TCP_CREDIT, 0);
+                tcp_wire_encode(&h, wire + length);
+                length += TCP_HEADER;
+            }
+        }
+        for (size_t at = 0, piece; at < length || v.n > 0; at += piece) {
+            uint32_t number = 0;
+
+            piece = 1 + random_next() % most;
+            if (piece > length - at)
+                piece = length - at;
+            say(&v, 0, wire + at, piece);
+            while (number < MANY && (v.started[number] || v.ended[number]))
+                number++;
+            if (number == MANY)
+                v.n = 0;
+            else
+                peeked_take(&v, number, bytes[number]);
+            if (random_next() % 4 == 0)
+                victim_progress(&v);
+        }
+        v.n = MANY;
+        victim_finish(&v, "peeked messages end");
+        for (int m = 0; m < MANY; m++)
+            check(v.done[m].status == PEAL_OK && (bytes[m] == 0 ||
+                  (v.memory[m][0] == m + 1 && v.memory[m][bytes[m] - 1] == m + 1)),
+                  "peeked messages are whole");
         victim_close(&v);
     }
 }
@@ -471,6 +543,7 @@ int main(int argc, char **argv)
     test_attacks();
     test_truncated();
     test_split(100);
+    test_peeked(300);
     test_last_words();
     test_ends_apart();
     test_garbage(100);

@@ -519,6 +519,7 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
         rig_run(transport, 2, false, -1, seed, transports_late);
         printf("%s: a peer opens late\n", transport->name);
     }
+    transports_short(transport, processes, seed);
     transports_failures(transport, processes, seed);
 }
 

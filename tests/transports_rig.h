@@ -94,6 +94,7 @@ void rig_verify(const char *bytes, size_t length, uint64_t key, const char *what
 /* The groups of cases in other files. */
 void transports_matching(void);
 void transports_late(struct node *node);
+void transports_short(const struct transport *transport, bool processes, uint64_t seed);
 void transports_hostile(const struct transport *transport, uint64_t seed);
 void transports_failures(const struct transport *transport, bool processes, uint64_t seed);
 

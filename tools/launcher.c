@@ -29,7 +29,8 @@ struct launcher {
     int                n, running;
     struct child      *children;
     struct pmi_server *pmi;
-    struct pollfd     *pollers;         /* 1 + 3 n */
+    struct pollfd     *pollers;         /* 1 + n * each */
+    int                each;            /* of a rank: its PMI socket; with tags two pipes */
     int                signals;         /* a signalfd */
     sigset_t           handled;
     struct child_setup setup;
@@ -195,15 +196,16 @@ static void check_time(struct launcher *l)
     }
 }
 
-/* Where each thing to watch lies in the array; -1 entries are ignored by poll. */
+/* Where each thing to watch lies in the array; -1 entries are ignored by poll,
+ * but count for the limit of open files, so there is one for each file only. */
 static void fill_pollers(struct launcher *l)
 {
     l->pollers[0] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
     for (int rank = 0; rank < l->n; rank++) {
-        struct pollfd *own = l->pollers + 1 + 3 * rank;
+        struct pollfd *own = l->pollers + 1 + l->each * rank;
 
         own[0] = (struct pollfd){ .fd = pmi_server_socket(l->pmi, rank), .events = POLLIN };
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < l->each - 1; i++) {
             const struct output *output = l->children[rank].outputs[i];
 
             own[1 + i] = (struct pollfd){ .fd = output ? output->pipe : -1, .events = POLLIN };
@@ -213,9 +215,9 @@ static void fill_pollers(struct launcher *l)
 
 static void serve_rank(struct launcher *l, int rank)
 {
-    const struct pollfd *own = l->pollers + 1 + 3 * rank;
+    const struct pollfd *own = l->pollers + 1 + l->each * rank;
 
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < l->each - 1; i++)
         if (own[1 + i].revents && own[1 + i].fd >= 0)
             output_pass(l->children[rank].outputs[i]);
     /* Serving another rank may have closed this one's socket. */
@@ -234,7 +236,7 @@ static void watch(struct launcher *l)
         if (next != INT64_MAX && wait < 0)
             wait = 0;
         fill_pollers(l);
-        if (poll(l->pollers, 1 + 3 * (nfds_t)l->n, wait > 60000 ? 60000 : (int)wait) > 0) {
+        if (poll(l->pollers, 1 + (nfds_t)(l->each * l->n), wait > 60000 ? 60000 : (int)wait) > 0) {
             if (l->pollers[0].revents)
                 read_signals(l);
             for (int rank = 0; rank < l->n; rank++)
@@ -274,14 +276,17 @@ static void give_signals_back(const struct launcher *l)
     sigprocmask(SIG_SETMASK, &l->setup.mask, NULL);
 }
 
-/* Three descriptors a rank; the ranks themselves get the limit as it was. */
-static void allow_files(int n)
+/* The ranks themselves get the limit as it was. */
+static void allow_files(struct launcher *l)
 {
+    rlim_t wanted = (rlim_t)l->n * (rlim_t)l->each + 64;
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= (rlim_t)n * 3 + 64)
+    getrlimit(RLIMIT_NOFILE, &limit);
+    l->setup.files = limit;
+    if (limit.rlim_cur >= wanted)
         return;
-    limit.rlim_cur = limit.rlim_max < (rlim_t)n * 3 + 64 ? limit.rlim_max : (rlim_t)n * 3 + 64;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
@@ -305,16 +310,17 @@ static void start_all(struct launcher *l)
 int launcher_run(int n, char **argv, const struct launcher_options *options)
 {
     struct launcher l = { .options = options, .n = n, .signals = -1, .stage = RUNNING,
-                          .stage_ends = INT64_MAX, .timeout_at = INT64_MAX };
+                          .stage_ends = INT64_MAX, .timeout_at = INT64_MAX,
+                          .each = options->tag ? 3 : 1 };
 
     l.setup.nranks = n;
     l.setup.argv = argv;
     l.setup.tag = options->tag;
     l.setup.bind = options->bind;
     l.setup.launcher = getpid();
-    allow_files(n);
+    allow_files(&l);
     l.children = calloc((size_t)n, sizeof *l.children);
-    l.pollers = calloc(1 + 3 * (size_t)n, sizeof *l.pollers);
+    l.pollers = calloc(1 + (size_t)(l.each * n), sizeof *l.pollers);
     l.pmi = pmi_server_new(n);
     if (take_signals(&l) && l.children && l.pollers && l.pmi) {
         if (options->timeout > 0)

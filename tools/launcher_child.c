@@ -77,6 +77,7 @@ static void become(int rank, const struct child_setup *setup, bool own_group, in
     sigaction(SIGPIPE, &setup->pipe_action, NULL);
     sigaction(SIGCHLD, &setup->child_action, NULL);
     sigprocmask(SIG_SETMASK, &setup->mask, NULL);
+    setrlimit(RLIMIT_NOFILE, &setup->files);
     execvp(setup->argv[0], setup->argv);
 fail:
     error = errno;

@@ -8,6 +8,7 @@
 #include "launcher_output.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct child {
@@ -27,6 +28,7 @@ struct child_setup {
     pid_t     launcher;
     sigset_t  mask;                 /* to restore */
     struct sigaction pipe_action, child_action;
+    struct rlimit files;            /* to restore */
 };
 
 /* Start a rank.  Returns 0 with the launcher's end of its PMI socket, or the

@@ -244,6 +244,7 @@ int matching_post(struct matching *matching, const struct message *message,
     here->signature = message->signature;
     here->landing = *landing;
     here->done = done;
+    matching->posted++;
     *slot = here;
     return PEAL_OK;
 }
@@ -296,6 +297,7 @@ int matching_arrive(struct matching *matching, const struct message *message,
                            matching->peer, message->number, message->stream, stream->low);
     if (here) {
         here->held = held;
+        matching->posted--;
         match_meet(matching, here, &here->signature, here->landing.bytes,
                    &message->signature, bytes);
     } else if ((status = arrive_early(matching, message, bytes, held, slot))) {
@@ -368,6 +370,7 @@ void matching_fail(struct matching *matching, int status)
             continue;
         *slot = NULL;
         if (match->state == MATCH_POSTED) {
+            matching->posted--;
             stream_matched(&matching->streams[match->stream], match->number);
             completion_done(matching->completions, match->done, status);
         }

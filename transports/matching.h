@@ -81,6 +81,7 @@ struct matching {
     const char              *peer;     /* for error texts; borrowed */
     int                      failure;  /* of the endpoint, or 0 */
     struct match            *moving;   /* LANDING and REFUSED ones, not finished */
+    unsigned                 posted;   /* receives that have met nothing yet */
     struct matching_stream {
         uint32_t      low;             /* oldest number not yet matched */
         uint64_t      matched[TRANSPORT_WINDOW / 64];

@@ -187,15 +187,18 @@ struct transport {
      * length; *view is where it lies, until take(), which must follow before any
      * other call on the port.  STATUS_AGAIN: nothing has come yet; peek again.
      * STATUS_POST: use recv(); so for a message that differs, comes in pieces, or
-     * lies elsewhere, for a failed peer, or if receives of the endpoint are posted
-     * and unfinished.
+     * lies where it cannot be seen, for a failed peer, or if receives of the endpoint
+     * are posted and unfinished.  Sends that peek() finds ended are completed.
+     *
+     * Take: done with the view.  PEAL_OK, or an error if what was seen there may not
+     * have been the message: its sender has gone meanwhile.
      *
      * A transport without a short way has transport_put_never() and so on. */
     int  (*put)(struct endpoint *to, const struct message *message, const void *bytes,
                 size_t length);
     int  (*peek)(struct endpoint *from, const struct message *message, size_t length,
                  const void **view);
-    void (*take)(struct endpoint *from, const struct message *message, size_t length);
+    int  (*take)(struct endpoint *from, const struct message *message, size_t length);
 
     /* Move what can move; never blocks.  Returns how many things it moved
      * (bytes, headers, completions: anything), 0 if there was nothing to do. */
@@ -216,7 +219,7 @@ int  transport_put_never(struct endpoint *to, const struct message *message,
                          const void *bytes, size_t length);
 int  transport_peek_never(struct endpoint *from, const struct message *message,
                           size_t length, const void **view);
-void transport_take_never(struct endpoint *from, const struct message *message,
+int  transport_take_never(struct endpoint *from, const struct message *message,
                           size_t length);
 
 extern const struct transport *const transports[];      /* best first, NULL-ended */

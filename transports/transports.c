@@ -37,7 +37,8 @@ int transport_peek_never(struct endpoint *from, const struct message *message, s
     return STATUS_POST;
 }
 
-void transport_take_never(struct endpoint *from, const struct message *message, size_t length)
+int transport_take_never(struct endpoint *from, const struct message *message, size_t length)
 {
     (void)from, (void)message, (void)length;
+    return PEAL_ERR_UNSUPPORTED;
 }

@@ -170,6 +170,7 @@ int peal_comm_free(peal_comm_t *comm)
         return status;
     c = *comm;
     *comm = PEAL_COMM_NULL;
+    comm_still(c);
     healthy = comm_check(c) == PEAL_OK;
     if (healthy) {
         status = coll_finish(c);

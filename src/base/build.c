@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/build.h"
 
-
-
 #include <stddef.h>
 
 const struct build_fact build_facts[] = {
     { "compiler", __VERSION__ },
     { "configured with", PEAL_CONFIGURED },
-#ifdef HAVE_LIBCRYPTO
-    { "libcrypto", "yes: connections are authenticated" },
+#ifdef HAVE_NETTLE
+    { "Nettle", "yes: connections are authenticated" },
 #else
-    { "libcrypto", "no: all ranks of a job must be threads of one process" },
+    { "Nettle", "no: all ranks of a job must be threads of one process" },
 #endif
 #ifdef HAVE_PMIX
     { "PMIx", "yes: mpirun of Open MPI and srun --mpi=pmix need no settings" },

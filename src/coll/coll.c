@@ -287,13 +287,15 @@ bool coll_again(struct peal_comm *comm, const struct coll_call *user, int *statu
 
     if (!latest->seat || !repeats(&latest->call, user))
         return false;
+    comm_enter(comm);
     *status = comm_check(comm);
     if (*status == PEAL_OK)
         *status = run_seat(comm, latest->seat);
+    comm_leave(comm);
     return true;
 }
 
-int coll_run(struct peal_comm *comm, const struct coll_call *user)
+static int run_new(struct peal_comm *comm, const struct coll_call *user)
 {
     struct latest *latest = &comm->coll->latest;
     struct seat *seat;
@@ -305,4 +307,14 @@ int coll_run(struct peal_comm *comm, const struct coll_call *user)
         seat_give_back(latest->seat);
     *latest = (struct latest){ *user, seat };
     return run_seat(comm, seat);
+}
+
+int coll_run(struct peal_comm *comm, const struct coll_call *user)
+{
+    int status;
+
+    comm_enter(comm);
+    status = run_new(comm, user);
+    comm_leave(comm);
+    return status;
 }

@@ -13,8 +13,10 @@ struct peal_request {
     struct peal_request *next, *previous;      /* of the communicator's */
 };
 
-int coll_request(struct peal_comm *comm, const struct coll_call *user, bool persistent,
-                 struct peal_request **request)
+static int start(struct peal_request *r);
+
+static int make_request(struct peal_comm *comm, const struct coll_call *user, bool persistent,
+                        struct peal_request **request)
 {
     struct coll *coll = comm->coll;
     struct peal_request *r = coll->free_requests;
@@ -40,12 +42,39 @@ int coll_request(struct peal_comm *comm, const struct coll_call *user, bool pers
     if (r->next)
         r->next->previous = r;
     coll->requests = r;
-    if (!persistent && (status = coll_start(r))) {
+    if (!persistent && (status = start(r))) {
         coll_release(r);
         return status;
     }
     *request = r;
     return PEAL_OK;
+}
+
+int coll_request(struct peal_comm *comm, const struct coll_call *user, bool persistent,
+                 struct peal_request **request)
+{
+    int status = comm_progress(comm);
+
+    if (status)
+        return status;
+    comm_enter(comm);
+    status = make_request(comm, user, persistent, request);
+    comm_leave(comm);
+    return status;
+}
+
+static int start(struct peal_request *r)
+{
+    int status = comm_check(r->comm);
+
+    if (status)
+        return status;
+    if (r->active)
+        return status_fail(PEAL_ERR_STATE, "the request is active; wait for it before it is "
+                           "started again");
+    status = coll_launch(r->comm, r->seat);
+    r->active = status == PEAL_OK;
+    return status;
 }
 
 int coll_start(struct peal_request *r)
@@ -54,13 +83,9 @@ int coll_start(struct peal_request *r)
 
     if (!r->comm)
         return status_fail(PEAL_ERR_STATE, "the request's communicator was freed");
-    if ((status = comm_check(r->comm)))
-        return status;
-    if (r->active)
-        return status_fail(PEAL_ERR_STATE, "the request is active; wait for it before it is "
-                           "started again");
-    status = coll_launch(r->comm, r->seat);
-    r->active = status == PEAL_OK;
+    comm_enter(r->comm);
+    status = start(r);
+    comm_leave(r->comm);
     return status;
 }
 
@@ -87,19 +112,13 @@ static int finish(struct peal_request *r, int status)
     return status;
 }
 
-int coll_test(struct peal_request *r, bool *done)
+static int test(struct peal_request *r, bool *done)
 {
-    struct engine *engine;
-    struct run *run;
+    struct engine *engine = &r->comm->engine;
+    struct run *run = r->seat->run;
     int failure;
 
     *done = true;
-    if (!r->active)
-        return PEAL_OK;
-    if (!r->comm)
-        return orphaned(r);
-    engine = &r->comm->engine;
-    run = r->seat->run;
     if (run_active(run))
         engine_progress(engine);
     if (!run_active(run))
@@ -113,6 +132,21 @@ int coll_test(struct peal_request *r, bool *done)
     return PEAL_OK;
 }
 
+int coll_test(struct peal_request *r, bool *done)
+{
+    int status;
+
+    *done = true;
+    if (!r->active)
+        return PEAL_OK;
+    if (!r->comm)
+        return orphaned(r);
+    comm_enter(r->comm);
+    status = test(r, done);
+    comm_leave(r->comm);
+    return status;
+}
+
 int coll_wait(struct peal_request *r)
 {
     struct run *run;
@@ -123,9 +157,23 @@ int coll_wait(struct peal_request *r)
     if (!r->comm)
         return orphaned(r);
     run = r->seat->run;
+    comm_enter(r->comm);
     if (run_active(run))
         status = engine_wait(&r->comm->engine, run, run_deadline(run));
-    return finish(r, status);
+    status = finish(r, status);
+    comm_leave(r->comm);
+    return status;
+}
+
+/* One may have ended since the caller looked: then there is nothing to wait for. */
+static bool some_ended(struct peal_request *const *requests, int count,
+                       const struct peal_comm *comm)
+{
+    for (int i = 0; i < count; i++)
+        if (requests[i] && requests[i]->active && requests[i]->comm == comm &&
+            !run_active(requests[i]->seat->run))
+            return true;
+    return false;
 }
 
 int coll_wait_some(struct peal_request *const *requests, int count)
@@ -140,7 +188,9 @@ int coll_wait_some(struct peal_request *const *requests, int count)
             continue;
         if (watched && requests[i]->comm != watched) {
             several = true;
+            comm_enter(requests[i]->comm);
             engine_progress(&requests[i]->comm->engine);
+            comm_leave(requests[i]->comm);
         }
         watched = requests[i]->comm;
         if (run_deadline(requests[i]->seat->run) < deadline)
@@ -150,7 +200,10 @@ int coll_wait_some(struct peal_request *const *requests, int count)
         return PEAL_OK;
     if (several && deadline > clock_now() + LOOK_NS)
         deadline = clock_now() + LOOK_NS;
-    engine_wait(&watched->engine, NULL, deadline);
+    comm_enter(watched);
+    if (!some_ended(requests, count, watched))
+        engine_wait(&watched->engine, NULL, deadline);
+    comm_leave(watched);
     return PEAL_OK;
 }
 

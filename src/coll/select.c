@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_SLICES = 64 };
+/* A plan's memory is bounded by its messages, except that few slices are always
+ * allowed.  The signature has 11 bits for their number. */
+enum { FEW_SLICES = 64, MOST_SLICES = 1024, PLAN_MESSAGES = 2048 };
 enum { SLICE, STRICT };
 
 const struct setting coll_settings[] = {
-    [SLICE] = { "PEAL_SLICE", "256K", "bytes of a message above which a collective is cut into "
-                "slices that follow each other (at most 64)", NULL },
+    [SLICE] = { "PEAL_SLICE", "128K", "bytes of a message above which a collective is cut into "
+                "slices that follow each other (at most 1024)", NULL },
     [STRICT] = { "PEAL_STRICT", "0", "0: a bcast or reduce ends on a rank when its own part is "
                  "done, and if another rank made a different call, a later call says so; 1: "
                  "it ends when all ranks are known to have made the same call, which costs "
@@ -73,12 +75,17 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 {
     struct coll_choice choice = { a, 1, 0 };
     double steps, sent, reduced, message;
-    double most = speed->slice;
+    double most = speed->slice, slices, allowed;
 
     a->price(c->nranks, call_bytes(c), &steps, &sent, &reduced);
     message = steps > 0 ? sent / steps : 0;
-    if (message > most)
-        choice.nslices = message / most >= MOST_SLICES ? MOST_SLICES : (int)(message / most);
+    if (message > most) {
+        slices = message / most;
+        allowed = PLAN_MESSAGES / steps;
+        allowed = allowed < FEW_SLICES ? FEW_SLICES : allowed;
+        allowed = allowed > MOST_SLICES ? MOST_SLICES : allowed;
+        choice.nslices = (int)(slices < allowed ? slices : allowed);
+    }
     /* Slices follow each other through the steps like wagons: only the first
      * one pays all steps in sequence. */
     choice.seconds = steps * speed->latency + sent / speed->bandwidth +

@@ -20,9 +20,11 @@ const struct setting comm_settings[] = {
       "(default: chosen by cost)", NULL },
     { "PEAL_REPRODUCIBLE", "0", "1: results have the same bits whatever the algorithm, "
       "transport and placement", NULL },
+    { "PEAL_PROGRESS", "0", "1: a thread per communicator moves nonblocking operations while "
+      "the program computes; it also runs user-defined operations", NULL },
     { NULL, NULL, NULL, NULL }
 };
-enum { TIMEOUT, INIT_TIMEOUT, TRANSPORTS, ALGORITHMS, REPRODUCIBLE };
+enum { TIMEOUT, INIT_TIMEOUT, TRANSPORTS, ALGORITHMS, REPRODUCIBLE, PROGRESS };
 
 static int copy_option(const char *given, int setting, char *to, size_t bytes)
 {
@@ -77,6 +79,7 @@ int comm_options_fill(const peal_config_t *config, struct comm_options *options)
                    : setting_number(&comm_settings[TIMEOUT], 1e-3, 1e9);
     filled.init_timeout = config->init_timeout > 0 ? config->init_timeout
                         : setting_number(&comm_settings[INIT_TIMEOUT], 1e-3, 1e9);
+    filled.progress = setting_flag(&comm_settings[PROGRESS]);
     filled.reproducible = config->reproducible || setting_flag(&comm_settings[REPRODUCIBLE]);
     if ((status = copy_option(config->transports, TRANSPORTS, filled.transports,
                               sizeof filled.transports)) ||
@@ -225,4 +228,17 @@ void comm_free(struct peal_comm *comm, bool orderly)
     free(comm->job_ranks);
     pthread_mutex_destroy(&comm->lock);
     free(comm);
+}
+
+int comm_progress(struct peal_comm *comm)
+{
+    if (comm->progress || !comm->options.progress || comm->nranks == 1)
+        return PEAL_OK;
+    return progress_start(&comm->engine, &comm->progress);
+}
+
+void comm_still(struct peal_comm *comm)
+{
+    progress_stop(comm->progress);
+    comm->progress = NULL;
 }

@@ -9,6 +9,7 @@
 #define COMM_H
 
 #include "comm/job.h"
+#include "comm/progress.h"
 #include "executor/executor.h"
 
 #include <pthread.h>
@@ -23,7 +24,7 @@ enum {
 
 struct comm_options {              /* peal_config_t with settings filled in */
     double timeout, init_timeout;
-    bool   reproducible;
+    bool   reproducible, progress;
     char   transports[128];
     char   algorithms[256];
 };
@@ -44,6 +45,7 @@ struct peal_comm {
     int                 local_ranks;
     struct where        self;      /* where this rank lives, also without a job */
     struct comm_options options;
+    struct progress    *progress;  /* PEAL_PROGRESS, once something was nonblocking; or NULL */
     uint32_t            children;  /* communicators made from this one */
     uint64_t            calls;     /* collectives started so far */
     struct comm_call    history[COMM_HISTORY];
@@ -76,6 +78,24 @@ int comm_create_group(struct peal_comm *parent, const int *members, int nmembers
 
 /* `orderly`: the ranks have agreed to part. */
 void comm_free(struct peal_comm *comm, bool orderly);
+
+/* Around every use of the engine, once there may be a progress thread. */
+static inline void comm_enter(struct peal_comm *comm)
+{
+    if (comm->progress)
+        progress_enter(comm->progress);
+}
+
+static inline void comm_leave(struct peal_comm *comm)
+{
+    if (comm->progress)
+        progress_leave(comm->progress);
+}
+
+/* Something nonblocking is about to start: with PEAL_PROGRESS, have a thread. */
+int comm_progress(struct peal_comm *comm);
+/* The communicator is about to go. */
+void comm_still(struct peal_comm *comm);
 
 /* PEAL_OK, or why the communicator is broken, with the text set. */
 int comm_check(struct peal_comm *comm);

@@ -16,7 +16,7 @@ int handshake_usable(bool threads_only)
         return PEAL_OK;
     return status_fail(PEAL_ERR_UNSUPPORTED,
                        "this build of Peal cannot authenticate other processes: it was made "
-                       "without OpenSSL's libcrypto; install its headers and configure again");
+                       "without GNU Nettle; install its headers (nettle-dev) and configure again");
 }
 
 /* ---- Records and claims ---------------------------------------------- */
@@ -165,8 +165,8 @@ int handshake_read_hello(struct handshake *shake, const unsigned char *message,
 
 /* ---- CHALLENGE -------------------------------------------------------- */
 
-static int challenge_mac(const struct handshake *shake, const unsigned char *secret,
-                         const unsigned char *challenge, unsigned char mac[HANDSHAKE_MAC])
+static void challenge_mac(const struct handshake *shake, const unsigned char *secret,
+                          const unsigned char *challenge, unsigned char mac[HANDSHAKE_MAC])
 {
     struct mac_part parts[] = {
         { "peal accept", 11 },
@@ -174,7 +174,7 @@ static int challenge_mac(const struct handshake *shake, const unsigned char *sec
         { challenge, CHALLENGE_MAC }
     };
 
-    return mac_make(secret, parts, 3, mac);
+    mac_make(secret, parts, 3, mac);
 }
 
 void handshake_write_version(struct handshake *shake)
@@ -186,12 +186,12 @@ void handshake_write_version(struct handshake *shake)
     wire_put32(&w, HANDSHAKE_VERSION);
 }
 
-int handshake_write_challenge(struct handshake *shake, const unsigned char *secret,
-                              const unsigned char nonce[HANDSHAKE_NONCE])
+void handshake_write_challenge(struct handshake *shake, const unsigned char *secret,
+                               const unsigned char nonce[HANDSHAKE_NONCE])
 {
     handshake_write_version(shake);
     memcpy(shake->challenge + CHALLENGE_NONCE, nonce, HANDSHAKE_NONCE);
-    return challenge_mac(shake, secret, shake->challenge, shake->challenge + CHALLENGE_MAC);
+    challenge_mac(shake, secret, shake->challenge, shake->challenge + CHALLENGE_MAC);
 }
 
 int handshake_read_challenge(struct handshake *shake, const unsigned char *secret,
@@ -199,15 +199,12 @@ int handshake_read_challenge(struct handshake *shake, const unsigned char *secre
 {
     struct wire_reader r = { message + 8, 4, false };
     unsigned char mac[HANDSHAKE_MAC];
-    int status;
 
     if (memcmp(message, magic, sizeof(magic)))
         return PEAL_ERR_PROTOCOL;
     if (wire_get32(&r) != HANDSHAKE_VERSION)
         return PEAL_ERR_UNSUPPORTED;
-    status = challenge_mac(shake, secret, message, mac);
-    if (status)
-        return status;
+    challenge_mac(shake, secret, message, mac);
     if (!mac_equal(mac, message + CHALLENGE_MAC))
         return PEAL_ERR_AUTH;
     memcpy(shake->challenge, message, HANDSHAKE_CHALLENGE);
@@ -216,8 +213,8 @@ int handshake_read_challenge(struct handshake *shake, const unsigned char *secre
 
 /* ---- PROOF ------------------------------------------------------------ */
 
-static int proof_mac(const struct handshake *shake, const unsigned char *secret,
-                     const unsigned char *proof, unsigned char mac[HANDSHAKE_MAC])
+static void proof_mac(const struct handshake *shake, const unsigned char *secret,
+                      const unsigned char *proof, unsigned char mac[HANDSHAKE_MAC])
 {
     struct mac_part parts[] = {
         { "peal dial", 9 },
@@ -226,16 +223,16 @@ static int proof_mac(const struct handshake *shake, const unsigned char *secret,
         { proof, HANDSHAKE_CLAIM }
     };
 
-    return mac_make(secret, parts, 4, mac);
+    mac_make(secret, parts, 4, mac);
 }
 
-int handshake_write_proof(struct handshake *shake, const unsigned char *secret,
-                          const struct claim *claim)
+void handshake_write_proof(struct handshake *shake, const unsigned char *secret,
+                           const struct claim *claim)
 {
     struct wire_writer w = { shake->proof, HANDSHAKE_CLAIM, false };
 
     put_claim(&w, claim);
-    return proof_mac(shake, secret, shake->proof, shake->proof + PROOF_MAC);
+    proof_mac(shake, secret, shake->proof, shake->proof + PROOF_MAC);
 }
 
 int handshake_read_proof(struct handshake *shake, const unsigned char *secret,
@@ -244,10 +241,8 @@ int handshake_read_proof(struct handshake *shake, const unsigned char *secret,
     struct wire_reader r = { message, HANDSHAKE_CLAIM, false };
     unsigned char mac[HANDSHAKE_MAC];
     struct claim read = { 0 };
-    int status = proof_mac(shake, secret, message, mac);
 
-    if (status)
-        return status;
+    proof_mac(shake, secret, message, mac);
     if (!mac_equal(mac, message + PROOF_MAC))
         return PEAL_ERR_AUTH;
     get_claim(&r, &read);
@@ -260,8 +255,8 @@ int handshake_read_proof(struct handshake *shake, const unsigned char *secret,
 
 /* ---- WELCOME ---------------------------------------------------------- */
 
-static int welcome_mac(const struct handshake *shake, const unsigned char *secret,
-                       const unsigned char *welcome, unsigned char mac[HANDSHAKE_MAC])
+static void welcome_mac(const struct handshake *shake, const unsigned char *secret,
+                        const unsigned char *welcome, unsigned char mac[HANDSHAKE_MAC])
 {
     struct mac_part parts[] = {
         { "peal welcome", 12 },
@@ -271,12 +266,12 @@ static int welcome_mac(const struct handshake *shake, const unsigned char *secre
         { welcome, WELCOME_MAC }
     };
 
-    return mac_make(secret, parts, 5, mac);
+    mac_make(secret, parts, 5, mac);
 }
 
-int handshake_write_welcome(const struct handshake *shake, const unsigned char *secret,
-                            const struct answer *answer,
-                            unsigned char message[HANDSHAKE_WELCOME])
+void handshake_write_welcome(const struct handshake *shake, const unsigned char *secret,
+                             const struct answer *answer,
+                             unsigned char message[HANDSHAKE_WELCOME])
 {
     struct wire_writer w = { message, WELCOME_MAC, false };
     char text[HANDSHAKE_TEXT] = "";
@@ -285,7 +280,7 @@ int handshake_write_welcome(const struct handshake *shake, const unsigned char *
     wire_put32(&w, (uint32_t)answer->status);
     wire_put32(&w, answer->value);
     wire_put(&w, text, sizeof(text));
-    return welcome_mac(shake, secret, message, message + WELCOME_MAC);
+    welcome_mac(shake, secret, message, message + WELCOME_MAC);
 }
 
 int handshake_read_welcome(const struct handshake *shake, const unsigned char *secret,
@@ -294,10 +289,8 @@ int handshake_read_welcome(const struct handshake *shake, const unsigned char *s
     struct wire_reader r = { message, WELCOME_MAC, false };
     unsigned char mac[HANDSHAKE_MAC];
     struct answer read = { 0 };
-    int status = welcome_mac(shake, secret, message, mac);
 
-    if (status)
-        return status;
+    welcome_mac(shake, secret, message, mac);
     if (!mac_equal(mac, message + WELCOME_MAC))
         return PEAL_ERR_AUTH;
     read.status = (int)(int32_t)wire_get32(&r);

@@ -78,13 +78,13 @@ int handshake_usable(bool threads_only);
 /* Writers: the message is left in `shake`, respectively in `message`. */
 void handshake_write_hello(struct handshake *shake, enum handshake_purpose purpose,
                            uint64_t job, const unsigned char nonce[HANDSHAKE_NONCE]);
-int handshake_write_challenge(struct handshake *shake, const unsigned char *secret,
-                              const unsigned char nonce[HANDSHAKE_NONCE]);
-int handshake_write_proof(struct handshake *shake, const unsigned char *secret,
-                          const struct claim *claim);
-int handshake_write_welcome(const struct handshake *shake, const unsigned char *secret,
-                            const struct answer *answer,
-                            unsigned char message[HANDSHAKE_WELCOME]);
+void handshake_write_challenge(struct handshake *shake, const unsigned char *secret,
+                               const unsigned char nonce[HANDSHAKE_NONCE]);
+void handshake_write_proof(struct handshake *shake, const unsigned char *secret,
+                           const struct claim *claim);
+void handshake_write_welcome(const struct handshake *shake, const unsigned char *secret,
+                             const struct answer *answer,
+                             unsigned char message[HANDSHAKE_WELCOME]);
 
 /* To a dialler of another version: a challenge without proof, from which it
  * learns our version. */

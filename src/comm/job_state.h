@@ -24,7 +24,7 @@
 
 enum {
     TREE_FANOUT     = 4,
-    VISITS_PER_DOOR = 32,          /* strangers at a time; two doors */
+    VISITS_PER_DOOR = 256,         /* strangers at a time; two doors */
     DIALS_AT_A_TIME = 64,
     PARKED_SETS     = 4096,
     FAILURES_KEPT   = 1024,

@@ -20,8 +20,10 @@ enum {
 };
 
 /* With a full house a visitor makes room when it has been idle for as long as
- * no honest one is: those send HELLO together with the connection. */
-static const uint64_t idle_silent = 30000000, idle_talking = 100000000;    /* ns */
+ * no honest one is: those send HELLO together with the connection, but may wait
+ * for a core before the next word while all ranks of a host start. */
+static const uint64_t idle_silent = 30000000, idle_talking = 100000000,
+                      idle_per_rank = 2000000;                             /* ns */
 
 static bool fresh_nonce(unsigned char nonce[HANDSHAKE_NONCE])
 {
@@ -105,11 +107,12 @@ static bool make_room(struct job *job, int door)
 {
     struct visit *oldest = NULL;
     uint64_t now = clock_now(), oldest_due = UINT64_MAX;
+    uint64_t talking = idle_talking + idle_per_rank * (uint64_t)job->options.nranks;
 
     if (job->nvisits[door] < VISITS_PER_DOOR)
         return true;
     for (struct visit *v = job->visits; v; v = v->next) {
-        uint64_t due = v->moved + (v->awaits == AWAIT_HELLO ? idle_silent : idle_talking);
+        uint64_t due = v->moved + (v->awaits == AWAIT_HELLO ? idle_silent : talking);
 
         if (!v->over && !v->errand && v->door == door && due < oldest_due) {
             oldest = v;
@@ -141,6 +144,7 @@ static void receive_visitor(struct job *job, int door, int fd)
     visit->deadline = clock_deadline(job->visit_timeout);
     job->nvisits[door]++;
     expect(visit, AWAIT_HELLO, HANDSHAKE_HELLO);
+    visit_ready(job, visit, POLLIN);             /* HELLO is often there already */
 }
 
 /* Not every 100 ms. */
@@ -210,6 +214,9 @@ void visit_dial(struct job *job, struct errand *errand)
     handshake_write_hello(&visit->shake, errand->purpose, job->id, nonce);
     say(visit, visit->shake.hello, HANDSHAKE_HELLO);
     expect(visit, AWAIT_CHALLENGE, HANDSHAKE_CHALLENGE);
+    /* On one host the connection stands at once. */
+    if (poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 0) > 0)
+        visit_ready(job, visit, POLLOUT);
 }
 
 static bool connected(struct job *job, struct visit *visit)
@@ -246,12 +253,12 @@ static void heard_hello(struct job *job, struct visit *visit)
         visit->parting = true;
         return;
     }
-    if (status || id != job->id || !fresh_nonce(nonce) ||
-        handshake_write_challenge(&visit->shake, job->options.secret, nonce)) {
+    if (status || id != job->id || !fresh_nonce(nonce)) {
         give_up(job, visit, PEAL_ERR_PROTOCOL,
                 status ? "it does not speak our protocol" : "it belongs to another job");
         return;
     }
+    handshake_write_challenge(&visit->shake, job->options.secret, nonce);
     say(visit, visit->shake.challenge, HANDSHAKE_CHALLENGE);
     expect(visit, AWAIT_PROOF, HANDSHAKE_PROOF);
 }
@@ -260,9 +267,6 @@ static void heard_challenge(struct job *job, struct visit *visit)
 {
     int status = handshake_read_challenge(&visit->shake, job->options.secret, visit->in);
 
-    if (status == PEAL_OK)
-        status = handshake_write_proof(&visit->shake, job->options.secret,
-                                       &visit->errand->claim);
     if (status) {
         /* Something else may have the port for a moment: rank 0 may yet come. */
         give_up(job, visit, status == PEAL_ERR_PROTOCOL ? MISS_LATER : status,
@@ -274,6 +278,7 @@ static void heard_challenge(struct job *job, struct visit *visit)
                     : "what listens there is not Peal");
         return;
     }
+    handshake_write_proof(&visit->shake, job->options.secret, &visit->errand->claim);
     say(visit, visit->shake.proof, HANDSHAKE_PROOF);
     expect(visit, AWAIT_WELCOME, HANDSHAKE_WELCOME);
 }
@@ -322,10 +327,7 @@ static void heard_proof(struct job *job, struct visit *visit)
         return;
     }
     consider(job, visit, &answer);
-    if (handshake_write_welcome(&visit->shake, job->options.secret, &answer, message)) {
-        give_up(job, visit, PEAL_ERR_SYSTEM, "no answer can be made");
-        return;
-    }
+    handshake_write_welcome(&visit->shake, job->options.secret, &answer, message);
     visit->parting = answer.status != PEAL_OK || visit->purpose == HANDSHAKE_JOIN;
     say(visit, message, sizeof(message));
     expect(visit, AWAIT_NOTHING, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For builds without libcrypto: four SipHash-2-4 values (Aumasson, Bernstein
- * 2012) under keys made from the secret.  Good enough between the threads of one
+/* For builds without Nettle: four SipHash-2-4 values (Aumasson, Bernstein 2012)
+ * under keys made from the secret.  Good enough between the threads of one
  * process, which is all that such a build allows. */
 #include "comm/handshake_mac.h"
 
@@ -8,6 +8,12 @@
 
 #include <stdint.h>
 #include <string.h>
+
+struct sip {
+    uint64_t v[4];
+    uint64_t word;               /* what has come of the next eight bytes */
+    uint64_t bytes;              /* so far */
+};
 
 bool mac_is_strong(void)
 {
@@ -29,40 +35,57 @@ static void sip_rounds(uint64_t v[4], int rounds)
     }
 }
 
-static uint64_t siphash(uint64_t key0, uint64_t key1, const unsigned char *text, size_t bytes)
+static void sip_word(struct sip *sip)
 {
-    uint64_t v[4] = { key0 ^ 0x736f6d6570736575u, key1 ^ 0x646f72616e646f6du,
-                      key0 ^ 0x6c7967656e657261u, key1 ^ 0x7465646279746573u };
-    size_t at = 0;
-
-    for (bool last = false; !last; at += 8) {
-        uint64_t word = 0;
-
-        last = bytes - at < 8;
-        memcpy(&word, text + at, last ? bytes - at : 8);
-        if (last)
-            word |= (uint64_t)bytes << 56;
-        v[3] ^= word;
-        sip_rounds(v, 2);
-        v[0] ^= word;
-    }
-    v[2] ^= 0xff;
-    sip_rounds(v, 4);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    sip->v[3] ^= sip->word;
+    sip_rounds(sip->v, 2);
+    sip->v[0] ^= sip->word;
+    sip->word = 0;
 }
 
-int mac_of(const unsigned char *secret, const unsigned char *text, size_t bytes,
-                  unsigned char mac[MAC_BYTES])
+static void sip_add(struct sip *sip, const unsigned char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        sip->word |= (uint64_t)text[i] << 8 * (sip->bytes % 8);
+        if (++sip->bytes % 8 == 0)
+            sip_word(sip);
+    }
+}
+
+static uint64_t sip_end(struct sip *sip)
+{
+    sip->word |= sip->bytes << 56;
+    sip_word(sip);
+    sip->v[2] ^= 0xff;
+    sip_rounds(sip->v, 4);
+    return sip->v[0] ^ sip->v[1] ^ sip->v[2] ^ sip->v[3];
+}
+
+void mac_make(const unsigned char *secret, const struct mac_part *parts, int count,
+              unsigned char mac[MAC_BYTES])
 {
     uint64_t key[4];
 
-    memcpy(key, secret, sizeof(key));
+    memcpy(key, secret, sizeof key);
     for (int i = 0; i < 4; i++) {
-        uint64_t value = siphash(key[i] + (uint64_t)i, key[(i + 1) % 4], text, bytes);
+        uint64_t key0 = key[i] + (uint64_t)i, key1 = key[(i + 1) % 4], value;
+        struct sip sip = { .v = { key0 ^ 0x736f6d6570736575u, key1 ^ 0x646f72616e646f6du,
+                                  key0 ^ 0x6c7967656e657261u, key1 ^ 0x7465646279746573u } };
 
+        for (int part = 0; part < count; part++)
+            sip_add(&sip, parts[part].bytes, parts[part].count);
+        value = sip_end(&sip);
         memcpy(mac + 8 * i, &value, 8);
     }
-    return PEAL_OK;
+}
+
+int mac_digest(const void *text, size_t bytes, unsigned char digest[MAC_BYTES])
+{
+    (void)text;
+    (void)bytes;
+    (void)digest;
+    return status_fail(PEAL_ERR_UNSUPPORTED, "this build of Peal cannot use PEAL_SECRET: "
+                       "configure found no Nettle (install nettle-dev and build again)");
 }
 
 bool mac_equal(const unsigned char *a, const unsigned char *b)
@@ -72,13 +95,4 @@ bool mac_equal(const unsigned char *a, const unsigned char *b)
     for (int i = 0; i < MAC_BYTES; i++)
         differ |= a[i] ^ b[i];
     return differ == 0;
-}
-
-int mac_digest(const void *text, size_t bytes, unsigned char digest[MAC_BYTES])
-{
-    (void)text;
-    (void)bytes;
-    (void)digest;
-    return status_fail(PEAL_ERR_UNSUPPORTED, "this build of Peal cannot use PEAL_SECRET: "
-                       "configure found no libcrypto (install libssl-dev and build again)");
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "comm/unique.h"
 
+#include "comm/handshake.h"
 #include "comm/handshake_mac.h"
 #include "comm/launch.h"
+#include "comm/where.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,12 +15,13 @@
 struct form {
     char          magic[8];
     uint64_t      id;
+    uint64_t      process;             /* without Nettle no other can use it */
     unsigned char secret[JOB_SECRET];
     char          root[200];
 };
 _Static_assert(sizeof(struct form) <= sizeof(peal_unique_id_t), "an id holds a form");
 
-static const char magic[8] = { 'P', 'E', 'A', 'L', 'i', 'd', '0', '1' };
+static const char magic[8] = { 'P', 'E', 'A', 'L', 'i', 'd', '0', '2' };
 
 /* Listeners that wait for their rank 0. */
 struct waiting {
@@ -33,12 +36,13 @@ int unique_make(peal_unique_id_t *id)
 {
     struct job_options options = { .rank = 0, .nranks = 2, .root_listener = -1 };
     struct form form = { .id = 0 };
+    struct where here;
     struct waiting *w = malloc(sizeof *w);
     int status;
 
     if (!w)
         return status_fail(PEAL_ERR_MEMORY, "no memory for a unique id");
-    if ((status = job_listen(&options))) {
+    if ((status = where_find(&here)) || (status = job_listen(&options))) {
         free(w);
         return status;
     }
@@ -50,6 +54,7 @@ int unique_make(peal_unique_id_t *id)
     }
     memcpy(form.magic, magic, sizeof magic);
     form.id = options.id;
+    form.process = here.process;
     memcpy(form.secret, options.secret, sizeof form.secret);
     strcpy(form.root, options.root);
     *w = (struct waiting){ options.id, options.root_listener, NULL };
@@ -84,12 +89,17 @@ int unique_use(const peal_unique_id_t *id, int rank, int nranks, struct job_opti
 {
     struct job_options o = { .rank = rank, .nranks = nranks, .root_listener = -1,
                              .threads_only = !mac_is_strong() };
+    struct where here;
     struct form form;
+    int status;
 
     memcpy(&form, id, sizeof form);
     if (memcmp(form.magic, magic, sizeof magic) != 0 || !memchr(form.root, 0, sizeof form.root))
         return status_fail(PEAL_ERR_ARGUMENT, "the unique id was not made by "
                            "peal_get_unique_id of this version, or was not copied whole");
+    if ((status = where_find(&here)) ||
+        (status = handshake_usable(form.process == here.process)))
+        return status;
     o.id = form.id;
     memcpy(o.secret, form.secret, sizeof o.secret);
     strcpy(o.root, form.root);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From a type and an operation to functions.  Types of 32 and 64 bits and the
- * integers are combined by a kernel directly; 16- and 8-bit floats are widened
+/* From a type and an operation to functions.  Two operands are combined by a
+ * kernel directly; three or more, and scalings, of 16- and 8-bit floats are widened
  * to float32 block by block, combined there, and rounded once. */
 #include "devices/arithmetic.h"
 
 #include "base/status.h"
-#include "devices/kernels.h"
 #include "devices/operation.h"
 
 #include <string.h>
@@ -18,9 +17,9 @@ static peal_op_t combining_operation(peal_op_t op)
     return op == PEAL_AVG || op >= PEAL_OPS ? PEAL_SUM : op;
 }
 
-static bool is_narrow_float(peal_datatype_t type)
+static bool is_narrow_float(const struct arithmetic *how)
 {
-    return kernels_best()->widen[type] != NULL;
+    return how->kernels->widen[how->type] != NULL;
 }
 
 static bool is_integer(peal_datatype_t type)
@@ -30,22 +29,30 @@ static bool is_integer(peal_datatype_t type)
 
 /* ---- Types that are combined as they are ------------------------------ */
 
+/* A block of dst is written when that block of all sources has been read, since
+ * dst may be any of them. */
 static int direct_fold(const struct arithmetic *how, void *dst,
                        const void *const *sources, int n, size_t count)
 {
     _Alignas(64) char sum[BLOCK_BYTES];
     const size_t block = BLOCK_BYTES / how->size;
 
+    if (n == 1 && dst != sources[0])
+        memcpy(dst, sources[0], count * how->size);
+    if (n == 1)
+        return PEAL_OK;
     if (n == 2)
         return how->pair(how, dst, sources[0], sources[1], count);
     for (size_t at = 0; at < count; at += block) {
-        size_t part = count - at < block ? count - at : block;
-        size_t bytes = part * how->size;
+        size_t part = count - at < block ? count - at : block, offset = at * how->size;
+        const char *left = (const char *)sources[0] + offset;
 
-        memcpy(sum, (const char *)sources[0] + at * how->size, bytes);
-        for (int i = 1; i < n; i++)
-            how->pair(how, sum, sum, (const char *)sources[i] + at * how->size, part);
-        memcpy((char *)dst + at * how->size, sum, bytes);
+        for (int i = 1; i < n - 1; i++) {
+            how->pair(how, sum, left, (const char *)sources[i] + offset, part);
+            left = sum;
+        }
+        how->pair(how, (char *)dst + offset, left, (const char *)sources[n - 1] + offset,
+                  part);
     }
     return PEAL_OK;
 }
@@ -55,13 +62,14 @@ static int direct_fold(const struct arithmetic *how, void *dst,
 static int narrow_fold(const struct arithmetic *how, void *dst,
                        const void *const *sources, int n, size_t count)
 {
-    const struct kernels *kernels = kernels_best();
-    kernel_widen *widen = kernels->widen[how->type];
-    kernel_narrow *narrow = kernels->narrow[how->type];
+    kernel_widen *widen = how->kernels->widen[how->type];
+    kernel_narrow *narrow = how->kernels->narrow[how->type];
     arithmetic_pair *combine =
-        kernels->combine[PEAL_FLOAT32][combining_operation(how->op)];
+        how->kernels->combine[PEAL_FLOAT32][combining_operation(how->op)];
     _Alignas(64) float sum[NARROW_BLOCK], next[NARROW_BLOCK];
 
+    if (n == 2)
+        return how->pair(how, dst, sources[0], sources[1], count);
     for (size_t at = 0; at < count; at += NARROW_BLOCK) {
         size_t part = count - at < NARROW_BLOCK ? count - at : NARROW_BLOCK;
 
@@ -75,18 +83,10 @@ static int narrow_fold(const struct arithmetic *how, void *dst,
     return PEAL_OK;
 }
 
-static int narrow_pair(const struct arithmetic *how, void *dst, const void *a,
-                       const void *b, size_t count)
-{
-    const void *sources[] = { a, b };
-
-    return narrow_fold(how, dst, sources, 2, count);
-}
-
 static void narrow_multiply(const struct arithmetic *how, void *dst, const void *src,
                             size_t count, float factor)
 {
-    const struct kernels *kernels = kernels_best();
+    const struct kernels *kernels = how->kernels;
     struct arithmetic wide = { .type = PEAL_FLOAT32 };
     _Alignas(64) float block[NARROW_BLOCK];
 
@@ -105,7 +105,7 @@ static void narrow_scale(const struct arithmetic *how, void *dst, const void *sr
 {
     float factor;
 
-    kernels_best()->widen[how->type](&factor, how->scalar, 1);
+    how->kernels->widen[how->type](&factor, how->scalar, 1);
     narrow_multiply(how, dst, src, count, factor);
 }
 
@@ -137,45 +137,40 @@ static int resolve_created(struct arithmetic *how)
                            "and cannot combine %s", (int)how->op,
                            datatype_name((int)created.type), datatype_name((int)how->type));
     memcpy(how->scalar, created.scalar, sizeof how->scalar);
-    how->before = is_narrow_float(how->type) ? narrow_scale
-                                             : kernels_best()->multiply[how->type];
+    how->before = is_narrow_float(how) ? narrow_scale
+                                             : how->kernels->multiply[how->type];
     return PEAL_OK;
 }
 
 /* What happens around the combinations of a built-in operation. */
 static void resolve_scaling(struct arithmetic *how, int nranks)
 {
-    if (how->op == PEAL_AVG && is_narrow_float(how->type))
+    if (how->op == PEAL_AVG && is_narrow_float(how))
         how->before = narrow_average;
     else if (how->op == PEAL_AVG)
-        how->after = kernels_best()->divide[how->type];
+        how->after = how->kernels->divide[how->type];
     else if (nranks == 1 && how->op >= PEAL_LAND && how->op <= PEAL_LXOR)
-        how->after = kernels_best()->truth[how->type];    /* no combination does it */
+        how->after = how->kernels->truth[how->type];    /* no combination does it */
 }
 
 static int resolve_combining(struct arithmetic *how)
 {
     peal_op_t op = combining_operation(how->op);
 
-    if (is_narrow_float(how->type)) {
-        how->pair = kernels_best()->combine[PEAL_FLOAT32][op] ? narrow_pair : NULL;
-        how->fold = narrow_fold;
-    } else {
-        how->pair = kernels_best()->combine[how->type][op];
-        how->fold = direct_fold;
-    }
+    how->pair = how->kernels->combine[how->type][op];
+    how->fold = is_narrow_float(how) ? narrow_fold : direct_fold;
     if (!how->pair)
         return status_fail(PEAL_ERR_ARGUMENT, "operation %s is for integers and cannot "
                            "combine %s", operation_name(op), datatype_name((int)how->type));
     return PEAL_OK;
 }
 
-int arithmetic_resolve(struct arithmetic *how, peal_datatype_t type, peal_op_t op,
-                       int nranks)
+int arithmetic_resolve_with(struct arithmetic *how, const struct kernels *kernels,
+                            peal_datatype_t type, peal_op_t op, int nranks)
 {
     struct arithmetic made = {
         .type = type, .op = op, .size = datatype_size((int)type),
-        .commutative = true, .divisor = nranks,
+        .commutative = true, .divisor = nranks, .kernels = kernels,
     };
     int status = PEAL_OK;
 
@@ -194,4 +189,10 @@ int arithmetic_resolve(struct arithmetic *how, peal_datatype_t type, peal_op_t o
     if (!status)
         *how = made;
     return status;
+}
+
+int arithmetic_resolve(struct arithmetic *how, peal_datatype_t type, peal_op_t op,
+                       int nranks)
+{
+    return arithmetic_resolve_with(how, kernels_best(), type, op, nranks);
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct arithmetic;
+struct kernels;
 
 /* dst[i] = a[i] (op) b[i]; dst may equal a or b, else no overlap.  For an
  * operation that does not commute, a comes from lower ranks than b. */
@@ -45,6 +46,7 @@ struct arithmetic {
     unsigned char        scalar[8];     /* for premul-sum: one element of `type` */
     peal_user_function_t user;          /* for user operations */
     void                *context;
+    const struct kernels *kernels;      /* this machine's loops; for src/devices alone */
 };
 
 /* Fill `how` for a type and operation among `nranks` ranks.  PEAL_ERR_ARGUMENT,
@@ -72,7 +74,16 @@ struct landing {
     const struct arithmetic *how;        /* NULL: dst = incoming */
     const char              *operand;    /* dst = operand (op) incoming; may equal dst */
     bool                     incoming_first;   /* dst = incoming (op) operand */
+    bool                     streams;          /* dst is stored past the caches */
 };
+
+/* Is it better to store a result of so many bytes, all that one call leaves on
+ * this rank, past the caches?  For `streams`; the same bits either way. */
+bool landing_streams(size_t bytes);
+
+/* memcpy() past the caches, for a dst larger than they keep.  What was stored is
+ * ordered before later stores, as memcpy()'s is. */
+void memory_stream(void *dst, const void *src, size_t bytes);
 
 /* Put bytes [offset, offset + length) of the message, which lie at `piece`,
  * where they belong.  Every byte is put exactly once, in any order.  With

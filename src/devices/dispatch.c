@@ -12,30 +12,52 @@ static bool has_f16c(void)
 
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
-#endif
+
+/* Likewise; the registers of AVX-512. */
+static bool has_avx512_bf16(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+}
 
 /* Chosen here and not by the dynamic linker (ifunc): works in static programs,
  * under sanitizers, and lets tests compare the sets. */
 static int kernels_level(void)
 {
-#if defined(__x86_64__) && defined(__GNUC__)
     if (!__builtin_cpu_supports("avx2") || !has_f16c())
         return 0;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")
         || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return 1;
-    return 2;
-#else
-    return 0;
-#endif
+    return has_avx512_bf16() ? 3 : 2;
 }
+
+#elif defined(__aarch64__) && defined(__ARM_NEON) && defined(__linux__)
+#include <sys/auxv.h>
+
+static int kernels_level(void)
+{
+    const unsigned long asimd = 1 << 1;      /* HWCAP_ASIMD of <asm/hwcap.h> */
+
+    return (getauxval(AT_HWCAP) & asimd) != 0;
+}
+
+#else
+static int kernels_level(void)
+{
+    return 0;
+}
+#endif
 
 const struct kernels *kernels_number(int n)
 {
     static const struct kernels *const sets[] = {
         &kernels_portable,
 #if defined(__x86_64__) && defined(__GNUC__)
-        &kernels_avx2, &kernels_avx512,
+        &kernels_avx2, &kernels_avx512, &kernels_avx512bf16,
+#elif defined(__aarch64__) && defined(__ARM_NEON) && defined(__linux__)
+        &kernels_neon,
 #endif
     };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The source of one set of kernels, included once by each kernels_*.c, which
- * defines KERNELS (the table's name) and, for x86-64, KERNELS_F16C.  Included
- * nowhere else.  See kernels.h.
+ * defines KERNELS (the table's name) and, where the machine converts float16,
+ * KERNELS_LANES and the HALVES_ macros of kernel_narrow.h.  Included nowhere else.
+ * See kernels.h.
  *
  * Plain loops that compilers vectorise.  Elements are read and written at any
  * alignment; dst is one of the sources or overlaps none, so that iterations
@@ -9,6 +10,11 @@
  * both multiplies and adds floats: there is nothing to contract into an fma. */
 #include "devices/float_formats.h"
 #include "devices/kernels.h"
+
+#ifndef KERNELS_BFLOAT16_SUM
+#define KERNELS_BFLOAT16_SUM  bfloat16_sum
+#define KERNELS_BFLOAT16_PROD bfloat16_prod
+#endif
 
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
@@ -139,7 +145,7 @@ static void kernel(const struct arithmetic *how, void *dst, const void *src,    
 {                                                                                 \
     type *out = dst;                                                              \
     const type *in = src;                                                         \
-    const by s = (by)(from);                                                      \
+    const by s = from;                                                      \
                                                                                   \
     (void)s;                                                                      \
     (void)how;                                                                    \
@@ -151,11 +157,66 @@ static void kernel(const struct arithmetic *how, void *dst, const void *src,    
     }                                                                             \
 }
 
-/* Integers are divided as floats, which vectorise.  A quotient is below the next
- * integer by a part in a + 1 at least, so that floats with more bits than an
- * element cannot round it up.  For 64 bits there is none. */
-#define DIVIDE(name, type, wide, whole)                                           \
-    SCALE(name##_divide, type, wide, how->divisor, (whole)(a / s))
+/* Integers are multiplied by a float a little above 1 / divisor.  The exact
+ * quotient is below the next integer by a part in a + 1 at least, so that floats
+ * with enough more bits than an element cannot reach it. */
+#define DIVIDE(name, type, wide, whole, excess)                                   \
+    SCALE(name##_divide, type, wide, (1 + (wide)(excess)) / (wide)how->divisor,   \
+          (whole)(a * s))
+
+/* For 64 bits there is no such float: the upper half of a product with a factor of
+ * 65 bits, whose upper one is implied (Granlund and Montgomery, "Division by
+ * invariant integers using multiplication", figure 4.1). */
+#ifdef __SIZEOF_INT128__
+struct reciprocal {
+    uint64_t factor;
+    int      first, rest;      /* shifts */
+};
+
+FLOAT_INLINE struct reciprocal reciprocal_of(int divisor)
+{
+    struct reciprocal r;
+    int log = 0;
+
+    while ((UINT64_C(1) << log) < (uint64_t)divisor)
+        log++;
+    r.factor = (uint64_t)(((unsigned __int128)((UINT64_C(1) << log) - (uint64_t)divisor) << 64)
+                          / (unsigned)divisor) + 1;
+    r.first = log > 0;
+    r.rest = log - r.first;
+    return r;
+}
+
+FLOAT_INLINE uint64_t u64_quotient(uint64_t a, struct reciprocal by)
+{
+    uint64_t upper = (uint64_t)(((unsigned __int128)a * by.factor) >> 64);
+
+    return (upper + ((a - upper) >> by.first)) >> by.rest;
+}
+#else
+struct reciprocal {
+    uint64_t divisor;
+};
+
+FLOAT_INLINE struct reciprocal reciprocal_of(int divisor)
+{
+    return (struct reciprocal){ (uint64_t)divisor };
+}
+
+FLOAT_INLINE uint64_t u64_quotient(uint64_t a, struct reciprocal by)
+{
+    return a / by.divisor;
+}
+#endif
+
+/* Towards zero, as C divides. */
+FLOAT_INLINE int64_t s64_quotient(int64_t a, struct reciprocal by)
+{
+    uint64_t sign = a < 0 ? ~UINT64_C(0) : 0;
+    uint64_t magnitude = ((uint64_t)a ^ sign) - sign;
+
+    return (int64_t)((u64_quotient(magnitude, by) ^ sign) - sign);
+}
 
 #define SCALE_WORD(name, type)                                                    \
     SCALE(name##_multiply, type, type, *(const type *)how->scalar, 1u * a * s)    \
@@ -170,75 +231,18 @@ SCALE_WORD(u8, u8)
 SCALE_WORD(u16, u16)
 SCALE_WORD(u32, u32)
 SCALE_WORD(u64, u64)
-DIVIDE(u8, u8, float, int32_t)
-DIVIDE(s8, s8, float, int32_t)
-DIVIDE(u16, u16, float, int32_t)
-DIVIDE(s16, s16, float, int32_t)
-DIVIDE(u32, u32, double, uint32_t)
-DIVIDE(s32, s32, double, int32_t)
-DIVIDE(u64, u64, uint64_t, uint64_t)
-DIVIDE(s64, s64, int64_t, int64_t)
+DIVIDE(u8, u8, float, int32_t, 0x1p-20f)
+DIVIDE(s8, s8, float, int32_t, 0x1p-20f)
+DIVIDE(u16, u16, float, int32_t, 0x1p-20f)
+DIVIDE(s16, s16, float, int32_t, 0x1p-20f)
+DIVIDE(u32, u32, double, uint32_t, 0x1p-48)
+DIVIDE(s32, s32, double, int32_t, 0x1p-48)
+SCALE(u64_divide, u64, struct reciprocal, reciprocal_of(how->divisor), u64_quotient(a, s))
+SCALE(s64_divide, s64, struct reciprocal, reciprocal_of(how->divisor), s64_quotient(a, s))
 SCALE_FLOAT(f32, f32)
 SCALE_FLOAT(f64, f64)
 
-/* ---- 16- and 8-bit floats --------------------------------------------- */
-
-#define CONVERT(name, type)                                                       \
-static void name##_widen_all(float *dst, const void *src, size_t count)           \
-{                                                                                 \
-    const type *in = src;                                                         \
-                                                                                  \
-    INDEPENDENT                                                                   \
-    for (size_t i = 0; i < count; i++)                                            \
-        dst[i] = name##_widen(in[i]);                                             \
-}                                                                                 \
-static void name##_narrow_all(void *dst, const float *src, size_t count)          \
-{                                                                                 \
-    type *out = dst;                                                              \
-                                                                                  \
-    INDEPENDENT                                                                   \
-    for (size_t i = 0; i < count; i++)                                            \
-        out[i] = name##_narrow(src[i]);                                           \
-}
-
-CONVERT(bfloat16, u16)
-CONVERT(e4m3, u8)
-CONVERT(e5m2, u8)
-
-#ifdef KERNELS_F16C
-static void float16_widen_all(float *dst, const void *src, size_t count)
-{
-    const u16 *in = src;
-    size_t i = 0;
-
-    for (; i + 8 <= count; i += 8) {
-        __m128i codes = _mm_loadu_si128((const __m128i *)(const void *)(in + i));
-
-        _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(codes));
-    }
-    for (; i < count; i++)
-        dst[i] = float16_widen(in[i]);
-}
-
-static void float16_narrow_all(void *dst, const float *src, size_t count)
-{
-    const __m256 nan = _mm256_set1_ps(float32_of(FLOAT32_NAN));
-    u16 *out = dst;
-    size_t i = 0;
-
-    for (; i + 8 <= count; i += 8) {
-        __m256 x = _mm256_loadu_ps(src + i);
-
-        x = _mm256_blendv_ps(x, nan, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-        _mm_storeu_si128((__m128i *)(void *)(out + i),
-                         _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
-    }
-    for (; i < count; i++)
-        out[i] = float16_narrow(src[i]);
-}
-#else
-CONVERT(float16, u16)
-#endif
+#include "devices/kernel_narrow.h"
 
 /* ---- The table -------------------------------------------------------- */
 
@@ -252,6 +256,10 @@ CONVERT(float16, u16)
     { [PEAL_SUM] = name##_sum, [PEAL_PROD] = name##_prod,                         \
       [PEAL_MIN] = name##_min, [PEAL_MAX] = name##_max }
 
+#define ROW_BFLOAT16                                                              \
+    { [PEAL_SUM] = KERNELS_BFLOAT16_SUM, [PEAL_PROD] = KERNELS_BFLOAT16_PROD,     \
+      [PEAL_MIN] = bfloat16_min, [PEAL_MAX] = bfloat16_max }
+
 #define TEXT_OF(name) #name
 #define TEXT(name)    TEXT_OF(name)
 
@@ -263,6 +271,8 @@ const struct kernels KERNELS = {
         [PEAL_INT32] = ROW_INTEGER(u32, s32), [PEAL_UINT32] = ROW_INTEGER(u32, u32),
         [PEAL_INT64] = ROW_INTEGER(u64, s64), [PEAL_UINT64] = ROW_INTEGER(u64, u64),
         [PEAL_FLOAT32] = ROW_FLOAT(f32),      [PEAL_FLOAT64] = ROW_FLOAT(f64),
+        [PEAL_FLOAT16] = ROW_FLOAT(float16),  [PEAL_BFLOAT16] = ROW_BFLOAT16,
+        [PEAL_FLOAT8_E4M3] = ROW_FLOAT(e4m3), [PEAL_FLOAT8_E5M2] = ROW_FLOAT(e5m2),
     },
     .multiply = {
         [PEAL_INT8] = u8_multiply,      [PEAL_UINT8] = u8_multiply,

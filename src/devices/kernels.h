@@ -18,7 +18,8 @@ typedef void kernel_narrow(void *dst, const float *src, size_t count);
 
 struct kernels {
     const char       *name;
-    /* NULL: not defined, or, for 16- and 8-bit floats, to be done in float32. */
+    /* NULL: not defined.  16- and 8-bit floats are combined in float32 and
+     * rounded, or in another way that gives the same bits. */
     arithmetic_pair  *combine[PEAL_DATATYPES][PEAL_OPS];
     arithmetic_scale *multiply[PEAL_DATATYPES];     /* by how->scalar */
     arithmetic_scale *divide[PEAL_DATATYPES];       /* by how->divisor */
@@ -30,6 +31,8 @@ struct kernels {
 extern const struct kernels kernels_portable;
 extern const struct kernels kernels_avx2;           /* on x86-64 only */
 extern const struct kernels kernels_avx512;         /* on x86-64 only */
+extern const struct kernels kernels_avx512bf16;     /* on x86-64 only */
+extern const struct kernels kernels_neon;           /* on aarch64 only */
 
 /* The sets that this machine can run, the best one last; NULL past the end. */
 const struct kernels *kernels_number(int n);

@@ -17,7 +17,7 @@
 #endif
 
 #define KERNELS kernels_avx512
-#define KERNELS_F16C
+#include "devices/kernel_lanes512.h"
 #include "devices/kernel_loops.h"
 
 #ifdef __clang__

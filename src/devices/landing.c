@@ -1,41 +1,87 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "devices/device.h"
+#include "devices/arithmetic.h"
 
 #include "base/status.h"
 
 #include <string.h>
 
+/* The elements in `bytes`: sizes are powers of two, and a division would be the
+ * dearest instruction of a small landing. */
+static size_t elements(const struct arithmetic *how, size_t bytes)
+{
+    return bytes >> __builtin_ctzl(how->size);
+}
+
 /* The one place where bytes from a peer enter the user's memory: what does not
  * fit is refused here, whatever the transport believed. */
-static int landing_check(const struct landing *landing, size_t offset, size_t length)
+static bool landing_fits(const struct landing *landing, size_t offset, size_t length)
 {
     const struct arithmetic *how = landing->how;
 
+    return offset <= landing->bytes && length <= landing->bytes - offset
+           && (!how || ((offset | length) & (how->size - 1)) == 0);
+}
+
+__attribute__((cold, noinline))
+static int landing_refuse(const struct landing *landing, size_t offset, size_t length)
+{
     if (offset > landing->bytes || length > landing->bytes - offset)
         return status_fail(PEAL_ERR_PROTOCOL, "a peer sent bytes %zu to %zu of a message of "
                            "%zu bytes", offset, offset + length, landing->bytes);
-    if (how && (offset % how->size || length % how->size))
-        return status_fail(PEAL_ERR_PROTOCOL, "a peer cut a message within an element of "
-                           "%zu bytes: bytes %zu to %zu", how->size, offset,
-                           offset + length);
-    return PEAL_OK;
+    return status_fail(PEAL_ERR_PROTOCOL, "a peer cut a message within an element of "
+                       "%zu bytes: bytes %zu to %zu", landing->how->size, offset,
+                       offset + length);
+}
+
+static int landing_combine(const struct landing *landing, char *dst, size_t offset,
+                           const void *piece, size_t length)
+{
+    const struct arithmetic *how = landing->how;
+    const char *operand = landing->operand + offset;
+
+    if (landing->incoming_first)
+        return how->pair(how, dst, piece, operand, elements(how, length));
+    return how->pair(how, dst, operand, piece, elements(how, length));
+}
+
+/* Combined in blocks that stay in the first-level cache, and stored past it from
+ * there: so every type, operation and set of kernels has it.  Not in the frame of
+ * landing_put(), which small landings pay for. */
+__attribute__((noinline))
+static int landing_stream(const struct landing *landing, size_t offset, const char *piece,
+                          size_t length)
+{
+    _Alignas(64) char block[BLOCK_BYTES];
+    int status = PEAL_OK;
+
+    if (!landing->how) {
+        memory_stream(landing->dst + offset, piece, length);
+        return PEAL_OK;
+    }
+    while (length > 0 && status == PEAL_OK) {
+        size_t part = length < BLOCK_BYTES ? length : BLOCK_BYTES;
+
+        status = landing_combine(landing, block, offset, piece, part);
+        if (status == PEAL_OK)
+            stream_store(landing->dst + offset, block, part);
+        offset += part;
+        piece += part;
+        length -= part;
+    }
+    stream_fence();
+    return status;
 }
 
 int landing_put(const struct landing *landing, size_t offset, const void *piece,
                 size_t length)
 {
-    const struct arithmetic *how = landing->how;
-    int status = landing_check(landing, offset, length);
-
-    if (status || length == 0)
-        return status;
-    if (!how) {
+    if (!landing_fits(landing, offset, length))
+        return landing_refuse(landing, offset, length);
+    if (landing->streams && length >= BLOCK_BYTES)
+        return landing_stream(landing, offset, piece, length);
+    if (landing->how)
+        return landing_combine(landing, landing->dst + offset, offset, piece, length);
+    if (length > 0)
         memcpy(landing->dst + offset, piece, length);
-        return PEAL_OK;
-    }
-    if (landing->incoming_first)
-        return how->pair(how, landing->dst + offset, piece, landing->operand + offset,
-                         length / how->size);
-    return how->pair(how, landing->dst + offset, landing->operand + offset, piece,
-                     length / how->size);
+    return PEAL_OK;
 }

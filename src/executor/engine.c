@@ -104,26 +104,42 @@ int engine_progress(struct engine *engine)
 
 /* ---- Waiting ------------------------------------------------------------ */
 
-/* Sleep until something may have come, at most until `deadline`; false if the
- * time for noticing a stall passed. */
-static bool sleep_on(struct engine *engine, uint64_t deadline)
+int engine_arm(struct engine *engine, struct pollfd *fds)
 {
-    struct pollfd fds[ENGINE_PORTS + 1] = { { .fd = engine->wake, .events = POLLIN } };
-    int n = 1, left = clock_left_ms(deadline), ready;
-    uint64_t drained;
+    int n = 1;
 
+    fds[0] = (struct pollfd){ .fd = engine->wake, .events = POLLIN };
     for (int i = 0; i < engine->nports; i++) {
         const struct transport *transport = engine->ports[i].transport;
 
         if (transport->arm(engine->ports[i].port) != PEAL_OK)
-            return true;
+            return 0;
         fds[n++] = (struct pollfd){
             .fd = transport->descriptor(engine->ports[i].port), .events = POLLIN };
     }
-    ready = poll(fds, (nfds_t)n, left < STALL_MS ? left : STALL_MS);
-    if (ready > 0 && fds[0].revents && read(engine->wake, &drained, sizeof drained) < 0 &&
-        errno != EAGAIN)
+    return n;
+}
+
+void engine_awake(struct engine *engine)
+{
+    uint64_t drained;
+
+    if (read(engine->wake, &drained, sizeof drained) < 0 && errno != EAGAIN)
         log_warn("cannot read a wake-up: %m");
+}
+
+/* Sleep until something may have come, at most until `deadline`; false if the
+ * time for noticing a stall passed. */
+static bool sleep_on(struct engine *engine, uint64_t deadline)
+{
+    struct pollfd fds[ENGINE_FDS];
+    int n = engine_arm(engine, fds), left = clock_left_ms(deadline), ready;
+
+    if (n == 0)
+        return true;
+    ready = poll(fds, (nfds_t)n, left < STALL_MS ? left : STALL_MS);
+    if (ready > 0 && fds[0].revents)
+        engine_awake(engine);
     return ready != 0;
 }
 

@@ -14,6 +14,8 @@
 
 #include <stdatomic.h>
 
+struct pollfd;
+
 /* The messages of one direction of one link that were started. */
 struct window {
     uint32_t next;                 /* number that the next run reserves first */
@@ -28,7 +30,7 @@ struct link {
     uint32_t                next_recv[TRANSPORT_STREAMS];
 };
 
-enum { ENGINE_PORTS = 8 };
+enum { ENGINE_PORTS = 8, ENGINE_FDS = ENGINE_PORTS + 1 };
 
 struct engine {
     struct link *links;                      /* nranks of them */
@@ -111,6 +113,12 @@ int  engine_progress(struct engine *engine);
  * failed, or `deadline` passed (PEAL_ERR_TIMEOUT, text set by the caller).
  * Spins briefly, then yields, then sleeps. */
 int  engine_wait(struct engine *engine, struct run *run, uint64_t deadline);
+
+/* For an owner that sleeps by itself: say so to all ports, and fill `fds` (ENGINE_FDS
+ * of them) with what becomes readable when something comes; returns how many, or 0
+ * if something has come.  And after the sleep, or the next one will be short. */
+int  engine_arm(struct engine *engine, struct pollfd *fds);
+void engine_awake(struct engine *engine);
 
 /* End all runs with `status` and drop all ports, so that no user memory is
  * touched any more; with `flush`, what peers can still take is first delivered.

@@ -2,14 +2,11 @@
 #include "executor/plan.h"
 
 #include "base/status.h"
+#include "devices/device.h"
 #include "executor/executor.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Up to here the copy out of a transport's buffer costs less than what it takes to
- * arrange that steps may overlap. */
-enum { SMALL_MESSAGE = 16 << 10 };
 
 static void *copy_array(const void *items, size_t count, size_t size)
 {
@@ -29,14 +26,16 @@ static void find_peers(struct plan *plan, const struct schedule *s)
             plan->nmessages += s->sent[peer] + s->received[peer];
         }
     plan->small = plan->nmessages > 0;
-    for (uint32_t i = 0; i < plan->nsteps; i++) {
+    plan->opening = plan->nsteps;
+    for (uint32_t i = plan->nsteps; i-- > 0;) {
         struct step *step = &plan->steps[i];
 
         if (step->kind > OP_COMBINE)
             continue;
+        plan->opening = i;
         while (plan->peers[step->peer_index].peer != step->peer)
             step->peer_index++;
-        if ((step->kind == OP_SEND ? step->src.bytes : step->dst.bytes) > SMALL_MESSAGE)
+        if ((step->kind == OP_SEND ? step->src.bytes : step->dst.bytes) > PLAN_SMALL)
             plan->small = false;
     }
 }
@@ -62,6 +61,27 @@ static void link_steps(struct plan *plan, const struct schedule *s)
             plan->nexts[before->first_next + before->nnext++] = i;
         }
         plan->waits[i] = op->nneeds;
+    }
+}
+
+/* Results that are larger than the caches, and that no later step reads, need not
+ * go through them. */
+static void find_streams(struct plan *p)
+{
+    size_t end = 0;
+
+    for (uint32_t i = 0; i < p->nsteps; i++) {
+        const struct span *dst = &p->steps[i].dst;
+
+        if (dst->space == DST && dst->offset + dst->bytes > end)
+            end = dst->offset + dst->bytes;
+    }
+    if (!landing_streams(end))
+        return;
+    for (uint32_t i = 0; i < p->nsteps; i++) {
+        struct step *step = &p->steps[i];
+
+        step->streams = step->dst.space == DST && step->nnext == 0;
     }
 }
 
@@ -93,6 +113,7 @@ int plan_create(const struct schedule *s, struct plan **plan)
     }
     link_steps(p, s);
     find_peers(p, s);
+    find_streams(p);
     *plan = p;
     return PEAL_OK;
 

@@ -6,9 +6,14 @@
 
 #include "schedule/schedule.h"
 
+/* Up to here the copy out of a transport's buffer costs less than what it takes to
+ * arrange that steps may overlap. */
+enum { PLAN_SMALL = 16 << 10 };
+
 struct step {
     enum op_kind kind;
     bool         incoming_first;
+    bool         streams;                  /* its result is stored past the caches */
     int          peer;
     uint32_t     peer_index;               /* of `peer` in plan.peers */
     uint32_t     sequence;
@@ -23,6 +28,7 @@ struct plan {
     uint32_t          nsteps, npeers, most_parts, nmessages;
     size_t            scratch;
     bool              small;               /* no message is worth more than its latency */
+    uint32_t          opening;             /* the first step that is a message, if any */
     struct step      *steps;
     uint32_t         *nexts;
     uint32_t         *waits;               /* per step: how many it waits for */

@@ -73,7 +73,7 @@ static void task_free(struct run *run, struct task *task)
     run->free_tasks = task;
 }
 
-static int start_message(struct run *run, uint32_t index, struct link *link)
+int run_message_start(struct run *run, uint32_t index, struct link *link)
 {
     const struct step *step = &run->plan->steps[index];
     struct message message = run_message(run, step);
@@ -112,7 +112,7 @@ static int try_message(struct run *run, uint32_t index)
         if (status != PEAL_OK)
             return status;
     }
-    return start_message(run, index, link);
+    return run_message_start(run, index, link);
 }
 
 /* ---- Local steps ------------------------------------------------------- */
@@ -180,7 +180,7 @@ void run_end(struct run *run, int status)
     if (engine->last_run == run)
         engine->last_run = last;
     run->next = NULL;
-    run->active = false;
+    run->active = run->walking = false;
     run->status = status;
 }
 
@@ -261,9 +261,12 @@ void run_completed(struct task *task)
 
     if (!run->active)
         return;
+    if (run->walking)
+        run_landed(run, task);
     task_free(run, task);
     if (status == PEAL_OK) {
-        step_done(run, step);
+        if (!run->walking)
+            step_done(run, step);
         return;
     }
     run->fault = (struct run_fault){
@@ -301,8 +304,8 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     else
         engine->runs = run;
     engine->last_run = run;
-    run->walked = 0;
-    run->walking = plan->small && engine->runs == run;
+    run->walked = run->nflights = 0;
+    run->walking = engine->runs == run && run_may_walk(run);
     if (run->walking)
         run_walk(run);
     else

@@ -14,6 +14,9 @@ struct task {
     uint32_t          step;
 };
 
+/* Sends that may be under way on the short way. */
+enum { RUN_FLIGHTS = 8 };
+
 struct run {
     const struct plan *plan;
     struct engine     *engine;     /* while active */
@@ -23,6 +26,8 @@ struct run {
     bool               active, abandoned;
     bool               walking;    /* on the short way (walk.c); `walked` steps are done */
     uint32_t           walked;
+    uint32_t           flights[RUN_FLIGHTS];   /* walked steps whose sends have not ended */
+    uint32_t           nflights;
     int                status;
     uint32_t           left;       /* steps not yet done */
     uint32_t          *waits;      /* per step: how many it still waits for */
@@ -62,6 +67,7 @@ static inline struct landing run_landing(const struct run *run, const struct ste
         .dst = (char *)run_at(run, step->dst),
         .bytes = step->dst.bytes,
         .incoming_first = step->incoming_first,
+        .streams = step->streams,
     };
 
     if (step->kind == OP_COMBINE) {
@@ -75,6 +81,9 @@ static inline struct landing run_landing(const struct run *run, const struct ste
 int  run_local(struct run *run, const struct step *step);
 /* The run cannot go on, and takes the engine down. */
 void run_broke(struct run *run, int status);
+
+/* Start a message the long way: PEAL_OK, STATUS_AGAIN or an error. */
+int  run_message_start(struct run *run, uint32_t index, struct link *link);
 
 /* Start what can be started; returns how many steps that was. */
 int run_advance(struct run *run);
@@ -104,9 +113,13 @@ static inline void window_started(struct window *window, uint32_t n)
 
 /* walk.c.  The short way: the steps in the order of the program, each done before
  * the next is looked at, small messages straight between the user's memory and
- * the transport's.  No step is in flight when it is left for the long way.
+ * the transport's, large ones straight out of memory that the peer can see; only
+ * sends of those may be under way meanwhile.
  * PEAL_OK: the run has ended or has left; STATUS_AGAIN: a message has not come. */
+bool run_may_walk(const struct run *run);
 int  run_walk(struct run *run);
+/* A send has ended. */
+void run_landed(struct run *run, const struct task *task);
 /* Go on the long way: the other steps become ready, or wait, as usual. */
 void run_leave(struct run *run);
 

@@ -8,14 +8,83 @@
 #include "executor/run.h"
 
 #include "base/status.h"
+#include "devices/device.h"
 
 #include <string.h>
+
+bool run_may_walk(const struct run *run)
+{
+    const struct plan *plan = run->plan;
+    const struct step *step = &plan->steps[plan->opening];
+    struct memory_share share;
+    struct span span;
+
+    if (plan->small || plan->opening == plan->nsteps)
+        return plan->small;
+    span = step->kind == OP_SEND ? step->src : step->dst;
+    return memory_find(run_at(run, span), span.bytes, &share);
+}
+
+/* ---- Sends under way -------------------------------------------------------- */
+
+void run_landed(struct run *run, const struct task *task)
+{
+    uint32_t i = 0;
+
+    while (i < run->nflights && run->flights[i] != task->step)
+        i++;
+    if (i < run->nflights)
+        run->flights[i] = run->flights[--run->nflights];
+}
+
+static void hear_completions(struct run *run)
+{
+    struct completion *done;
+
+    while ((done = completion_next(&run->engine->completions)))
+        run_completed((struct task *)done);
+}
+
+/* Would the step write what is still being sent? */
+static bool disturbs(const struct run *run, uint32_t index)
+{
+    const struct plan *plan = run->plan;
+
+    for (uint32_t i = 0; i < run->nflights; i++) {
+        const struct step *sent = &plan->steps[run->flights[i]];
+
+        for (uint32_t n = 0; n < sent->nnext; n++)
+            if (plan->nexts[sent->first_next + n] == index)
+                return true;
+    }
+    return false;
+}
+
+/* ---- Steps -------------------------------------------------------------------- */
+
+/* Too large to be copied, so the peer must be able to see it where it lies. */
+static int walk_large(struct run *run, const struct step *step, struct link *link)
+{
+    struct memory_share share;
+    int status;
+
+    if (run->nflights == RUN_FLIGHTS ||
+        !memory_find(run_at(run, step->src), step->src.bytes, &share))
+        return STATUS_POST;
+    run->flights[run->nflights++] = run->walked;
+    status = run_message_start(run, run->walked, link);
+    if (status != PEAL_OK)
+        run->nflights--;
+    return status == STATUS_AGAIN ? STATUS_POST : status;
+}
 
 static int walk_send(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
 
+    if (step->src.bytes > PLAN_SMALL)
+        return walk_large(run, step, link);
     if (!window_allows(window, message.number) ||
         link->transport->put(link->endpoint, &message, run_at(run, step->src),
                              step->src.bytes) != PEAL_OK)
@@ -29,20 +98,25 @@ static int walk_recv(struct run *run, const struct step *step, struct link *link
     struct message message = run_message(run, step);
     struct landing landing;
     const void *view;
-    int status = link->transport->peek(link->endpoint, &message, step->dst.bytes, &view);
+    int taken, status = link->transport->peek(link->endpoint, &message, step->dst.bytes, &view);
 
     if (status != PEAL_OK)
         return status;
     landing = run_landing(run, step);
     status = landing_put(&landing, 0, view, landing.bytes);
-    link->transport->take(link->endpoint, &message, landing.bytes);
-    return status;
+    taken = link->transport->take(link->endpoint, &message, landing.bytes);
+    return status ? status : taken;
 }
 
 static int walk_step(struct run *run, const struct step *step)
 {
     struct link *link;
 
+    if (run->nflights) {
+        hear_completions(run);
+        if (!run->active || disturbs(run, run->walked))
+            return STATUS_POST;
+    }
     if (step->kind > OP_COMBINE)
         return run_local(run, step);
     link = &run->engine->links[step->peer];
@@ -60,19 +134,26 @@ int run_walk(struct run *run)
 
         if (status == STATUS_AGAIN)
             return status;
+        if (!run->active)
+            return PEAL_OK;
         if (status == STATUS_POST) {
             run_leave(run);
             return PEAL_OK;
         }
         if (status != PEAL_OK) {
-            run->walking = false;
+            run->fault.peer = plan->steps[run->walked].peer;
             run_broke(run, status);
             return PEAL_OK;
         }
         run->walked++;
     }
-    run->walking = false;
-    run_end(run, PEAL_OK);
+    if (run->nflights)
+        hear_completions(run);
+    if (run->nflights) {
+        run_leave(run);
+    } else if (run->active) {
+        run_end(run, PEAL_OK);
+    }
     return PEAL_OK;
 }
 
@@ -81,7 +162,7 @@ void run_leave(struct run *run)
     const struct plan *plan = run->plan;
 
     run->walking = false;
-    run->left = plan->nsteps - run->walked;
+    run->left = plan->nsteps - run->walked + run->nflights;
     run->nblocked = run->head = run->tail = 0;
     memcpy(run->waits, plan->waits, plan->nsteps * sizeof *plan->waits);
     for (uint32_t i = 0; i < run->walked; i++) {
@@ -89,6 +170,12 @@ void run_leave(struct run *run)
 
         for (uint32_t n = 0; n < plan->steps[i].nnext; n++)
             run->waits[next[n]]--;
+    }
+    for (uint32_t i = 0; i < run->nflights; i++) {
+        const struct step *sent = &plan->steps[run->flights[i]];
+
+        for (uint32_t n = 0; n < sent->nnext; n++)
+            run->waits[plan->nexts[sent->first_next + n]]++;
     }
     for (uint32_t i = run->walked; i < plan->nsteps; i++)
         if (run->waits[i] == 0)

@@ -24,7 +24,7 @@ enum {
     SHM_LINE     = 64,
     SHM_INLINE   = 40,             /* payload bytes in a slot */
     SHM_SLOTS    = 256,            /* per direction; a power of two */
-    SHM_SHARES   = 16,             /* mapped allocations of a peer */
+    SHM_SHARES   = 256,            /* mapped allocations of a peer */
     SHM_NOTICES  = 4 * TRANSPORT_WINDOW,
     SHM_RING_LOW = 16 << 10, SHM_RING_HIGH = 64 << 20,
     SHM_MOVE     = 1 << 20         /* bytes moved per endpoint and progress(), about */
@@ -118,15 +118,17 @@ struct endpoint {
     uint32_t         starved_at;   /* ... at this version */
     struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */
     struct outgoing *wanted, **wanted_last;                       /* to be streamed */
+    int              offered;      /* sends that the peer has not taken */
     struct notice    notices[SHM_NOTICES];
     uint32_t         notice_head, notice_tail;
     struct { uint64_t id; int users; bool sent; } shares[SHM_SHARES];
-    int              share_hand;   /* where the search for an unused one begins */
 
     /* Reading. */
     uint64_t         slot_tail, byte_tail;
     uint32_t         published_low[TRANSPORT_STREAMS];
     int              pulls;        /* matches to be fetched by us */
+    enum slot_kind   peeked;       /* what peek() has answered about */
+    int              put_off;      /* times that an early message was left lying */
     struct { uint64_t id; const char *base; size_t length; } views[SHM_SHARES];
     int              reads_left;   /* tries to read the peer's memory; 0: never */
     bool             reads;        /* it was read */
@@ -208,7 +210,7 @@ int  shm_put(struct endpoint *to, const struct message *message, const void *byt
              size_t length);
 int  shm_peek(struct endpoint *from, const struct message *message, size_t length,
               const void **view);
-void shm_take(struct endpoint *from, const struct message *message, size_t length);
+int  shm_take(struct endpoint *from, const struct message *message, size_t length);
 
 /* shm_recv.c */
 int  shm_recv(struct endpoint *from, const struct message *message,
@@ -216,6 +218,12 @@ int  shm_recv(struct endpoint *from, const struct message *message,
 /* Take slots, fetch offers, send notices.  Each returns how much it moved and
  * sets endpoint.broken on a failure. */
 int  recv_slots(struct endpoint *endpoint);
+/* Where an offer can be seen, or NULL. */
+const char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer);
+/* The peer is to be told that an offer was taken. */
+void recv_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number);
+/* The peer has closed its port: what was seen in its memory is not believed. */
+bool recv_closed(struct endpoint *endpoint);
 int  recv_fetch(struct endpoint *endpoint);
 int  recv_notices(struct endpoint *endpoint);
 

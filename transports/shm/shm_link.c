@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { SHARE_PLACES = 8 };         /* where in the table an allocation may stand */
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
 /* Send one record, with a descriptor unless fd < 0.  Records are far smaller
@@ -167,13 +168,13 @@ int link_share(struct endpoint *endpoint, const struct memory_share *share)
     struct record record = { .kind = RECORD_SHARE, .id = share->id, .length = share->length };
     int place = -1;
 
-    for (int i = 0; i < SHM_SHARES; i++)
-        if (endpoint->shares[i].sent && endpoint->shares[i].id == share->id)
-            return i;
-    for (int i = 0; i < SHM_SHARES && place < 0; i++) {
-        int at = (endpoint->share_hand + i) % SHM_SHARES;
+    /* Ids are given one after the other, so neighbours seldom meet. */
+    for (int i = 0; i < SHARE_PLACES; i++) {
+        int at = (int)((share->id + (uint64_t)i) % SHM_SHARES);
 
-        if (endpoint->shares[at].users == 0)
+        if (endpoint->shares[at].sent && endpoint->shares[at].id == share->id)
+            return at;
+        if (place < 0 && endpoint->shares[at].users == 0)
             place = at;
     }
     record.share = (uint32_t)place;
@@ -181,7 +182,6 @@ int link_share(struct endpoint *endpoint, const struct memory_share *share)
         return -1;
     endpoint->shares[place].id = share->id;
     endpoint->shares[place].sent = true;
-    endpoint->share_hand = (place + 1) % SHM_SHARES;
     return place;
 }
 

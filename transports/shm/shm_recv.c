@@ -9,7 +9,8 @@
 
 enum {
     VIEW_PIECE   = 128 << 10,      /* landed at a time, from a mapping */
-    BOUNCE_BYTES = 64 << 10        /* read at a time, to be combined */
+    BOUNCE_BYTES = 64 << 10,       /* read at a time, to be combined */
+    PUT_OFF      = 64              /* looks for which an early message may be left lying */
 };
 
 static void notice_add(struct endpoint *endpoint, enum slot_kind kind, uint32_t stream,
@@ -45,6 +46,11 @@ int recv_notices(struct endpoint *endpoint)
     return moved;
 }
 
+void recv_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number)
+{
+    notice_add(endpoint, SLOT_TAKEN, stream, number, false);
+}
+
 /* ---- Offers ------------------------------------------------------------------ */
 
 static void offer_matched(struct endpoint *endpoint, struct match *match)
@@ -66,21 +72,43 @@ static void fetch_stream(struct endpoint *endpoint, struct match *match, bool re
     notice_add(endpoint, SLOT_WANT, match->stream, match->number, refused);
 }
 
-/* The mapping of what was offered, or NULL. */
-static const char *view_find(struct endpoint *endpoint, const struct match *match)
+const char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer)
 {
-    uint64_t place = match->remote[REMOTE_SHARE], offset = match->remote[REMOTE_OFFSET];
+    uint32_t place = offer->share;
 
     if (place >= SHM_SHARES)
         return NULL;
-    if (!endpoint->views[place].base || endpoint->views[place].id != match->remote[REMOTE_ID])
+    if (!endpoint->views[place].base || endpoint->views[place].id != offer->share_id)
         link_read(endpoint);       /* its descriptor was sent before the offer */
-    if (!endpoint->views[place].base ||
-        endpoint->views[place].id != match->remote[REMOTE_ID] ||
-        offset > endpoint->views[place].length ||
-        match->bytes > endpoint->views[place].length - offset)
+    if (!endpoint->views[place].base || endpoint->views[place].id != offer->share_id ||
+        offer->share_offset > endpoint->views[place].length ||
+        offer->length > endpoint->views[place].length - offer->share_offset)
         return NULL;
-    return endpoint->views[place].base + offset;
+    return endpoint->views[place].base + offer->share_offset;
+}
+
+static const char *view_find(struct endpoint *endpoint, const struct match *match)
+{
+    struct slot_offer offer = {
+        .length = match->bytes, .share_id = match->remote[REMOTE_ID],
+        .share_offset = match->remote[REMOTE_OFFSET],
+        .share = (uint32_t)match->remote[REMOTE_SHARE],
+    };
+
+    return recv_view(endpoint, &offer);
+}
+
+bool recv_closed(struct endpoint *endpoint)
+{
+    /* Its owner has `closed` set before it could write there again, so if it is
+     * not set now, what we read was still the message. */
+    if (!atomic_fetch_or_explicit(&endpoint->area->sides[!endpoint->me].closed, 0,
+                                  memory_order_acq_rel))
+        return false;
+    if (!endpoint->broken)
+        endpoint->broken = status_fail(PEAL_ERR_PEER, "shm: %s has closed its port",
+                                       endpoint->peer);
+    return true;
 }
 
 static ssize_t peer_read(struct endpoint *endpoint, uint64_t address, void *to, size_t bytes)
@@ -138,7 +166,6 @@ static size_t fetch_read(struct endpoint *endpoint, struct match *match, int *st
 /* Fetch the next piece of a match; returns its bytes. */
 static size_t fetch_piece(struct endpoint *endpoint, struct match *match)
 {
-    struct shm_side *theirs = &endpoint->area->sides[!endpoint->me];
     uint32_t stream = match->stream, number = match->number;
     const char *view = match->remote[REMOTE_HOW] != FETCH_READ ? view_find(endpoint, match)
                                                                : NULL;
@@ -157,13 +184,8 @@ static size_t fetch_piece(struct endpoint *endpoint, struct match *match)
             return 1;
         }
     }
-    /* Its owner has `closed` set before it could write there again, so if it is
-     * not set now, what we read was still the message. */
-    if (atomic_fetch_or_explicit(&theirs->closed, 0, memory_order_acq_rel)) {
-        if (!endpoint->broken)
-            endpoint->broken = status_fail(PEAL_ERR_PEER, "shm: %s has closed its port",
-                                           endpoint->peer);
-    } else if (matching_landed(&endpoint->matching, match, piece, status)) {
+    if (!recv_closed(endpoint) &&
+        matching_landed(&endpoint->matching, match, piece, status)) {
         endpoint->pulls--;
         notice_add(endpoint, SLOT_TAKEN, stream, number, false);
     }
@@ -286,13 +308,28 @@ static int slot_take(struct endpoint *endpoint, const struct slot *slot, uint32_
                        mark >> 12 & 0xf);
 }
 
+/* An early message would be copied once more than if it lay until its receive is
+ * posted.  It may lie while nothing behind it is waited for, and not for long: the
+ * sender has been promised that it will be taken. */
+static bool may_lie(struct endpoint *endpoint, uint32_t mark)
+{
+    if ((mark >> 12 & 0xf) != SLOT_EAGER || endpoint->matching.posted ||
+        endpoint->matching.moving || endpoint->offered || endpoint->socket < 0 ||
+        ++endpoint->put_off > PUT_OFF) {
+        endpoint->put_off = 0;
+        return false;
+    }
+    return true;
+}
+
 int recv_slots(struct endpoint *endpoint)
 {
     struct slot *slot;
     uint32_t mark;
     int moved = 0, status;
 
-    while (moved < SHM_SLOTS && !endpoint->broken && (slot = ring_next(endpoint, &mark))) {
+    while (moved < SHM_SLOTS && !endpoint->broken && (slot = ring_next(endpoint, &mark)) &&
+           !may_lie(endpoint, mark)) {
         status = slot_take(endpoint, slot, mark);
         if (status)
             endpoint->broken = status;

@@ -53,6 +53,7 @@ static void out_done(struct endpoint *endpoint, struct outgoing *out, int status
     if (out->share >= 0)
         endpoint->shares[out->share].users--;
     *out_slot(endpoint, out->stream, out->number) = NULL;
+    endpoint->offered--;
     out->next = port->free_outs;
     port->free_outs = out;
 }
@@ -79,6 +80,7 @@ static int offer_send(struct endpoint *to, const struct message *message, const 
     }
     offer.share = (uint32_t)out->share;
     *place = out;
+    to->offered++;
     ring_put(to, SLOT_OFFER, message, &offer, sizeof offer, NULL, 0);
     return PEAL_OK;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The short way: a message straight into the ring, and straight out of it. */
+/* The short way: a message straight into the ring, and straight out of it, or out
+ * of the peer's memory where that is mapped. */
 #include "transports/shm/shm.h"
+
+#include <string.h>
 
 int shm_put(struct endpoint *to, const struct message *message, const void *bytes,
             size_t length)
@@ -19,40 +22,75 @@ int shm_put(struct endpoint *to, const struct message *message, const void *byte
     return PEAL_OK;
 }
 
+/* The peer's word that it has what we offered; it is not for peek's caller. */
+static bool pass_taken(struct endpoint *from, const struct slot *slot, uint32_t mark)
+{
+    int status = send_taken(from, mark >> 8 & 0xf, slot->number);
+
+    if (status)
+        from->broken = status;
+    from->slot_tail++;
+    ring_publish(from);
+    return !from->broken;
+}
+
+/* Where the bytes of the slot's message lie, if it is of that length. */
+static const void *slot_view(struct endpoint *from, const struct slot *slot, uint32_t mark,
+                             size_t length)
+{
+    struct slot_offer offer;
+    struct slot_bytes bytes;
+
+    from->peeked = mark >> 12 & 0xf;
+    switch (from->peeked) {
+    case SLOT_SMALL:
+        return (mark & 0xff) == length && length <= SHM_INLINE ? slot->payload : NULL;
+    case SLOT_EAGER:
+        memcpy(&bytes, slot->payload, sizeof bytes);
+        return bytes.length == length && length <= TRANSPORT_EAGER ? ring_view(from, length)
+                                                                   : NULL;
+    case SLOT_OFFER:
+        memcpy(&offer, slot->payload, sizeof offer);
+        return offer.length == length ? recv_view(from, &offer) : NULL;
+    default:
+        return NULL;
+    }
+}
+
 int shm_peek(struct endpoint *from, const struct message *message, size_t length,
              const void **view)
 {
-    enum slot_kind kind = length > SHM_INLINE ? SLOT_EAGER : SLOT_SMALL;
-    size_t payload = kind == SLOT_SMALL ? length : sizeof(struct slot_bytes);
-    uint32_t mark, expected = (uint32_t)kind << 12 | message->stream << 8 | (uint32_t)payload;
     struct slot *slot;
+    uint32_t mark;
 
-    if (!from->area || from->broken || from->socket < 0)
+    if (!from->area || from->broken || from->socket < 0 ||
+        !matching_open(&from->matching, message->stream, message->number))
         return STATUS_POST;
-    slot = ring_next(from, &mark);
+    while ((slot = ring_next(from, &mark)) && (mark >> 12 & 0xf) == SLOT_TAKEN)
+        if (!pass_taken(from, slot, mark))
+            return STATUS_POST;
     if (!slot)
-        return matching_open(&from->matching, message->stream, message->number)
-                   ? STATUS_AGAIN : STATUS_POST;
-    if (!matching_open(&from->matching, message->stream, message->number) ||
-        (mark & 0xffff) != expected || slot->number != message->number ||
+        return STATUS_AGAIN;
+    if ((mark >> 8 & 0xf) != message->stream || slot->number != message->number ||
         slot->signature.what != message->signature.what ||
         slot->signature.count != message->signature.count)
         return STATUS_POST;
-    *view = slot->payload;
-    if (kind == SLOT_EAGER) {
-        struct slot_bytes bytes = *(const struct slot_bytes *)(const void *)slot->payload;
-
-        if (bytes.length != length || !(*view = ring_view(from, length)))
-            return STATUS_POST;
-    }
-    return PEAL_OK;
+    *view = slot_view(from, slot, mark, length);
+    return *view ? PEAL_OK : STATUS_POST;
 }
 
-void shm_take(struct endpoint *from, const struct message *message, size_t length)
+int shm_take(struct endpoint *from, const struct message *message, size_t length)
 {
-    if (length > SHM_INLINE)
-        ring_pass(from, length);
     from->slot_tail++;
     matching_skip(&from->matching, message->stream);
+    if (from->peeked == SLOT_OFFER) {
+        if (recv_closed(from))
+            return PEAL_ERR_PEER;
+        recv_taken(from, message->stream, message->number);
+        recv_notices(from);
+    } else if (from->peeked == SLOT_EAGER) {
+        ring_pass(from, length);
+    }
     ring_publish(from);
+    return PEAL_OK;
 }

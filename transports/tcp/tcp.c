@@ -149,7 +149,7 @@ static void port_close(struct port *port, bool flush)
 static int read_active(struct port *port)
 {
     struct endpoint *e, *next;
-    int moved = 0;
+    int moved = tcp_write_unsent(port, true);
 
     for (e = port->active; e; e = next) {
         /* Control and short messages come on lane 0. */
@@ -161,13 +161,31 @@ static int read_active(struct port *port)
         tcp_endpoint_settle(e);
         tcp_endpoint_activity(e);
     }
+    return moved + tcp_write_unsent(port, false);
+}
+
+/* What peek() has read and nobody has looked at. */
+static int read_ahead(struct port *port)
+{
+    struct endpoint *e, *next;
+    int moved = 0;
+
+    for (e = port->active; e && port->nahead > 0; e = next) {
+        next = e->next_active;
+        moved += tcp_ahead_parse(e);
+        tcp_endpoint_settle(e);
+        tcp_endpoint_activity(e);
+    }
     return moved;
 }
 
 static int serve_events(struct port *port)
 {
     struct epoll_event events[EVENTS];
-    int moved = 0, n = epoll_wait(port->epoll, events, EVENTS, 0);
+    int moved = read_ahead(port) + tcp_write_unsent(port, false), n;
+
+    tcp_watch_unsent(port);
+    n = epoll_wait(port->epoll, events, EVENTS, 0);
 
     for (int i = 0; i < n; i++) {
         struct lane *lane = events[i].data.ptr;
@@ -181,7 +199,7 @@ static int serve_events(struct port *port)
         tcp_endpoint_settle(e);
         tcp_endpoint_activity(e);
     }
-    return moved;
+    return moved + tcp_write_unsent(port, false);
 }
 
 /* Nothing moves: a sender may be waiting for a word that was put off. */
@@ -205,7 +223,7 @@ static int port_progress(struct port *port)
 {
     int moved;
 
-    if (!port->look && port->blocked == 0 && port->nactive <= TCP_DIRECT) {
+    if (!port->look && port->nactive <= TCP_DIRECT) {
         moved = read_active(port);
         if (moved > 0 || ++port->quiet < QUIET_CALLS)
             return moved > 0 ? moved : tell_credits(port);
@@ -227,6 +245,9 @@ static int port_arm(struct port *port)
 
     port->look = true;                 /* whoever wakes up does so because of epoll */
     tell_credits(port);
+    if (read_ahead(port) + tcp_write_unsent(port, false) > 0)
+        return STATUS_AGAIN;
+    tcp_watch_unsent(port);
     return epoll_wait(port->epoll, &event, 1, 0) > 0 ? STATUS_AGAIN : PEAL_OK;
 }
 
@@ -242,9 +263,9 @@ const struct transport tcp_transport = {
     .connect = tcp_connect,
     .send = tcp_send,
     .recv = tcp_recv,
-    .put = transport_put_never,
-    .peek = transport_peek_never,
-    .take = transport_take_never,
+    .put = tcp_put,
+    .peek = tcp_peek,
+    .take = tcp_take,
     .progress = port_progress,
     .descriptor = port_descriptor,
     .arm = port_arm

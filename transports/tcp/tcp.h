@@ -25,7 +25,11 @@
 enum {
     TCP_BOUNCE   = 256 << 10,      /* bytes of the port's buffer: fits in an L2 cache */
     TCP_WHY      = 512,            /* bytes of an error text */
-    TCP_DIRECT   = 4,              /* read up to so many endpoints without asking epoll */
+    TCP_DIRECT   = 4,              /* serve up to so many endpoints without asking epoll */
+    TCP_CHUNKS   = 8,              /* most chunks that one system call writes */
+    TCP_SCRAPS   = 4 << 10,        /* read so much if a payload that can be read to its
+                                    * place may come next: what is beyond that then is */
+    TCP_DIRECT_BYTES = 16 << 10,   /* a payload for which that is worth another call */
     TCP_LOST_EOF = -1              /* `broken`: the peer closed the connection */
 };
 
@@ -44,6 +48,13 @@ struct sending {
     size_t             unwritten;              /* bytes not yet with the kernel */
 };
 
+struct chunk {                     /* a piece of a long message */
+    struct sending  *of;
+    const char      *bytes;
+    size_t           length;
+    unsigned char    header[TCP_HEADER];
+};
+
 struct lane {                      /* one socket */
     int              fd, index;
     struct endpoint *endpoint;
@@ -51,12 +62,12 @@ struct lane {                      /* one socket */
     bool             blocked;      /* something waits for room */
     uint32_t         watched;      /* what epoll is asked for; 0: not in its set */
 
+    struct lane     *next_unsent, **unsent;/* unsent: NULL if nothing is to be written */
     struct sending  *queue, **last;        /* headers and short messages */
     struct sending  *streaming;            /* the long message that has the turn, or NULL */
-    bool             chunk_open;           /* a piece of it is partly written: */
-    unsigned char    chunk_header[TCP_HEADER];
-    const char      *chunk_bytes;
-    size_t           chunk_length, chunk_written;
+    struct chunk     chunks[TCP_CHUNKS];   /* being written, in a circle, */
+    unsigned         first_chunk, nchunks; /* before anything else */
+    size_t           chunk_written;        /* of the first, with its header */
 
     struct match    *match;        /* a payload is being read, or NULL: a header is next */
     bool             piece;        /* it is a CHUNK */
@@ -87,7 +98,13 @@ struct endpoint {
     struct matching    matching;
     uint32_t           told[TRANSPORT_STREAMS];    /* latest credit sent */
     bool               full[TRANSPORT_STREAMS];    /* the sender has used it up */
-    unsigned           posted, posted_long;        /* receives without a message */
+    unsigned           posted;                     /* receives without a message, */
+    unsigned           posted_long, posted_direct; /* of them: asked for; not computed with */
+
+    /* The short way. */
+    unsigned char     *ahead;                      /* read from lane 0 by peek(); or NULL */
+    size_t             ahead_at, ahead_end;        /* where the unused bytes lie */
+    char              *rest;                       /* of a put() that did not go whole */
 
     int                nlanes;
     struct lane        lanes[];
@@ -101,9 +118,10 @@ struct port {
     int                   epoll;
     bool                  look;            /* epoll has something: ask it first */
     unsigned              quiet;           /* calls since epoll was last asked */
-    unsigned              blocked;         /* lanes that wait for room */
     unsigned              nactive;
+    unsigned              nahead;          /* endpoints with something in `ahead` */
     struct endpoint      *active, *endpoints;
+    struct lane          *unsent;          /* lanes with something to write */
     struct match_pool     pool;
     struct sending       *free;
     struct sending_block *blocks;
@@ -118,6 +136,7 @@ void tcp_endpoint_fail(struct endpoint *e, int status, const char *format, ...)
 void tcp_endpoint_settle(struct endpoint *e);      /* turn `broken` into a failure */
 void tcp_endpoint_activity(struct endpoint *e);    /* is anything awaited? */
 int  tcp_lane_watch(struct lane *lane);            /* after a change; 0, or -1 and errno */
+void tcp_lane_unsent(struct lane *lane, bool any); /* is there something to write? */
 void tcp_lane_ended(struct lane *lane, int error); /* 0: the peer sends no more on it */
 int  tcp_connect(struct port *port, int peer, const struct where *where,
                  const int *sockets, int nsockets, bool dialled,
@@ -128,16 +147,19 @@ void tcp_endpoint_free(struct endpoint *e);        /* completes nothing */
 size_t tcp_option_eager(void);
 uint32_t tcp_option_chunk(void);
 int  tcp_option_sockets(void);
-void tcp_option_apply(int fd);
+void tcp_option_apply(int fd, bool loopback);
 
 /* tcp_send.c */
 int  tcp_send(struct endpoint *e, const struct message *message, const void *bytes,
               size_t length, struct completion *done);
-/* Queue a header without payload and write what can be written. */
+/* Queue a header without payload, behind what the lane has got already.  READY
+ * and ANNOUNCE come in numbers and wait for the next progress(), to go with one
+ * system call; what nobody waits for may find no progress(), and is written now. */
 void tcp_control(struct endpoint *e, struct lane *lane, enum tcp_kind kind,
                  const struct message *message, size_t total, uint32_t length);
 bool tcp_credit_tell(struct endpoint *e, bool idle);   /* if it is time */
 void tcp_stream(struct endpoint *e, struct sending *s);
+void tcp_queue(struct lane *lane, struct sending *s);
 struct sending *tcp_sending_take(struct port *port);   /* NULL: no memory, reported */
 void tcp_sending_give(struct port *port, struct sending *s);
 void tcp_sending_free(struct port *port);
@@ -146,7 +168,10 @@ void tcp_sends_fail(struct endpoint *e, int status);
 /* tcp_write.c */
 void tcp_encode(struct lane *lane, enum tcp_kind kind, const struct message *message,
                 size_t total, size_t offset, uint32_t length, unsigned char *wire);
+void tcp_told(struct lane *lane);                  /* what was encoded is on its way */
 int  tcp_write(struct lane *lane);                 /* returns how many writes moved */
+int  tcp_write_unsent(struct port *port, bool blocked);    /* all lanes; also blocked ones */
+void tcp_watch_unsent(struct port *port);          /* epoll shall tell when there is room */
 
 /* tcp_answer.c: what the receiver tells the sender; NULL or what is wrong. */
 const char *tcp_credit_take(struct endpoint *e, const struct tcp_header *header);
@@ -157,11 +182,21 @@ const char *tcp_refused(struct endpoint *e, const struct tcp_header *header);
 int  tcp_recv(struct endpoint *e, const struct message *message,
               const struct landing *landing, struct completion *done);
 int  tcp_read(struct lane *lane, bool all);        /* returns how many reads moved */
+void tcp_parse(struct lane *lane, const unsigned char *bytes, size_t length);
+
+/* tcp_short.c */
+int  tcp_put(struct endpoint *e, const struct message *message, const void *bytes,
+             size_t length);
+int  tcp_peek(struct endpoint *e, const struct message *message, size_t length,
+              const void **view);
+int  tcp_take(struct endpoint *e, const struct message *message, size_t length);
+int  tcp_ahead_parse(struct endpoint *e);          /* before anybody reads lane 0 */
 
 /* tcp_arrive.c: a header came in.  Sets lane->match if a payload follows. */
 void tcp_arrive(struct lane *lane, const unsigned char wire[TCP_HEADER]);
 /* A held message met its receive: let it come, or tell the sender to drop it. */
 void tcp_answer(struct endpoint *e, struct match *match);
 bool tcp_asked_at_once(const struct port *port, size_t bytes);
+bool tcp_read_direct(const struct landing *landing);
 
 #endif

@@ -34,6 +34,11 @@ bool tcp_asked_at_once(const struct port *port, size_t bytes)
     return bytes > port->eager;
 }
 
+bool tcp_read_direct(const struct landing *landing)
+{
+    return !landing->how && landing->bytes >= TCP_DIRECT_BYTES;
+}
+
 /* A message is here, or its announcement. */
 static int arrive(struct endpoint *e, const struct tcp_header *h, bool held,
                   struct match **match)
@@ -56,6 +61,7 @@ static int arrive(struct endpoint *e, const struct tcp_header *h, bool held,
     asked = tcp_asked_at_once(e->port, m->landing.bytes);
     e->posted--;
     e->posted_long -= asked;
+    e->posted_direct -= tcp_read_direct(&m->landing);
     if (asked)
         m->remote[SAID] |= ASKED;
     return PEAL_OK;

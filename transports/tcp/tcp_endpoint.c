@@ -12,8 +12,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* EPOLLOUT is asked for only while something is queued: an idle socket always
- * has room, and would wake every sleeper.  So would one that has ended. */
+/* EPOLLOUT is asked for only while something waits for room, and only by those
+ * who ask epoll: an idle socket always has room, and would wake every sleeper.
+ * So would one that has ended. */
 int tcp_lane_watch(struct lane *lane)
 {
     struct epoll_event event = { .data.ptr = lane };
@@ -27,6 +28,26 @@ int tcp_lane_watch(struct lane *lane)
         return -1;
     lane->watched = event.events;
     return 0;
+}
+
+void tcp_lane_unsent(struct lane *lane, bool any)
+{
+    struct lane **first = &lane->endpoint->port->unsent;
+
+    if (any == (lane->unsent != NULL))
+        return;
+    if (any) {
+        lane->next_unsent = *first;
+        if (lane->next_unsent)
+            lane->next_unsent->unsent = &lane->next_unsent;
+        lane->unsent = first;
+        *first = lane;
+    } else {
+        *lane->unsent = lane->next_unsent;
+        if (lane->next_unsent)
+            lane->next_unsent->unsent = lane->unsent;
+        lane->unsent = NULL;
+    }
 }
 
 void tcp_lane_ended(struct lane *lane, int error)
@@ -48,8 +69,7 @@ static void lane_close(struct lane *lane)
 {
     if (lane->fd < 0)
         return;
-    if (lane->blocked)
-        lane->endpoint->port->blocked--;
+    tcp_lane_unsent(lane, false);
     lane->blocked = false;
     lane->ended = true;
     /* A forked child may hold the file open, then close() would not do this. */
@@ -66,12 +86,12 @@ static void lane_init(struct lane *lane, struct endpoint *e, int index, int fd)
     lane->last = &lane->queue;
 }
 
-static int lane_start(struct lane *lane)
+static int lane_start(struct lane *lane, bool loopback)
 {
     if (tcp_lane_watch(lane) != 0)
         return status_fail(PEAL_ERR_SYSTEM, "tcp: cannot watch the connection to %s: %m",
                            lane->endpoint->name);
-    tcp_option_apply(lane->fd);
+    tcp_option_apply(lane->fd, loopback);
     return PEAL_OK;
 }
 
@@ -98,6 +118,7 @@ static struct endpoint *endpoint_new(struct port *port, int peer, const struct w
 int tcp_connect(struct port *port, int peer, const struct where *where,
                 const int *sockets, int nsockets, bool dialled, struct endpoint **endpoint)
 {
+    bool loopback = where->host == port->options.where->host;
     struct endpoint *e = NULL;
     int status;
 
@@ -110,7 +131,7 @@ int tcp_connect(struct port *port, int peer, const struct where *where,
     else
         status = PEAL_OK;
     for (int i = 0; !status && i < nsockets; i++)
-        status = lane_start(&e->lanes[i]);
+        status = lane_start(&e->lanes[i], loopback);
     if (status)
         goto fail;
     e->next = port->endpoints;
@@ -123,6 +144,13 @@ fail:
     for (int i = 0; !e && i < nsockets; i++)
         close(sockets[i]);
     return status;
+}
+
+static void ahead_drop(struct endpoint *e)
+{
+    if (e->ahead_end > 0)
+        e->port->nahead--;
+    e->ahead_at = e->ahead_end = 0;
 }
 
 /* Take it off the list of those that are awaited. */
@@ -150,7 +178,7 @@ void tcp_endpoint_activity(struct endpoint *e)
     struct port *port = e->port;
 
     if (e->failure || (e->posted == 0 && e->waiting == 0 && !e->matching.moving &&
-                       !owes_credit(e))) {
+                       e->ahead_end == 0 && !owes_credit(e))) {
         active_remove(e);
     } else if (!e->link) {
         e->next_active = port->active;
@@ -168,6 +196,9 @@ void tcp_endpoint_free(struct endpoint *e)
     for (int i = 0; i < e->nlanes; i++)
         lane_close(&e->lanes[i]);
     matching_clear(&e->matching);
+    ahead_drop(e);
+    free(e->ahead);
+    free(e->rest);
     free(e);                       /* what was to be sent belongs to the port's blocks */
 }
 
@@ -191,7 +222,8 @@ void tcp_endpoint_fail(struct endpoint *e, int status, const char *format, ...)
         lane_close(&e->lanes[i]);
     tcp_sends_fail(e, status);
     matching_fail(&e->matching, status);
-    e->posted = e->posted_long = 0;
+    ahead_drop(e);
+    e->posted = e->posted_long = e->posted_direct = 0;
     tcp_endpoint_activity(e);
 }
 

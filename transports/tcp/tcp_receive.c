@@ -10,9 +10,7 @@
 
 enum {
     ROUNDS      = 4,               /* system calls per call, for fairness */
-    ALL_ROUNDS  = 1 << 16,         /* when draining a lane that has ended */
-    SCRAPS      = 4 << 10          /* read so much if a long message may come next: its
-                                    * bytes beyond that need not be copied twice */
+    ALL_ROUNDS  = 1 << 16          /* when draining a lane that has ended */
 };
 
 int tcp_recv(struct endpoint *e, const struct message *message,
@@ -32,12 +30,14 @@ int tcp_recv(struct endpoint *e, const struct message *message,
         tcp_answer(e, match);
     } else if (*slot && (*slot)->state == MATCH_POSTED) {
         e->posted++;
+        e->posted_direct += tcp_read_direct(landing);
         if (tcp_asked_at_once(e->port, landing->bytes)) {
             e->posted_long++;
             tcp_control(e, &e->lanes[0], TCP_READY, message, landing->bytes,
                         e->port->chunk);
         }
     }
+    tcp_ahead_parse(e);
     tcp_credit_tell(e, false);
     tcp_endpoint_settle(e);
     tcp_endpoint_activity(e);
@@ -89,7 +89,7 @@ static size_t put(struct lane *lane, const unsigned char *bytes, size_t length)
 }
 
 /* Headers and payloads in the buffer; what is incomplete is carried over. */
-static void parse(struct lane *lane, const unsigned char *bytes, size_t length)
+void tcp_parse(struct lane *lane, const unsigned char *bytes, size_t length)
 {
     struct endpoint *e = lane->endpoint;
 
@@ -115,6 +115,13 @@ static void parse(struct lane *lane, const unsigned char *bytes, size_t length)
     lane->ncarry = length;
 }
 
+static bool moves_direct(const struct endpoint *e)
+{
+    const struct match *match = e->matching.moving;
+
+    return match && match->state == MATCH_LANDING && tcp_read_direct(&match->landing);
+}
+
 /* What to read, and where to. */
 static size_t plan(struct lane *lane, struct iovec iov[2], int *n)
 {
@@ -129,9 +136,9 @@ static size_t plan(struct lane *lane, struct iovec iov[2], int *n)
         iov[(*n)++] = (struct iovec){ direct, lane->left };
         /* Behind a large piece only the next header is of interest: what follows
          * that can again be read to its place. */
-        rest = lane->left >= SCRAPS ? TCP_HEADER : SCRAPS;
-    } else if (!lane->match && (e->posted_long || e->matching.moving)) {
-        rest = SCRAPS;
+        rest = lane->left >= TCP_SCRAPS ? TCP_HEADER : TCP_SCRAPS;
+    } else if (!lane->match && (e->posted_direct > 0 || moves_direct(e))) {
+        rest = TCP_SCRAPS;
     }
     iov[(*n)++] = (struct iovec){ buffer, rest };
     return rest + (direct ? lane->left : 0);
@@ -164,9 +171,9 @@ static size_t read_some(struct lane *lane, bool *drained)
     if (niov == 2) {
         direct = got < lane->left ? got : lane->left;
         landed(lane, direct, PEAL_OK);
-        parse(lane, e->port->bounce, got - direct);
+        tcp_parse(lane, e->port->bounce, got - direct);
     } else {
-        parse(lane, e->port->bounce, got + lane->ncarry);
+        tcp_parse(lane, e->port->bounce, got + lane->ncarry);
     }
     return got;
 }
@@ -177,6 +184,8 @@ int tcp_read(struct lane *lane, bool all)
     int moved = 0, most = all ? ALL_ROUNDS : ROUNDS;
     bool drained = false;
 
+    if (lane->index == 0)
+        moved += tcp_ahead_parse(e);
     while (!e->failure && !lane->ended && !drained && moved < most) {
         if (read_some(lane, &drained) == 0)
             break;

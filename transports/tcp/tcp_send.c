@@ -50,12 +50,20 @@ void tcp_sending_free(struct port *port)
     }
 }
 
-/* Behind what the lane has already got; at once if that is nothing. */
-static void lane_queue(struct lane *lane, struct sending *s)
+/* Behind what the lane has already got. */
+static void queue_later(struct lane *lane, struct sending *s)
 {
+    tcp_told(lane);
     s->next = NULL;
     *lane->last = s;
     lane->last = &s->next;
+    tcp_lane_unsent(lane, true);
+}
+
+/* At once if it has got nothing. */
+void tcp_queue(struct lane *lane, struct sending *s)
+{
+    queue_later(lane, s);
     if (!lane->blocked)
         tcp_write(lane);
 }
@@ -73,7 +81,10 @@ void tcp_control(struct endpoint *e, struct lane *lane, enum tcp_kind kind,
         return;
     }
     tcp_encode(lane, kind, message, total, 0, length, s->header);
-    lane_queue(lane, s);
+    if (kind == TCP_READY || kind == TCP_ANNOUNCE)
+        queue_later(lane, s);
+    else
+        tcp_queue(lane, s);
 }
 
 /* Every header on lane 0 tells how far the receives have come, so this is for
@@ -100,7 +111,7 @@ static void send_short(struct endpoint *e, struct sending *s)
     struct lane *lane = &e->lanes[0];
 
     tcp_encode(lane, TCP_EAGER, &s->message, s->length, 0, (uint32_t)s->length, s->header);
-    lane_queue(lane, s);
+    tcp_queue(lane, s);
 }
 
 /* The message may go: deal its chunks out to the lanes. */
@@ -114,13 +125,12 @@ void tcp_stream(struct endpoint *e, struct sending *s)
     s->next = NULL;
     *e->last_streaming = s;
     e->last_streaming = &s->next;
-    for (uint32_t i = 0; i < n; i++)
+    /* Others may follow: one system call can begin several. */
+    for (uint32_t i = 0; i < n; i++) {
         if (!e->lanes[i].streaming)
             e->lanes[i].streaming = s;
-    /* Writing may finish it: do not look at it any more. */
-    for (uint32_t i = 0; i < n; i++)
-        if (!e->lanes[i].blocked)
-            tcp_write(&e->lanes[i]);
+        tcp_lane_unsent(&e->lanes[i], true);
+    }
 }
 
 static bool same_signature(const struct signature *a, const struct signature *b)
@@ -216,7 +226,7 @@ void tcp_sends_fail(struct endpoint *e, int status)
         }
         lane->last = &lane->queue;
         lane->streaming = NULL;
-        lane->chunk_open = false;
+        lane->nchunks = 0;
     }
     while ((s = e->streaming)) {
         e->streaming = s->next;

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "transports/tcp/tcp_wire.h"
 
+#include <endian.h>
+#include <string.h>
+
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two credits");
 
-static void put(unsigned char *to, uint64_t value, int bytes)
+/* Once per message: single stores and loads, not byte by byte. */
+static inline void put(unsigned char *to, uint64_t value, size_t bytes)
 {
-    for (int i = 0; i < bytes; i++)
-        to[i] = (unsigned char)(value >> (8 * i));
+    value = htole64(value);
+    memcpy(to, &value, bytes);
 }
 
-static uint64_t get(const unsigned char *from, int bytes)
+static inline uint64_t get(const unsigned char *from, size_t bytes)
 {
     uint64_t value = 0;
 
-    for (int i = 0; i < bytes; i++)
-        value |= (uint64_t)from[i] << (8 * i);
-    return value;
+    memcpy(&value, from, bytes);
+    return le64toh(value);
 }
 
 void tcp_wire_encode(const struct tcp_header *h, unsigned char wire[TCP_HEADER])

@@ -3,11 +3,12 @@
 #include "transports/tcp/tcp.h"
 
 #include <errno.h>
-#include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum {
     BATCH  = 16,                   /* queued things per system call */
+    BYTES  = 1 << 20,              /* of chunks per system call, if there are so many */
     ROUNDS = 8                     /* system calls per call */
 };
 
@@ -26,22 +27,24 @@ void tcp_encode(struct lane *lane, enum tcp_kind kind, const struct message *mes
         .length = length
     };
 
-    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++)
         header.credit[i] = matching_low(&e->matching, i);
-        if (lane->index == 0 && e->told[i] != header.credit[i]) {
-            e->told[i] = header.credit[i];
-            e->full[i] = false;
-        }
-    }
     tcp_wire_encode(&header, wire);
 }
 
-static void lane_block(struct lane *lane, bool block)
+void tcp_told(struct lane *lane)
 {
-    if (lane->blocked == block)
-        return;
-    lane->blocked = block;
-    lane->endpoint->port->blocked += block ? 1 : -1u;
+    struct endpoint *e = lane->endpoint;
+
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS && lane->index == 0; i++)
+        if (e->told[i] != matching_low(&e->matching, i)) {
+            e->told[i] = matching_low(&e->matching, i);
+            e->full[i] = false;
+        }
+}
+
+static void lane_watch(struct lane *lane)
+{
     if (tcp_lane_watch(lane) != 0)
         lane->endpoint->broken = errno;
 }
@@ -99,6 +102,7 @@ static void queue_written(struct lane *lane, size_t bytes)
 /* The next chunk that is this lane's to send; false: there is none. */
 static bool chunk_begin(struct lane *lane)
 {
+    struct chunk *chunk = &lane->chunks[(lane->first_chunk + lane->nchunks) % TCP_CHUNKS];
     struct sending *s;
 
     while ((s = lane->streaming)) {
@@ -107,18 +111,38 @@ static bool chunk_begin(struct lane *lane)
 
         if (offset < s->length) {
             left = s->length - offset;
-            lane->chunk_length = left < s->chunk ? left : s->chunk;
-            lane->chunk_bytes = s->bytes + offset;
-            lane->chunk_written = 0;
-            lane->chunk_open = true;
+            chunk->of = s;
+            chunk->length = left < s->chunk ? left : s->chunk;
+            chunk->bytes = s->bytes + offset;
             s->turn[lane->index] = turn + (uint32_t)lane->endpoint->nlanes;
             tcp_encode(lane, TCP_CHUNK, &s->message, s->length, offset,
-                       (uint32_t)lane->chunk_length, lane->chunk_header);
+                       (uint32_t)chunk->length, chunk->header);
+            tcp_told(lane);
+            lane->nchunks++;
             return true;
         }
         lane->streaming = s->next;
     }
     return false;
+}
+
+/* Chunks that were begun stand before what is queued later: so the credits in
+ * the headers never go back. */
+static int gather_chunks(struct lane *lane, struct iovec *iov)
+{
+    size_t written = lane->chunk_written, bytes = 0;
+    int n = 0;
+
+    for (unsigned i = 0; i < TCP_CHUNKS && bytes < BYTES; i++) {
+        const struct chunk *chunk = &lane->chunks[(lane->first_chunk + i) % TCP_CHUNKS];
+
+        if (i == lane->nchunks && (lane->queue || !chunk_begin(lane)))
+            break;
+        n += gather(chunk->header, chunk->bytes, chunk->length, written, iov + n);
+        bytes += chunk->length;
+        written = 0;
+    }
+    return n;
 }
 
 /* All of a long message is with the kernel. */
@@ -138,60 +162,100 @@ static void stream_done(struct endpoint *e, struct sending *s)
     tcp_sending_give(e->port, s);
 }
 
-static void chunk_written(struct lane *lane, size_t bytes)
+static void chunks_written(struct lane *lane, size_t bytes)
 {
-    struct sending *s = lane->streaming;
-
     lane->chunk_written += bytes;
-    if (lane->chunk_written < TCP_HEADER + lane->chunk_length)
-        return;
-    lane->chunk_open = false;
-    s->unwritten -= lane->chunk_length;
-    if (s->unwritten == 0)
-        stream_done(lane->endpoint, s);
+    while (lane->nchunks > 0) {
+        struct chunk *chunk = &lane->chunks[lane->first_chunk];
+        struct sending *s = chunk->of;
+
+        if (lane->chunk_written < TCP_HEADER + chunk->length)
+            return;
+        lane->chunk_written -= TCP_HEADER + chunk->length;
+        lane->first_chunk = (lane->first_chunk + 1) % TCP_CHUNKS;
+        lane->nchunks--;
+        s->unwritten -= chunk->length;
+        if (s->unwritten == 0)
+            stream_done(lane->endpoint, s);
+    }
 }
 
-/* One system call.  False: stop, there is nothing to write or no room. */
-static bool write_some(struct lane *lane)
+/* One system call.  False: nothing was written; `full`: there is no more room. */
+static bool write_some(struct lane *lane, bool *full)
 {
     struct iovec iov[2 * BATCH];
     struct msghdr message = { .msg_iov = iov };
-    bool chunk = lane->chunk_open;
+    bool queue = lane->nchunks == 0 && lane->queue;
+    size_t wanted = 0;
     ssize_t n;
 
-    if (!chunk && !lane->queue)
-        chunk = chunk_begin(lane);
-    if (chunk)
-        message.msg_iovlen = (size_t)gather(lane->chunk_header, lane->chunk_bytes,
-                                            lane->chunk_length, lane->chunk_written, iov);
-    else if (lane->queue)
-        message.msg_iovlen = (size_t)gather_queue(lane, iov);
-    else
+    message.msg_iovlen = (size_t)(queue ? gather_queue(lane, iov) : gather_chunks(lane, iov));
+    if (message.msg_iovlen == 0)
         return false;
+    for (size_t i = 0; i < message.msg_iovlen; i++)
+        wanted += iov[i].iov_len;
     do
         n = sendmsg(lane->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
+    *full = n < (ssize_t)wanted;
     if (n < 0) {
         /* Reading comes first: the peer may have said why, or sent what we need. */
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
             lane->endpoint->broken = errno;
         return false;
     }
-    if (chunk)
-        chunk_written(lane, (size_t)n);
-    else
+    if (queue)
         queue_written(lane, (size_t)n);
+    else
+        chunks_written(lane, (size_t)n);
     return true;
 }
 
 int tcp_write(struct lane *lane)
 {
     struct endpoint *e = lane->endpoint;
+    bool full = false;
     int moved = 0;
 
-    while (!e->failure && !e->broken && moved < ROUNDS && write_some(lane))
+    while (!e->failure && !e->broken && !full && moved < ROUNDS && write_some(lane, &full))
         moved++;
-    if (!e->failure && !e->broken)
-        lane_block(lane, lane->queue || lane->chunk_open || lane->streaming);
+    if (!e->failure && !e->broken) {
+        lane->blocked = lane->queue || lane->nchunks > 0 || lane->streaming;
+        tcp_lane_unsent(lane, lane->blocked);
+        if (!lane->blocked && lane->watched & EPOLLOUT)
+            lane_watch(lane);
+    }
     return moved;
+}
+
+int tcp_write_unsent(struct port *port, bool blocked)
+{
+    struct lane *lane, *next;
+    int moved = 0;
+
+    for (lane = port->unsent; lane; lane = next) {
+        next = lane->next_unsent;
+        if (blocked || !lane->blocked)
+            moved += tcp_write(lane);
+    }
+    /* A lane stays in the list when its endpoint breaks; settling takes it out. */
+    for (lane = port->unsent; lane; lane = next) {
+        struct endpoint *e = lane->endpoint;
+
+        next = lane->next_unsent;
+        if (e->broken && !e->failure) {
+            tcp_endpoint_settle(e);
+            next = port->unsent;
+        } else {
+            tcp_endpoint_activity(e);
+        }
+    }
+    return moved;
+}
+
+void tcp_watch_unsent(struct port *port)
+{
+    for (struct lane *lane = port->unsent; lane; lane = lane->next_unsent)
+        if (lane->blocked)
+            lane_watch(lane);
 }
