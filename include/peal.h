@@ -14,7 +14,8 @@
  * from the others (the root of a bcast; all but the root of a reduce) gets it
  * from a later call, unless PEAL_STRICT=1.  Every call has a deadline.  A call moves
  * the operations of the communicators that it is given, not those of others:
- * wait for requests of several communicators with one peal_waitall.
+ * wait for requests of several communicators with one peal_waitall.  With
+ * PEAL_PROGRESS=1 a thread moves nonblocking operations between calls.
  *
  * A communicator on which a call failed for another reason than its arguments
  * is broken: later calls on it return the same status.  Free it. */

@@ -17,16 +17,19 @@ static void short_send(struct node *node, uint32_t stream, const void *bytes, si
 {
     int peer = !node->rank;
     struct message message = rig_message(stream, node->next_send[peer][stream]);
-    int status = node->transport->put(node->peers[peer], &message, bytes, length);
+    int status;
 
-    CHECK(status == PEAL_OK || status == STATUS_AGAIN, "put: %s", status_name(status));
-    if (status) {
+    memset(op, 0, sizeof *op);
+    status = node->transport->put(node->peers[peer], &message, bytes, length, &op->completion);
+    CHECK(status == PEAL_OK || status == STATUS_AGAIN || status == STATUS_LATER, "put: %s",
+          status_name(status));
+    if (status == STATUS_AGAIN) {
         node_send(node, peer, stream, bytes, length, op);
         return;
     }
     node->next_send[peer][stream]++;
     op->completion.status = PEAL_OK;
-    op->done = true;
+    op->done = status == PEAL_OK;
 }
 
 /* Peek up to `looks` times; true: it came, and was copied to `bytes`. */
@@ -145,16 +148,23 @@ static void mixed_body(struct node *node)
     free(items);
 }
 
-/* As many as go; returns how many. */
-static uint32_t put_all(struct node *node, char *memory, size_t bytes)
+/* As many as go; returns how many.  `last`: of the last one, from `memory`. */
+static uint32_t put_all(struct node *node, char *memory, size_t bytes, struct op *last)
 {
     uint32_t base = node->next_send[1][0], count = 0;
+    int status;
+
+    memset(last, 0, sizeof *last);
 
     for (; count <= TRANSPORT_WINDOW; count++) {
         struct message message = rig_message(0, base + count);
 
         rig_fill(memory, bytes, count);
-        if (node->transport->put(node->peers[1], &message, memory, bytes))
+        status = node->transport->put(node->peers[1], &message, memory, bytes,
+                                      &last->completion);
+        last->done = status != STATUS_LATER;
+        count += status == STATUS_LATER;
+        if (status)                    /* LATER: the receiver's system takes no more */
             break;
     }
     CHECK(count <= TRANSPORT_WINDOW, "put() beyond the window");
@@ -167,13 +177,14 @@ static uint32_t put_all(struct node *node, char *memory, size_t bytes)
 static void closed_round(struct node *node, char *memory, size_t bytes)
 {
     uint32_t count = 0;
-    struct op op;
+    struct op op, last;
 
     if (node->rank == 0) {
-        count = put_all(node, memory, bytes);
+        count = put_all(node, memory, bytes, &last);
         node_meet(node);
         node_send(node, 1, 1, &count, sizeof count, &op);
         CHECK(node_wait_op(node, &op) == PEAL_OK, "%s", status_name(op.completion.status));
+        CHECK(node_wait_op(node, &last) == PEAL_OK, "%s", status_name(last.completion.status));
         rig_fill(memory, bytes, count);
         short_send(node, 0, memory, bytes, &op);
         if (count == TRANSPORT_WINDOW)
@@ -221,7 +232,8 @@ static void differs_body(struct node *node)
 
         theirs.signature.count += sent == posted;
         if (node->rank == 0) {
-            if (node->transport->put(node->peers[1], &theirs, out, sent) == PEAL_OK)
+            if (node->transport->put(node->peers[1], &theirs, out, sent,
+                                     &op.completion) == PEAL_OK)
                 op.done = true;
             else
                 CHECK(node->transport->send(node->peers[1], &theirs, out, sent,
@@ -317,7 +329,8 @@ static void gone_body(struct node *node)
     CHECK(node_wait_op(node, &op) == PEAL_ERR_PEER, "%s", status_name(op.completion.status));
     CHECK(node->transport->peek(node->peers[0], &message, 64, &view) == STATUS_POST, "peek");
     message = rig_message(0, 0);
-    CHECK(node->transport->put(node->peers[0], &message, memory, 64) == STATUS_AGAIN, "put");
+    CHECK(node->transport->put(node->peers[0], &message, memory, 64, &op.completion) ==
+              STATUS_AGAIN, "put");
     node_send(node, 0, 0, memory, 64, &op);
     CHECK(node_wait_op(node, &op) == PEAL_ERR_PEER, "%s", status_name(op.completion.status));
     node_barrier(node);

@@ -132,6 +132,7 @@ struct transport {
     const char           *name;
     const struct setting *settings;    /* a table of settings, or NULL */
     enum socket_kind      sockets;
+    bool                  lends;       /* peek() sees peal_mem_alloc memory of the peer */
 
     /* PEAL_OK if the transport can work on this machine at all, else
      * PEAL_ERR_UNSUPPORTED with the reason. */
@@ -179,9 +180,10 @@ struct transport {
      * to go the long way instead, at any moment: both see the same messages, and
      * one transfer may go the short way at one end and the long way at the other.
      *
-     * Put: send and be done with the memory before the return.  PEAL_OK, or
-     * STATUS_AGAIN: nothing was started, use send() (which may do it, or say
-     * why not).
+     * Put: send and be done with the memory before the return.  PEAL_OK: `done` is
+     * not queued.  STATUS_LATER: it could not be helped, `done` will be queued, as
+     * after send().  STATUS_AGAIN: nothing was started, use send() (which may do it,
+     * or say why not).
      *
      * Peek: has the message come?  PEAL_OK: yes, whole, with this signature and
      * length; *view is where it lies, until take(), which must follow before any
@@ -195,7 +197,7 @@ struct transport {
      *
      * A transport without a short way has transport_put_never() and so on. */
     int  (*put)(struct endpoint *to, const struct message *message, const void *bytes,
-                size_t length);
+                size_t length, struct completion *done);
     int  (*peek)(struct endpoint *from, const struct message *message, size_t length,
                  const void **view);
     int  (*take)(struct endpoint *from, const struct message *message, size_t length);
@@ -216,7 +218,7 @@ struct transport {
 };
 
 int  transport_put_never(struct endpoint *to, const struct message *message,
-                         const void *bytes, size_t length);
+                         const void *bytes, size_t length, struct completion *done);
 int  transport_peek_never(struct endpoint *from, const struct message *message,
                           size_t length, const void **view);
 int  transport_take_never(struct endpoint *from, const struct message *message,

@@ -24,9 +24,9 @@ const struct transport *transport_find(const char *name)
 }
 
 int transport_put_never(struct endpoint *to, const struct message *message,
-                        const void *bytes, size_t length)
+                        const void *bytes, size_t length, struct completion *done)
 {
-    (void)to, (void)message, (void)bytes, (void)length;
+    (void)to, (void)message, (void)bytes, (void)length, (void)done;
     return STATUS_AGAIN;
 }
 

@@ -9,8 +9,9 @@
 #include "peal.h"
 
 /* Not errors.  AGAIN: nothing was started; make progress, then call again.
- * POST: there is no short way for this message (transport.h, peek). */
-enum { STATUS_AGAIN = 1, STATUS_POST = 2 };
+ * POST: there is no short way for this message (transport.h, peek).
+ * LATER: it was started, and ends later (transport.h, put). */
+enum { STATUS_AGAIN = 1, STATUS_POST = 2, STATUS_LATER = 3 };
 
 /* Remember what failed (printf style) for peal_last_error(); returns `status`.
  * "%m" works: errno is preserved on entry. */

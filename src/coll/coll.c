@@ -226,14 +226,14 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, struct 
     return PEAL_OK;
 }
 
-int coll_launch(struct peal_comm *comm, struct seat *seat)
+int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited)
 {
     uint64_t call = 0;
     int status;
 
     if (seat->binding.stream == 0)
         call = comm_begin_call(comm, seat->binding.signature);
-    status = run_start(seat->run, &comm->engine, &seat->binding);
+    status = run_start(seat->run, &comm->engine, &seat->binding, awaited);
     if (status == PEAL_OK && run_active(seat->run))
         run_note(seat->run, call, clock_deadline(comm->options.timeout));
     return status;
@@ -272,8 +272,11 @@ static bool repeats(const struct coll_call *a, const struct coll_call *b)
 static int run_seat(struct peal_comm *comm, struct seat *seat)
 {
     struct run *run = seat->run;
-    int status = coll_launch(comm, seat);
+    int status = atomic_load_explicit(&comm->engine.failure, memory_order_acquire);
 
+    if (status)
+        return coll_broke(comm, NULL, status);
+    status = coll_launch(comm, seat, true);
     if (status == PEAL_OK && run_active(run))
         status = engine_wait(&comm->engine, run, run_deadline(run));
     else if (status == PEAL_OK)

@@ -26,11 +26,11 @@ struct coll {
  * the others would wait for this rank: they are told. */
 int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat);
 
-/* Start what coll_seat() has made. */
-int coll_launch(struct peal_comm *comm, struct seat *seat);
+/* Start what coll_seat() has made; `awaited`: it is waited for at once. */
+int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited);
 
-/* The engine said that `run` cannot end well: find out why, break the
- * communicator everywhere, return the status that counts (story.c). */
+/* The engine said that `run` (NULL: none was started) cannot end well: find out
+ * why, break the communicator everywhere, return the status that counts (story.c). */
 int coll_broke(struct peal_comm *comm, const struct run *run, int status);
 
 /* The communicator goes: its requests stay, without it (request.c). */

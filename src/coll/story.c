@@ -59,7 +59,7 @@ int coll_broke(struct peal_comm *comm, const struct run *run, int status)
     const struct run *cause = comm->engine.broken ? comm->engine.broken : run;
     char text[COMM_TEXT];
 
-    if (status == PEAL_ERR_TIMEOUT) {
+    if (status == PEAL_ERR_TIMEOUT && run) {
         tell_timeout(comm, run, text, sizeof text);
         return comm_break(comm, status, text);
     }

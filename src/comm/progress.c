@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,8 +37,10 @@ static void sleep_until_something_comes(struct progress *p)
     struct pollfd fds[ENGINE_FDS];
     int n = engine_arm(p->engine, fds);
 
-    if (n == 0)
+    if (n == 0) {
+        give_way(p);
         return;
+    }
     p->asleep = true;
     pthread_mutex_unlock(&p->gate);
     poll(fds, (nfds_t)n, LOOK_MS);
@@ -71,7 +74,6 @@ static void *progress_main(void *argument)
             p->idle = false;
             idle_since = 0;
         } else if (engine_progress(p->engine) > 0) {
-            keep_failure(p);
             idle_since = 0;
             give_way(p);
         } else if (idle_since == 0 || clock_now() - idle_since < YIELD_NS) {
@@ -80,6 +82,7 @@ static void *progress_main(void *argument)
         } else {
             sleep_until_something_comes(p);
         }
+        keep_failure(p);
     }
     pthread_mutex_unlock(&p->gate);
     return NULL;
@@ -88,6 +91,7 @@ static void *progress_main(void *argument)
 int progress_start(struct engine *engine, struct progress **progress)
 {
     struct progress *p = calloc(1, sizeof *p);
+    sigset_t all, before;
     int error;
 
     if (!p)
@@ -95,7 +99,10 @@ int progress_start(struct engine *engine, struct progress **progress)
     p->engine = engine;
     pthread_mutex_init(&p->gate, NULL);
     pthread_cond_init(&p->work, NULL);
+    sigfillset(&all);                  /* signals are the program's threads' */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(&p->thread, NULL, progress_main, p);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) {
         pthread_cond_destroy(&p->work);
         pthread_mutex_destroy(&p->gate);

@@ -108,6 +108,8 @@ int engine_arm(struct engine *engine, struct pollfd *fds)
 {
     int n = 1;
 
+    if (engine->completions.first)
+        return 0;
     fds[0] = (struct pollfd){ .fd = engine->wake, .events = POLLIN };
     for (int i = 0; i < engine->nports; i++) {
         const struct transport *transport = engine->ports[i].transport;
@@ -190,14 +192,24 @@ static bool be_patient(const struct engine *engine, struct patience *patience, u
  * ends, leaves the short way, or should sleep. */
 static void walk_on(const struct engine *engine, struct run *run, uint64_t deadline)
 {
+    enum { WALK_NS = 200000, FLIGHT_LOOKS = 256 };
     struct patience patience = { 0, 0 };
     uint64_t now = 0;
+    uint32_t walked = run->walked;
 
     while (run->walking && now < deadline &&
            !atomic_load_explicit(&engine->failure, memory_order_acquire) &&
-           run_walk(run) == STATUS_AGAIN)
-        if (!be_patient(engine, &patience, &now))
+           run_walk(run) == STATUS_AGAIN) {
+        if (run->walked != walked) {
+            walked = run->walked;
+            patience = (struct patience){ 0, 0 };
+        }
+        /* What is under way may need the transport's progress. */
+        if (!be_patient(engine, &patience, &now) ||
+            (run->nflights && patience.looks > FLIGHT_LOOKS) ||
+            (now && now - patience.idle_since > WALK_NS))
             break;
+    }
 }
 
 int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)

@@ -85,8 +85,10 @@ struct run;
 int  run_create(const struct plan *plan, struct run **run);
 void run_free(struct run *run);              /* not while active; NULL allowed */
 
-/* Start; all ranks start matching runs of a stream in the same order. */
-int  run_start(struct run *run, struct engine *engine, const struct binding *binding);
+/* Start; all ranks start matching runs of a stream in the same order.  `awaited`:
+ * engine_wait() follows at once. */
+int  run_start(struct run *run, struct engine *engine, const struct binding *binding,
+               bool awaited);
 /* The owner's number of the call (0: none), and by when it must have ended; said
  * after the start, for a run that has ended by then needs neither. */
 void run_note(struct run *run, uint64_t call, uint64_t deadline);

@@ -33,6 +33,8 @@ static void find_peers(struct plan *plan, const struct schedule *s)
         if (step->kind > OP_COMBINE)
             continue;
         plan->opening = i;
+        if (step->kind == OP_SEND && plan->sends == 0)
+            plan->sends = i + 1;
         while (plan->peers[step->peer_index].peer != step->peer)
             step->peer_index++;
         if ((step->kind == OP_SEND ? step->src.bytes : step->dst.bytes) > PLAN_SMALL)

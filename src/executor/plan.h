@@ -29,6 +29,7 @@ struct plan {
     size_t            scratch;
     bool              small;               /* no message is worth more than its latency */
     uint32_t          opening;             /* the first step that is a message, if any */
+    uint32_t          sends;               /* steps up to and with the last send */
     struct step      *steps;
     uint32_t         *nexts;
     uint32_t         *waits;               /* per step: how many it waits for */

@@ -230,7 +230,7 @@ int run_advance(struct run *run)
 
         started = run_walk(run) == PEAL_OK || run->walked != walked;
         if (run->walking)
-            run_leave(run);
+            started += run_leave(run);
         return started;
     }
     for (uint32_t i = 0; i < had && run->active; i++) {
@@ -276,7 +276,8 @@ void run_completed(struct task *task)
     run_broke(run, status);
 }
 
-int run_start(struct run *run, struct engine *engine, const struct binding *binding)
+int run_start(struct run *run, struct engine *engine, const struct binding *binding,
+              bool awaited)
 {
     const struct plan *plan = run->plan;
 
@@ -306,10 +307,10 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     engine->last_run = run;
     run->walked = run->nflights = 0;
     run->walking = engine->runs == run && run_may_walk(run);
-    if (run->walking)
-        run_walk(run);
-    else
+    if (!run->walking)
         run_leave(run);
+    else if (run_walk(run) == STATUS_AGAIN && !awaited && run->walked < plan->sends)
+        run_leave(run);            /* the sends need not wait for the next call */
     return PEAL_OK;
 }
 

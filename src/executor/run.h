@@ -120,8 +120,9 @@ bool run_may_walk(const struct run *run);
 int  run_walk(struct run *run);
 /* A send has ended. */
 void run_landed(struct run *run, const struct task *task);
-/* Go on the long way: the other steps become ready, or wait, as usual. */
-void run_leave(struct run *run);
+/* Go on the long way: the other steps become ready, or wait, as usual; returns how
+ * many were started. */
+int  run_leave(struct run *run);
 
 /* Take the run out of its engine. */
 void run_end(struct run *run, int status);

@@ -68,7 +68,7 @@ static int walk_large(struct run *run, const struct step *step, struct link *lin
     struct memory_share share;
     int status;
 
-    if (run->nflights == RUN_FLIGHTS ||
+    if (run->nflights == RUN_FLIGHTS || !link->transport->lends ||
         !memory_find(run_at(run, step->src), step->src.bytes, &share))
         return STATUS_POST;
     run->flights[run->nflights++] = run->walked;
@@ -82,13 +82,22 @@ static int walk_send(struct run *run, const struct step *step, struct link *link
 {
     struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
+    struct task *task = run->free_tasks;
+    int status;
 
     if (step->src.bytes > PLAN_SMALL)
         return walk_large(run, step, link);
-    if (!window_allows(window, message.number) ||
-        link->transport->put(link->endpoint, &message, run_at(run, step->src),
-                             step->src.bytes) != PEAL_OK)
+    if (run->nflights == RUN_FLIGHTS || !window_allows(window, message.number))
         return STATUS_POST;
+    status = link->transport->put(link->endpoint, &message, run_at(run, step->src),
+                                  step->src.bytes, &task->done);
+    if (status == STATUS_AGAIN)
+        return STATUS_POST;
+    if (status == STATUS_LATER) {
+        run->free_tasks = task->next;
+        task->step = run->walked;
+        run->flights[run->nflights++] = run->walked;
+    }
     window_started(window, message.number);
     return PEAL_OK;
 }
@@ -157,7 +166,7 @@ int run_walk(struct run *run)
     return PEAL_OK;
 }
 
-void run_leave(struct run *run)
+int run_leave(struct run *run)
 {
     const struct plan *plan = run->plan;
 
@@ -180,5 +189,5 @@ void run_leave(struct run *run)
     for (uint32_t i = run->walked; i < plan->nsteps; i++)
         if (run->waits[i] == 0)
             run->ready[run->tail++] = i;
-    run_advance(run);
+    return run_advance(run);
 }

@@ -137,8 +137,7 @@ static void endpoint_fail(struct endpoint *endpoint)
 {
     if (!endpoint->area && endpoint->me)
         endpoint->port->unready--;
-    if (endpoint->area)            /* what we have offered is not there any more */
-        atomic_exchange(&endpoint->area->sides[endpoint->me].closed, 1);
+    recv_close(endpoint);
     if (endpoint->socket >= 0)
         close(endpoint->socket);
     endpoint->socket = -1;
@@ -311,6 +310,7 @@ const struct transport shm_transport = {
     .name         = "shm",
     .settings     = shm_settings,
     .sockets      = SOCKET_LOCAL,
+    .lends        = true,
     .usable       = shm_usable,
     .socket_count = shm_socket_count,
     .reach        = shm_reach,

@@ -25,6 +25,7 @@ enum {
     SHM_INLINE   = 40,             /* payload bytes in a slot */
     SHM_SLOTS    = 256,            /* per direction; a power of two */
     SHM_SHARES   = 256,            /* mapped allocations of a peer */
+    SHM_RESERVED = 16,             /* of them, for what is no message */
     SHM_NOTICES  = 4 * TRANSPORT_WINDOW,
     SHM_RING_LOW = 16 << 10, SHM_RING_HIGH = 64 << 20,
     SHM_MOVE     = 1 << 20         /* bytes moved per endpoint and progress(), about */
@@ -165,6 +166,8 @@ extern const struct setting shm_settings[];
 size_t ring_area_bytes(size_t ring);
 /* Is there room for a slot and `bytes` in the byte ring?  If not: starved. */
 bool ring_room(struct endpoint *endpoint, size_t bytes);
+/* For a notice: some slots are kept, or a peer would wait for it until our next call. */
+bool ring_room_notice(struct endpoint *endpoint);
 /* May a message of this number be sent?  If not: starved. */
 bool ring_window(struct endpoint *endpoint, uint32_t stream, uint32_t number);
 /* After ring_room().  `payload` goes into the slot, `bytes` into the byte ring. */
@@ -207,7 +210,7 @@ void send_free(struct port *port);
 
 /* shm_short.c */
 int  shm_put(struct endpoint *to, const struct message *message, const void *bytes,
-             size_t length);
+             size_t length, struct completion *done);
 int  shm_peek(struct endpoint *from, const struct message *message, size_t length,
               const void **view);
 int  shm_take(struct endpoint *from, const struct message *message, size_t length);
@@ -224,6 +227,8 @@ const char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer)
 void recv_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number);
 /* The peer has closed its port: what was seen in its memory is not believed. */
 bool recv_closed(struct endpoint *endpoint);
+/* Ours is closed: what we have offered is not there any more. */
+void recv_close(struct endpoint *endpoint);
 int  recv_fetch(struct endpoint *endpoint);
 int  recv_notices(struct endpoint *endpoint);
 

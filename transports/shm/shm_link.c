@@ -291,10 +291,9 @@ void link_stop(struct endpoint *endpoint)
 {
     for (int i = 0; i < SHM_SHARES; i++)
         view_drop(endpoint, i);
-    if (endpoint->area) {
-        atomic_exchange(&endpoint->area->sides[endpoint->me].closed, 1);
+    recv_close(endpoint);
+    if (endpoint->area)
         munmap(endpoint->area, endpoint->area_bytes);
-    }
     if (endpoint->record_fd >= 0)
         close(endpoint->record_fd);
     if (endpoint->socket >= 0)

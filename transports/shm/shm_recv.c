@@ -30,7 +30,7 @@ int recv_notices(struct endpoint *endpoint)
 {
     int moved = 0;
 
-    for (; endpoint->notice_tail != endpoint->notice_head && ring_room(endpoint, 0); moved++) {
+    for (; endpoint->notice_tail != endpoint->notice_head && ring_room_notice(endpoint); moved++) {
         struct notice *notice = &endpoint->notices[endpoint->notice_tail++ % SHM_NOTICES];
         struct message message = { .stream = notice->stream, .number = notice->number };
         struct match *match = matching_moving(&endpoint->matching, notice->stream,
@@ -96,6 +96,14 @@ static const char *view_find(struct endpoint *endpoint, const struct match *matc
     };
 
     return recv_view(endpoint, &offer);
+}
+
+void recv_close(struct endpoint *endpoint)
+{
+    if (!endpoint->area)
+        return;
+    atomic_exchange(&endpoint->area->sides[endpoint->me].closed, 1);
+    atomic_thread_fence(memory_order_seq_cst);     /* before its owner writes there */
 }
 
 bool recv_closed(struct endpoint *endpoint)
@@ -310,21 +318,18 @@ static int slot_take(struct endpoint *endpoint, const struct slot *slot, uint32_
 
 /* An early message would be copied once more than if it lay until its receive is
  * posted.  It may lie while nothing behind it is waited for, and not for long: the
- * sender has been promised that it will be taken. */
+ * sender has been promised that it will be taken.  Once that time is over, what lies
+ * behind it does not lie either. */
 static bool may_lie(struct endpoint *endpoint, uint32_t mark)
 {
-    if ((mark >> 12 & 0xf) != SLOT_EAGER || endpoint->matching.posted ||
-        endpoint->matching.moving || endpoint->offered || endpoint->socket < 0 ||
-        ++endpoint->put_off > PUT_OFF) {
-        endpoint->put_off = 0;
-        return false;
-    }
-    return true;
+    return (mark >> 12 & 0xf) == SLOT_EAGER && !endpoint->matching.posted &&
+           !endpoint->matching.moving && !endpoint->offered && endpoint->socket >= 0 &&
+           ++endpoint->put_off <= PUT_OFF;
 }
 
 int recv_slots(struct endpoint *endpoint)
 {
-    struct slot *slot;
+    struct slot *slot = NULL;
     uint32_t mark;
     int moved = 0, status;
 
@@ -336,6 +341,8 @@ int recv_slots(struct endpoint *endpoint)
         endpoint->slot_tail++;
         moved++;
     }
+    if (!slot)
+        endpoint->put_off = 0;
     if (moved > 0)
         ring_publish(endpoint);
     return moved;

@@ -80,19 +80,29 @@ fail:
                                        "was not sent", endpoint->peer);
 }
 
-static bool has_room(const struct endpoint *endpoint, size_t bytes)
+static bool has_room(const struct endpoint *endpoint, size_t bytes, uint32_t slots)
 {
-    return endpoint->slot_head - endpoint->slots_taken < SHM_SLOTS &&
+    return endpoint->slot_head - endpoint->slots_taken < slots &&
            endpoint->byte_head - endpoint->bytes_taken + line_round(bytes) <= endpoint->ring;
+}
+
+static bool find_room(struct endpoint *endpoint, size_t bytes, uint32_t slots)
+{
+    if (has_room(endpoint, bytes, slots))
+        return true;
+    ring_refresh(endpoint);
+    endpoint->starved = endpoint->broken || !has_room(endpoint, bytes, slots);
+    return !endpoint->starved;
 }
 
 bool ring_room(struct endpoint *endpoint, size_t bytes)
 {
-    if (has_room(endpoint, bytes))
-        return true;
-    ring_refresh(endpoint);
-    endpoint->starved = endpoint->broken || !has_room(endpoint, bytes);
-    return !endpoint->starved;
+    return find_room(endpoint, bytes, SHM_SLOTS - SHM_RESERVED);
+}
+
+bool ring_room_notice(struct endpoint *endpoint)
+{
+    return find_room(endpoint, 0, SHM_SLOTS);
 }
 
 bool ring_window(struct endpoint *endpoint, uint32_t stream, uint32_t number)

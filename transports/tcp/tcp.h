@@ -104,7 +104,6 @@ struct endpoint {
     /* The short way. */
     unsigned char     *ahead;                      /* read from lane 0 by peek(); or NULL */
     size_t             ahead_at, ahead_end;        /* where the unused bytes lie */
-    char              *rest;                       /* of a put() that did not go whole */
 
     int                nlanes;
     struct lane        lanes[];
@@ -186,7 +185,7 @@ void tcp_parse(struct lane *lane, const unsigned char *bytes, size_t length);
 
 /* tcp_short.c */
 int  tcp_put(struct endpoint *e, const struct message *message, const void *bytes,
-             size_t length);
+             size_t length, struct completion *done);
 int  tcp_peek(struct endpoint *e, const struct message *message, size_t length,
               const void **view);
 int  tcp_take(struct endpoint *e, const struct message *message, size_t length);

@@ -198,7 +198,6 @@ void tcp_endpoint_free(struct endpoint *e)
     matching_clear(&e->matching);
     ahead_drop(e);
     free(e->ahead);
-    free(e->rest);
     free(e);                       /* what was to be sent belongs to the port's blocks */
 }
 

@@ -24,19 +24,14 @@ _Static_assert(SHORT + TCP_HEADER <= ROOM, "a whole message fits");
 /* What the kernel did not take, `from` bytes of header and payload being gone,
  * is the lane's to send later. */
 static void put_rest(struct endpoint *e, struct sending *s, const struct message *message,
-                     const void *bytes, size_t length, size_t from)
+                     const void *bytes, size_t length, size_t from, struct completion *done)
 {
-    if (!e->rest && !(e->rest = malloc(SHORT))) {
-        tcp_sending_give(e->port, s);
-        tcp_endpoint_fail(e, PEAL_ERR_MEMORY, "tcp: no memory for %zu bytes to %s", length,
-                          e->name);
-        return;
-    }
-    memcpy(e->rest, bytes, length);
     s->message = *message;
-    s->bytes = e->rest;
+    s->bytes = bytes;
     s->length = length;
     s->written = from;
+    s->done = done;
+    e->waiting++;
     tcp_queue(&e->lanes[0], s);
 }
 
@@ -70,7 +65,7 @@ static ssize_t put_write(const struct lane *lane, unsigned char *wire, const voi
 }
 
 int tcp_put(struct endpoint *e, const struct message *message, const void *bytes,
-            size_t length)
+            size_t length, struct completion *done)
 {
     uint32_t at = message->number % TRANSPORT_WINDOW;
     struct sending **slot = &e->slots[message->stream][at], *s;
@@ -102,9 +97,10 @@ int tcp_put(struct endpoint *e, const struct message *message, const void *bytes
     if ((size_t)n < TCP_HEADER + length) {
         s = tcp_sending_take(e->port);
         memcpy(s->header, wire, TCP_HEADER);
-        put_rest(e, s, message, bytes, length, (size_t)n);
+        put_rest(e, s, message, bytes, length, (size_t)n, done);
         tcp_endpoint_settle(e);
         tcp_endpoint_activity(e);
+        return STATUS_LATER;
     }
     return PEAL_OK;
 }
