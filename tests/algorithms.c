@@ -513,7 +513,7 @@ int main(int argc, char **argv)
 
     printf("seed %u, effort %d\n", seed, effort);
     for (const struct algorithm *const *a = algorithms; *a; a++) {
-        double steps = -1, sent = -1, reduced = -1;
+        struct price alone = (*a)->price(1, 1e6);
 
         state = seed;
         cases = 0;
@@ -521,10 +521,10 @@ int main(int argc, char **argv)
         if ((*a)->collective == BARRIER)
             good &= test_barrier(*a);
         good &= test_drawing(*a, srcdir);
-        (*a)->price(1, 1e6, &steps, &sent, &reduced);
-        if (steps != 0 || sent != 0 || reduced != 0)
-            good = printf("FAIL: one rank pays %g steps, %g sent, %g reduced\n", steps, sent,
-                          reduced) < 0;
+        if (alone.rounds != 0 || alone.busiest.messages != 0 || alone.all.messages != 0 ||
+            alone.busiest.sent != 0 || alone.all.sent != 0 || alone.all.reduced != 0)
+            good = printf("FAIL: one rank pays %g rounds, %g messages, %g sent\n",
+                          alone.rounds, alone.all.messages, alone.all.sent) < 0;
         good &= algorithm_find((*a)->collective, (*a)->name) == *a;
         printf("%-14s %-18s %7lu cases  %s\n", collective_name((*a)->collective),
                (*a)->name, cases, (*a)->cost);

@@ -54,9 +54,14 @@ struct where {
     uint64_t process;              /* equal (and same host): same process */
     uint32_t pid;                  /* in the rank's own pid namespace */
     uint32_t pid_namespace;        /* equal: `pid` means something to both */
-    uint64_t cores;                /* equal: may run on the same set of cores */
+    uint64_t cores;                /* equal: may run on the same set of cores, of where_cores() */
     char     hostname[64];         /* for people */
 };
+
+static inline int where_cores(const struct where *where)
+{
+    return (int)(where->cores & 0xffff);
+}
 
 /* What a call is, for comparison and for error texts.  Opaque here. */
 struct signature { uint64_t what, count; };
@@ -105,7 +110,8 @@ static inline struct completion *completion_next(struct completion_queue *q)
 }
 
 struct reach {                     /* how well a peer can be reached */
-    double latency;                /* seconds, for a small message */
+    double latency;                /* seconds, for a small message ... */
+    double overhead;               /* ... of which a core is busy */
     double bandwidth;              /* bytes per second */
 };
 

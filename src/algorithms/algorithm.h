@@ -56,15 +56,36 @@ struct call {
     int             slice, nslices;  /* this schedule part is slice of nslices; 0, 1 */
 };
 
+/* What an algorithm costs, in the terms of LogGP (Alexandrov, Ionescu, Schauser,
+ * Scheiman, "LogGP: incorporating long messages into the LogP model", 1995). */
+struct load {
+    double messages;                 /* sent, or received if those are more */
+    double sent;                     /* bytes, likewise */
+    double reduced;                  /* bytes */
+};
+
+struct price {
+    double      rounds;              /* messages one after the other on the longest path */
+    struct load busiest;             /* rank */
+    struct load all;                 /* ranks together: they may have to share cores */
+};
+
+/* All ranks do the same. */
+static inline struct price price_even(int nranks, double rounds, struct load each)
+{
+    return (struct price){
+        rounds, each, { nranks * each.messages, nranks * each.sent, nranks * each.reduced }
+    };
+}
+
 struct algorithm {
     const char     *name;            /* "ring" */
     enum collective collective;
     const char     *cost;            /* steps and bytes, for people */
 
-    /* The cost on n ranks for `bytes` (of `count` x size, see above): messages
-     * one after the other on the longest path, and bytes that the busiest rank
-     * sends one after the other / reduces.  Used to choose and to explain. */
-    void (*price)(int nranks, double bytes, double *steps, double *sent, double *reduced);
+    /* The cost on n ranks for `bytes` (of `count` x size, see above).  Used to choose
+     * and to explain. */
+    struct price (*price)(int nranks, double bytes);
 
     /* NULL: any call.  Says no only where the algorithm would be wrong. */
     bool (*fits)(const struct call *c);

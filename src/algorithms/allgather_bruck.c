@@ -30,11 +30,9 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = rounds(n);
-    *sent = bytes * (n - 1);
-    *reduced = 0;
+    return price_even(n, rounds(n), (struct load){ rounds(n), bytes * (n - 1), 0 });
 }
 
 const struct algorithm allgather_bruck = {

@@ -42,14 +42,12 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    int power = power_below(n);
-    bool extra = n > power;
+    int power = power_below(n), extra = n > power;
+    double steps = rounds(power) + 2 * extra;
 
-    *steps = rounds(power) + (extra ? 2 : 0);
-    *sent = bytes * (n - 1) * (extra ? 2 : 1);
-    *reduced = 0;
+    return price_even(n, steps, (struct load){ steps, bytes * (n - 1) * (1 + extra), 0 });
 }
 
 const struct algorithm allgather_doubling = {

@@ -20,11 +20,9 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = n - 1;
-    *sent = bytes * (n - 1);
-    *reduced = 0;
+    return price_even(n, n - 1, (struct load){ n - 1, bytes * (n - 1), 0 });
 }
 
 const struct algorithm allgather_ring = {

@@ -22,11 +22,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = 2 * burst(n - 1);
-    *sent = 2 * bytes * (n - 1) / n;
-    *reduced = bytes * (n - 1) / n;
+    return price_even(n, n > 1 ? 2 : 0, (struct load){
+        2 * (n - 1), 2 * bytes * (n - 1) / n, direct_reduced(n, bytes / n) });
 }
 
 const struct algorithm allreduce_direct = {

@@ -41,11 +41,13 @@ static void build(struct schedule *s, const struct call *c)
     through_tree(s, c, 1);
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = 2.0 * rounds(n);
-    *sent = n > 1 ? 2 * bytes : 0;
-    *reduced = n > 1 ? bytes : 0;
+    return (struct price){
+        2 * rounds(n),
+        { n > 1 ? 4 : 0, n > 1 ? 2 * bytes : 0, n > 1 ? bytes : 0 },
+        { 4 * (n - 1), 2 * bytes * (n - 1), bytes * (n - 1) }
+    };
 }
 
 const struct algorithm allreduce_double_tree = {

@@ -56,13 +56,12 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
     int power = power_below(n);
+    double steps = rounds(power) + (n > power ? 2 : 0);
 
-    *steps = rounds(power) + (n > power ? 2 : 0);
-    *sent = *steps * bytes;
-    *reduced = rounds(n) * bytes;
+    return price_even(n, steps, (struct load){ steps, steps * bytes, rounds(n) * bytes });
 }
 
 const struct algorithm allreduce_doubling = {

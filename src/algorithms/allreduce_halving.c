@@ -65,14 +65,14 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    int power = power_below(n);
-    bool extra = n > power;
+    int power = power_below(n), extra = n > power;
+    double steps = 2 * rounds(power) + 2 * extra;
 
-    *steps = 2.0 * rounds(power) + (extra ? 2 : 0);
-    *sent = 2 * bytes * (power - 1) / power + (extra ? 2 * bytes : 0);
-    *reduced = bytes * (power - 1) / power + (extra ? bytes : 0);
+    return price_even(n, steps, (struct load){
+        steps, 2 * bytes * (power - 1) / power + 2 * extra * bytes,
+        bytes * (power - 1) / power + extra * bytes });
 }
 
 const struct algorithm allreduce_halving = {

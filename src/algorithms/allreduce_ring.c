@@ -30,11 +30,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = 2.0 * (n - 1);
-    *sent = 2 * bytes * (n - 1) / n;
-    *reduced = bytes * (n - 1) / n;
+    return price_even(n, 2 * (n - 1), (struct load){
+        2 * (n - 1), 2 * bytes * (n - 1) / n, bytes * (n - 1) / n });
 }
 
 const struct algorithm allreduce_ring = {

@@ -26,12 +26,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
     (void)bytes;
-    *steps = rounds(n);
-    *sent = rounds(n);
-    *reduced = 0;
+    return price_even(n, rounds(n), (struct load){ rounds(n), 0, 0 });
 }
 
 const struct algorithm barrier_dissemination = {

@@ -20,11 +20,11 @@ static void build(struct schedule *s, const struct call *c)
             schedule_send(s, wrap(c, c->rank + bit), whole(c, DST));
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = rounds(n);
-    *sent = rounds(n) * bytes;
-    *reduced = 0;
+    return (struct price){
+        rounds(n), { rounds(n), rounds(n) * bytes, 0 }, { n - 1, bytes * (n - 1), 0 }
+    };
 }
 
 const struct algorithm bcast_binomial = {

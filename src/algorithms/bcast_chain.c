@@ -20,11 +20,11 @@ static void build(struct schedule *s, const struct call *c)
         schedule_send(s, ring_next(c), whole(c, DST));
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = n - 1;
-    *sent = n > 1 ? bytes : 0;
-    *reduced = 0;
+    return (struct price){
+        n - 1, { n > 1, n > 1 ? bytes : 0, 0 }, { n - 1, bytes * (n - 1), 0 }
+    };
 }
 
 const struct algorithm bcast_chain = {

@@ -31,11 +31,12 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = n > 1 ? 1 + rounds(n - 1) : 0;
-    *sent = n > 1 ? bytes : 0;
-    *reduced = 0;
+    return (struct price){
+        n > 1 ? 1 + rounds(n - 1) : 0,
+        { n > 1 ? 2 : 0, n > 1 ? bytes : 0, 0 }, { 2 * (n - 1), bytes * (n - 1), 0 }
+    };
 }
 
 const struct algorithm bcast_double_tree = {

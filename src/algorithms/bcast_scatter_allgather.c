@@ -44,11 +44,14 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = rounds(n) + n - 1;
-    *sent = 2 * bytes * (n - 1) / n;
-    *reduced = 0;
+    double steps = n > 1 ? rounds(n) + n - 1 : 0;
+
+    return (struct price){
+        steps, { steps, 2 * bytes * (n - 1) / n, 0 },
+        { (n + 1.0) * (n - 1), bytes * (n - 1) + bytes / 2 * rounds(n), 0 }
+    };
 }
 
 const struct algorithm bcast_scatter_allgather = {

@@ -11,4 +11,11 @@
 void direct_reduce(struct schedule *s, const struct call *c, struct span dst,
                    struct span own);
 
+/* Bytes that this combines, for the price: the own part and the result are gone
+ * through once more than if each part were combined as it comes. */
+static inline double direct_reduced(int nranks, double bytes)
+{
+    return nranks > 1 ? nranks * bytes : 0;
+}
+
 #endif

@@ -37,11 +37,12 @@ static void build(struct schedule *s, const struct call *c)
         schedule_copy(s, whole(c, DST), sum);
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = rounds(n);
-    *sent = rounds(n) * bytes;
-    *reduced = rounds(n) * bytes;
+    return (struct price){
+        rounds(n), { rounds(n), rounds(n) * bytes, rounds(n) * bytes },
+        { n - 1, bytes * (n - 1), bytes * (n - 1) }
+    };
 }
 
 const struct algorithm reduce_binomial = {

@@ -18,11 +18,11 @@ static void build(struct schedule *s, const struct call *c)
         schedule_send(s, c->root, whole(c, SRC));
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = burst(n - 1);
-    *sent = bytes * (n - 1);
-    *reduced = bytes * (n - 1);
+    struct load root = { n - 1, bytes * (n - 1), direct_reduced(n, bytes) };
+
+    return (struct price){ n > 1, root, root };
 }
 
 const struct algorithm reduce_direct = {

@@ -41,11 +41,13 @@ static void build(struct schedule *s, const struct call *c)
                                   tree_half(c, DST, tree), tree_half(c, SRC, tree), true);
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = n > 1 ? 1 + rounds(n - 1) : 0;
-    *sent = n > 1 ? bytes : 0;
-    *reduced = n > 1 ? bytes : 0;
+    return (struct price){
+        n > 1 ? 1 + rounds(n - 1) : 0,
+        { n > 1 ? 2 : 0, n > 1 ? bytes : 0, n > 1 ? bytes : 0 },
+        { 2 * (n - 1), bytes * (n - 1), bytes * (n - 1) }
+    };
 }
 
 const struct algorithm reduce_double_tree = {

@@ -21,11 +21,9 @@ static void build(struct schedule *s, const struct call *c)
     schedule_copy(s, block(c, DST, c->rank), result);
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    *steps = burst(n - 1);
-    *sent = bytes * (n - 1);
-    *reduced = bytes * (n - 1);
+    return price_even(n, n > 1, (struct load){ n - 1, bytes * (n - 1), direct_reduced(n, bytes) });
 }
 
 const struct algorithm reduce_scatter_direct = {

@@ -103,14 +103,14 @@ static void build(struct schedule *s, const struct call *c)
     schedule_copy(s, block(c, DST, c->rank), sums_of(c, &sums, c->rank, 1));
 }
 
-static void price(int n, double bytes, double *steps, double *sent, double *reduced)
+static struct price price(int n, double bytes)
 {
-    int power = power_below(n);
-    bool extra = n > power;
+    int power = power_below(n), extra = n > power;
+    double steps = rounds(power) + 2 * extra;
 
-    *steps = rounds(power) + (extra ? 2 : 0);
-    *sent = bytes * n * (power - 1) / power + (extra ? bytes * (n + 1) : 0);
-    *reduced = bytes * n * (power - 1) / power + (extra ? bytes * n : 0);
+    return price_even(n, steps, (struct load){
+        steps, bytes * n * (power - 1) / power + extra * bytes * (n + 1),
+        bytes * n * (power - 1) / power + (n > 1 ? bytes : 0) + extra * bytes * n });
 }
 
 const struct algorithm reduce_scatter_halving = {

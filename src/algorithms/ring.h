@@ -36,11 +36,4 @@ static inline int rounds(int n)
     return log;
 }
 
-/* Steps that messages to (or from) as many peers at once cost one rank: it
- * issues them one after the other, each in about a quarter of a step. */
-static inline double burst(int messages)
-{
-    return messages > 0 ? 1 + (messages - 1) / 4.0 : 0;
-}
-
 #endif

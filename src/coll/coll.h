@@ -58,7 +58,9 @@ void coll_release(struct peal_request *request);       /* not active */
 
 /* How fast the communicator's links are, the same figures on all its ranks. */
 struct coll_speed {
-    double latency;        /* seconds a step takes, besides its bytes */
+    double latency;        /* seconds a message takes, besides its bytes ... */
+    double overhead;       /* ... of which a core is busy */
+    double crowding;       /* ranks for each core, at least 1 */
     double bandwidth;      /* bytes per second that a rank sends */
     double reduction;      /* bytes per second that a rank combines */
     double slice;          /* bytes of a message above which it is cut */
@@ -83,8 +85,8 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 int select_algorithm(const struct call *c, const char *forced, bool reproducible,
                      const struct coll_speed *speed, struct coll_choice *choice);
 
-/* The speed of links of that latency and bandwidth, with the settings. */
-struct coll_speed select_speed(double latency, double bandwidth);
+/* The speed of such links, with the settings. */
+struct coll_speed select_speed(const struct reach *links, double crowding);
 /* PEAL_STRICT */
 bool select_strict(void);
 

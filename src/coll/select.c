@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which algorithm, in how many slices.  A row of the model is
- * seconds = steps x latency + bytes sent / bandwidth + bytes combined / speed;
- * the algorithms bring steps and bytes, the links bring the rest. */
+/* Which algorithm, in how many slices.  The model is LogGP's (algorithm.h), with ranks
+ * that may have to share cores: what all ranks together keep cores busy with is then
+ * divided by the cores, and a round takes as long as a core needs to come around. */
 #include "coll/coll.h"
 
 #include <stdio.h>
@@ -22,12 +22,14 @@ const struct setting coll_settings[] = {
     { NULL, NULL, NULL, NULL }
 };
 
-struct coll_speed select_speed(double latency, double bandwidth)
+struct coll_speed select_speed(const struct reach *links, double crowding)
 {
-    static const double core = 8e9;    /* combining runs at about a core's memory speed */
+    static const double core = 24e9;   /* combining, in the caches */
 
-    return (struct coll_speed){ latency, bandwidth, core,
-                                (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX) };
+    return (struct coll_speed){
+        links->latency, links->overhead, crowding, links->bandwidth, core,
+        (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX)
+    };
 }
 
 bool select_strict(void)
@@ -53,43 +55,51 @@ bool select_allows(const struct algorithm *a, const struct call *c, bool reprodu
     return *why == NULL;
 }
 
+/* `count` x size, or what that is on average. */
 static double call_bytes(const struct call *c)
 {
-    double bytes = (double)c->size;
+    size_t sum = 0;
 
-    if (c->counts) {
-        size_t sum = 0;
+    if (!c->counts)
+        return (double)c->size * (double)c->count;
+    for (int i = 0; i < c->nranks; i++)
+        sum += c->counts[i];
+    return (double)c->size * (double)sum / c->nranks;
+}
 
-        for (int i = 0; i < c->nranks; i++)
-            sum += c->counts[i];
-        return bytes * (double)sum;
-    }
-    bytes *= (double)c->count;
-    if (c->collective == ALLGATHER || c->collective == REDUCE_SCATTER)
-        bytes *= c->nranks;
-    return bytes;
+static int count_slices(const struct load *load, double most)
+{
+    double message = load->messages > 0 ? load->sent / load->messages : 0;
+    double allowed = message > most ? PLAN_MESSAGES / load->messages : 1;
+
+    if (message <= most)
+        return 1;
+    allowed = allowed < FEW_SLICES ? FEW_SLICES : allowed;
+    allowed = allowed > MOST_SLICES ? MOST_SLICES : allowed;
+    return (int)(message / most < allowed ? message / most : allowed);
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
 }
 
 struct coll_choice select_price(const struct algorithm *a, const struct call *c,
                                 const struct coll_speed *speed)
 {
-    struct coll_choice choice = { a, 1, 0 };
-    double steps, sent, reduced, message;
-    double most = speed->slice, slices, allowed;
+    static const double hand_over = 1.2e-6;    /* of a core, to the next process */
+    struct price price = a->price(c->nranks, call_bytes(c));
+    struct coll_choice choice = { a, count_slices(&price.busiest, speed->slice), 0 };
+    double at_once = c->nranks / speed->crowding;
 
-    a->price(c->nranks, call_bytes(c), &steps, &sent, &reduced);
-    message = steps > 0 ? sent / steps : 0;
-    if (message > most) {
-        slices = message / most;
-        allowed = PLAN_MESSAGES / steps;
-        allowed = allowed < FEW_SLICES ? FEW_SLICES : allowed;
-        allowed = allowed > MOST_SLICES ? MOST_SLICES : allowed;
-        choice.nslices = (int)(slices < allowed ? slices : allowed);
-    }
     /* Slices follow each other through the steps like wagons: only the first
-     * one pays all steps in sequence. */
-    choice.seconds = steps * speed->latency + sent / speed->bandwidth +
-                     reduced / speed->reduction;
+     * one pays all rounds in sequence. */
+    choice.seconds =
+        price.rounds * (speed->latency + (speed->crowding - 1) * hand_over) +
+        larger(price.busiest.messages, price.all.messages / at_once) * choice.nslices *
+            speed->overhead +
+        larger(price.busiest.sent, price.all.sent / at_once) / speed->bandwidth +
+        larger(price.busiest.reduced, price.all.reduced / at_once) / speed->reduction;
     return choice;
 }
 

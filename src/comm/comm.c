@@ -6,7 +6,6 @@
 #include "comm/inbox.h"
 #include "comm/where.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,29 +103,54 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return x ? x : 1;              /* 0 means "all communicators" to a job */
 }
 
-static int usable_cores(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 const struct where *comm_where(const struct peal_comm *comm, int rank)
 {
     return comm->job ? job_where(comm->job, comm->job_ranks[rank]) : &comm->self;
 }
 
-static void count_local(struct peal_comm *comm)
+static int by_cores(const void *a, const void *b)
 {
-    const struct where *self = comm_where(comm, comm->rank), *other;
-    int sharing = 0;
+    const struct where *const *first = a, *const *second = b;
+    uint64_t x = (*first)->host, y = (*second)->host;
 
-    for (int r = 0; r < comm->nranks; r++) {
-        other = comm_where(comm, r);
-        comm->local_ranks += other->host == self->host;
-        sharing += other->host == self->host && other->cores == self->cores;
+    if (x == y) {
+        x = (*first)->cores;
+        y = (*second)->cores;
     }
-    comm->engine.crowded = sharing > usable_cores();
+    return (x > y) - (x < y);
+}
+
+/* How many ranks there are for each core, where that is worst, and whether ranks
+ * wait for cores here.  The former is the same on all ranks. */
+static int count_local(struct peal_comm *comm)
+{
+    const struct where *self = comm_where(comm, comm->rank);
+    const struct where **order = malloc((size_t)comm->nranks * sizeof *order);
+    int first = 0;
+
+    if (!order)
+        return status_fail(PEAL_ERR_MEMORY, "no memory for a communicator of %d ranks",
+                           comm->nranks);
+    for (int r = 0; r < comm->nranks; r++) {
+        order[r] = comm_where(comm, r);
+        comm->local_ranks += order[r]->host == self->host;
+    }
+    qsort(order, (size_t)comm->nranks, sizeof *order, by_cores);
+    comm->crowding = 1;
+    for (int i = 1; i <= comm->nranks; i++) {
+        int cores = where_cores(order[first]);
+        double crowding = (double)(i - first) / (cores ? cores : 1);
+
+        if (i < comm->nranks && by_cores(&order[first], &order[i]) == 0)
+            continue;
+        if (crowding > comm->crowding)
+            comm->crowding = crowding;
+        if (by_cores(&order[first], &self) == 0)
+            comm->engine.crowded = crowding > 1;
+        first = i;
+    }
+    free(order);
+    return PEAL_OK;
 }
 
 /* `job_ranks` is copied; takes over a reference to the job. */
@@ -164,7 +188,8 @@ static int create(struct job *job, uint64_t id, int rank, int nranks, const int 
         c->self = *job_where(job, job_rank(job));
     else if ((status = where_find(&c->self)))
         goto fail;
-    count_local(c);
+    if ((status = count_local(c)))
+        goto fail;
     if (job)
         comm_attach(c);
     *comm = c;

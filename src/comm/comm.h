@@ -43,6 +43,7 @@ struct peal_comm {
     int                 rank, nranks;
     int                *job_ranks; /* of each rank */
     int                 local_ranks;
+    double              crowding;  /* most ranks for each core they may use, at least 1 */
     struct where        self;      /* where this rank lives, also without a job */
     struct comm_options options;
     struct progress    *progress;  /* PEAL_PROGRESS, once something was nonblocking; or NULL */

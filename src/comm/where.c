@@ -64,7 +64,8 @@ int where_find(struct where *where)
     w.process = hash(process_token, &w.pid, sizeof w.pid);
     w.pid_namespace = (uint32_t)namespace_number("/proc/self/ns/pid");
     if (sched_getaffinity(0, sizeof cores, &cores) == 0)
-        w.cores = hash(UINT64_C(0xcbf29ce484222325), &cores, sizeof cores);
+        w.cores = hash(UINT64_C(0xcbf29ce484222325), &cores, sizeof cores) << 16 |
+                  (uint16_t)CPU_COUNT(&cores);
     *where = w;
     return PEAL_OK;
 }

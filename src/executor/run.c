@@ -309,8 +309,9 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     run->walking = engine->runs == run && run_may_walk(run);
     if (!run->walking)
         run_leave(run);
-    else if (run_walk(run) == STATUS_AGAIN && !awaited && run->walked < plan->sends)
-        run_leave(run);            /* the sends need not wait for the next call */
+    else if (run_walk(run) == STATUS_AGAIN && run->walked < plan->sends &&
+             (!awaited || engine->crowded))
+        run_leave(run);            /* the sends need not wait, and others want the core */
     return PEAL_OK;
 }
 

@@ -54,8 +54,9 @@ static int shm_reach(const struct where *self, const struct where *peer, struct 
     if (self->host != peer->host)
         return status_fail(PEAL_ERR_UNSUPPORTED, "shm: %s and %s are different hosts",
                            self->hostname, peer->hostname);
-    how->latency = 0.4e-6;
-    how->bandwidth = 8e9;
+    how->latency = 0.3e-6;
+    how->overhead = 0.35e-6;
+    how->bandwidth = 24e9;
     return PEAL_OK;
 }
 

@@ -27,9 +27,8 @@ static int usable(void)
  * What counts without it is that shared memory looks better. */
 static int reach(const struct where *self, const struct where *peer, struct reach *how)
 {
-    (void)self;
-    (void)peer;
-    how->latency = 20e-6;
+    how->latency = self->host == peer->host ? 4e-6 : 20e-6;
+    how->overhead = 6e-6;
     how->bandwidth = 3e9;
     return PEAL_OK;
 }

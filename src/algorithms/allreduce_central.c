@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Central allreduce: everybody sends to rank 0, which reduces in rank order and
+ * sends the result to everybody.  The fewest messages; for ranks that share cores,
+ * each of which then waits only once.
+ *
+ * 4 ranks, 1 block a:
+ *   step  rank 0       rank 1  rank 2  rank 3
+ *      1  a<3 a<2 a<1  a>0     a>0     a>0
+ *      2  a+
+ *      3  a>1 a>2 a>3  a<0     a<0     a<0
+ */
+#include "algorithms/direct.h"
+
+static void build(struct schedule *s, const struct call *c)
+{
+    if (c->rank > 0) {
+        schedule_send(s, 0, whole(c, SRC));
+        schedule_recv(s, 0, whole(c, DST));
+        return;
+    }
+    direct_reduce(s, c, whole(c, DST), whole(c, SRC));
+    for (int k = 1; k < c->nranks; k++)
+        schedule_send(s, k, whole(c, DST));
+}
+
+static struct price price(int n, double bytes)
+{
+    return (struct price){
+        n > 1 ? 2 : 0,
+        { n - 1, bytes * (n - 1), direct_reduced(n, bytes) },
+        { 2 * (n - 1), 2 * bytes * (n - 1), direct_reduced(n, bytes) }
+    };
+}
+
+const struct algorithm allreduce_central = {
+    .name = "central",
+    .collective = ALLREDUCE,
+    .cost = "2 steps of n-1 messages at once, from and to rank 0, which reduces all; "
+            "the same bits as every direct algorithm",
+    .price = price,
+    .ordered = true,
+    .left_fold = true,
+    .build = build,
+};
