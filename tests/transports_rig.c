@@ -125,7 +125,7 @@ static void node_where(struct where *where, int rank, bool processes)
 bool rig_reaches(const struct transport *transport, bool processes)
 {
     struct where a, b;
-    struct reach how = { 0, 0 };
+    struct reach how = { .latency = 0 };
 
     node_where(&a, 0, processes);
     node_where(&b, 1, processes);

@@ -78,6 +78,16 @@ static inline struct price price_even(int nranks, double rounds, struct load eac
     };
 }
 
+/* What is staged is seen by the peers: one round brings the offer, one the news
+ * that it was taken. */
+static inline struct price staged_price(int nranks, struct load busiest, struct load all)
+{
+    struct price none = { 0, { 0, 0, 0 }, { 0, 0, 0 } };
+
+    all.messages *= 2;
+    return nranks > 1 ? (struct price){ 2, busiest, all } : none;
+}
+
 struct algorithm {
     const char     *name;            /* "ring" */
     enum collective collective;
@@ -86,6 +96,9 @@ struct algorithm {
     /* The cost on n ranks for `bytes` (of `count` x size, see above).  Used to choose
      * and to explain. */
     struct price (*price)(int nranks, double bytes);
+
+    /* Worth its price only where peers can see each other's memory. */
+    bool lent;
 
     /* NULL: any call.  Says no only where the algorithm would be wrong. */
     bool (*fits)(const struct call *c);

@@ -39,6 +39,7 @@ static struct coll_speed measure(const struct peal_comm *comm)
     for (int i = 0; (t = comm_transport(comm, i)); i++)
         if (t->reach(a, b, &how) == PEAL_OK) {
             speed = select_speed(&how, comm->crowding);
+            speed.lends = t->lends;
             break;
         }
     status_restore(kept);

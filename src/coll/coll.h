@@ -64,6 +64,7 @@ struct coll_speed {
     double bandwidth;      /* bytes per second that a rank sends */
     double reduction;      /* bytes per second that a rank combines */
     double slice;          /* bytes of a message above which it is cut */
+    bool   lends;          /* a rank's memory can be seen by the others */
 };
 
 struct coll_choice {
@@ -85,7 +86,7 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 int select_algorithm(const struct call *c, const char *forced, bool reproducible,
                      const struct coll_speed *speed, struct coll_choice *choice);
 
-/* The speed of such links, with the settings. */
+/* The speed of such links, with the settings; they do not lend. */
 struct coll_speed select_speed(const struct reach *links, double crowding);
 /* PEAL_STRICT */
 bool select_strict(void);

@@ -112,7 +112,7 @@ int explain_choice(const char *words, struct report *report)
      * transports that it uses. */
     static const struct reach near = { .latency = 0.3e-6, .overhead = 0.35e-6, .bandwidth = 24e9 },
                               far = { .latency = 20e-6, .overhead = 6e-6, .bandwidth = 3e9 };
-    const struct { const char *where; struct coll_speed speed; } places[] = {
+    struct { const char *where; struct coll_speed speed; } places[] = {
         { "one host", select_speed(&near, 1) },
         { "1 host, 4 ranks/core", select_speed(&near, 4) },
         { "several hosts", select_speed(&far, 1) },
@@ -130,6 +130,7 @@ int explain_choice(const char *words, struct report *report)
         return unknown_collective(collective);
     if (call.collective == ALLGATHER || call.collective == REDUCE_SCATTER)
         call.count /= (size_t)call.nranks;
+    places[0].speed.lends = places[1].speed.lends = true;
     for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
         struct coll_choice best;
         int status = select_algorithm(&call, NULL, false, &places[p].speed, &best);
@@ -139,7 +140,8 @@ int explain_choice(const char *words, struct report *report)
         for (const struct algorithm *const *a = algorithms; *a; a++) {
             struct coll_choice c;
 
-            if (!select_allows(*a, &call, false, &why))
+            if (!select_allows(*a, &call, false, &why) ||
+                ((*a)->lent && !places[p].speed.lends))
                 continue;
             c = select_price(*a, &call, &places[p].speed);
             report_row(report);

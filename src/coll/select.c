@@ -28,7 +28,7 @@ struct coll_speed select_speed(const struct reach *links, double crowding)
 
     return (struct coll_speed){
         links->latency, links->overhead, crowding, links->bandwidth, core,
-        (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX)
+        (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX), false
     };
 }
 
@@ -119,7 +119,8 @@ int select_algorithm(const struct call *c, const char *forced, bool reproducible
             *choice = priced;
             return PEAL_OK;
         }
-        if (!best.algorithm || priced.seconds < best.seconds)
+        if ((!best.algorithm || priced.seconds < best.seconds) &&
+            (!(*a)->lent || speed->lends))
             best = priced;
     }
     if (!best.algorithm)

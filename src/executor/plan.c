@@ -95,6 +95,7 @@ int plan_create(const struct schedule *s, struct plan **plan)
         goto fail;
     p->nsteps = s->nops;
     p->scratch = s->scratch;
+    p->staged = s->staged;
     p->steps = calloc(s->nops + 1u, sizeof *p->steps);
     p->nexts = calloc(s->nneeds + 1u, sizeof *p->nexts);
     p->waits = calloc(s->nops + 1u, sizeof *p->waits);

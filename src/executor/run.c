@@ -9,6 +9,25 @@
 enum { SCRATCH_ALIGN = 64 };
 #define NO_STEP UINT32_MAX         /* of a task that is not in use */
 
+/* Memory that peers can see is a matter of speed: any other will do. */
+static bool scratch_take(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    char kept[STATUS_TEXT];
+    void *memory = NULL;
+
+    if (plan->staged) {
+        status_keep(kept);
+        if (memory_alloc(plan->scratch, &run->staged))
+            status_restore(kept);
+        memory = run->staged;
+    }
+    if (plan->scratch && !memory && posix_memalign(&memory, SCRATCH_ALIGN, plan->scratch))
+        return false;
+    run->scratch = memory;
+    return true;
+}
+
 int run_create(const struct plan *plan, struct run **run)
 {
     struct run *r = calloc(1, sizeof *r);
@@ -29,10 +48,8 @@ int run_create(const struct plan *plan, struct run **run)
     if (!r->waits || !r->ready || !r->blocked || !r->send_base || !r->recv_base ||
         !r->parts || !r->tasks)
         goto fail;
-    if (plan->scratch && posix_memalign((void **)&r->scratch, SCRATCH_ALIGN, plan->scratch)) {
-        r->scratch = NULL;
+    if (!scratch_take(r))
         goto fail;
-    }
     for (uint32_t i = 0; i < plan->nmessages; i++) {
         r->tasks[i].run = r;
         r->tasks[i].step = NO_STEP;
@@ -60,7 +77,10 @@ void run_free(struct run *run)
     free(run->recv_base);
     free(run->parts);
     free(run->tasks);
-    free(run->scratch);
+    if (run->staged)
+        memory_free(run->staged);
+    else
+        free(run->scratch);
     free(run);
 }
 

@@ -39,6 +39,7 @@ struct run {
     const void       **parts;      /* operands of one reduction */
     struct task       *tasks, *free_tasks;
     unsigned char     *scratch;
+    void              *staged;              /* the same, if peers can see it; or NULL */
     struct run_fault   fault;
 };
 

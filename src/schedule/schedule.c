@@ -144,6 +144,12 @@ struct span schedule_scratch(struct schedule *s, size_t bytes)
     return span;
 }
 
+struct span schedule_stage(struct schedule *s, size_t bytes)
+{
+    s->staged = true;
+    return schedule_scratch(s, bytes);
+}
+
 void schedule_slice(struct schedule *s, int slice, int depth)
 {
     int turn;

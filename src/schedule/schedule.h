@@ -62,7 +62,8 @@ struct schedule {
     uint32_t    *needs;
     struct span *parts;
     uint32_t    *sent, *received;  /* messages so far, per peer */
-    size_t       scratch;          /* bytes of TMP that must be provided */
+    size_t       scratch;          /* bytes of TMP that must be provided ... */
+    bool         staged;           /* ... in memory that peers can see */
     bool         failed;
     struct order *order;           /* who last touched which bytes; while building */
     size_t       slice_start, slice_end;   /* scratch of the present slice */
@@ -96,6 +97,10 @@ void schedule_scale_after(struct schedule *s, struct span dst, struct span src);
 
 /* Reserve scratch memory, aligned to 64 bytes. */
 struct span schedule_scratch(struct schedule *s, size_t bytes);
+
+/* The same for what several peers will be sent: they are to see it where it lies,
+ * if the transport can do that, so that it is copied here once, not for each. */
+struct span schedule_stage(struct schedule *s, size_t bytes);
 
 /* What follows is a new slice of the same work.  Slices share scratch memory in
  * turns (`depth` of them, at most SCHEDULE_DEPTH, are in flight at once), so

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Staged broadcast: the root copies the buffer once to where everybody can see
+ * it, and everybody takes it from there.
+ *
+ * 4 ranks, 1 block a:
+ *   step  rank 0       rank 1  rank 2  rank 3
+ *      1  a=
+ *      2  a>1 a>2 a>3  a<0     a<0     a<0
+ */
+#include "algorithms/ring.h"
+
+static void build(struct schedule *s, const struct call *c)
+{
+    struct span stage;
+
+    if (c->rank != c->root) {
+        schedule_recv(s, c->root, whole(c, DST));
+        return;
+    }
+    stage = schedule_stage(s, c->nranks > 1 ? whole(c, DST).bytes : 0);
+    for (int k = 1; k < c->nranks; k++) {
+        if (k == 1)
+            schedule_copy(s, stage, whole(c, DST));
+        schedule_send(s, wrap(c, c->root + k), stage);
+    }
+}
+
+static struct price price(int n, double bytes)
+{
+    return staged_price(n, (struct load){ n - 1, bytes, 0 },
+                        (struct load){ n - 1, bytes * n / 2, 0 });
+}
+
+const struct algorithm bcast_staged = {
+    .name = "staged",
+    .collective = BCAST,
+    .cost = "2 steps; the buffer copied once by the root, once by each other rank",
+    .price = price,
+    .lent = true,
+    .ordered = true,
+    .left_fold = true,
+    .build = build,
+};
