@@ -167,7 +167,7 @@ static void shm_wrong_area(const struct transport *transport, uint64_t seed, siz
 static void slot_forge(struct node *random, struct shm_area *area, uint64_t position)
 {
     struct slot *slot = &area->slots[0][position % SHM_SLOTS];
-    uint32_t kind = (uint32_t)node_random(random, node_random(random, 50) ? 6 : 16);
+    uint32_t kind = (uint32_t)node_random(random, node_random(random, 50) ? 8 : 16);
     uint32_t stream = (uint32_t)node_random(random, node_random(random, 50) ? 2 : 16);
     uint32_t length = (uint32_t)node_random(random, 100) ? SHM_INLINE : 255;
 
@@ -210,6 +210,13 @@ static void shm_forged(const struct transport *transport, uint64_t seed)
         if (node_random(node, 30) == 0) {
             atomic_store(&area->sides[0].slots_taken, node_random(node, 300));
             atomic_store(&area->sides[0].low[0], (uint32_t)node_random(node, 600));
+        }
+        if (node_random(node, 4) == 0) {
+            static const char out[300];
+            struct message message = rig_message((uint32_t)node_random(node, 2),
+                                                 (uint32_t)node_random(node, 20));
+
+            transport->place(node->peers[0], &message, out, node_random(node, 2) ? 40 : 300);
         }
         node_progress(node);
     }

@@ -49,7 +49,8 @@ static bool short_recv(struct node *node, uint32_t stream, void *bytes, size_t l
         CHECK(status == STATUS_AGAIN || status == STATUS_POST, "%s", status_name(status));
         return false;
     }
-    memcpy(bytes, view, length);
+    if (view != bytes)                 /* it was placed there */
+        memcpy(bytes, view, length);
     CHECK(node->transport->take(node->peers[peer], &message, length) == PEAL_OK, "take");
     node->next_recv[peer][stream]++;
     return true;
@@ -146,6 +147,61 @@ static void mixed_body(struct node *node)
     }
     node_barrier(node);
     free(items);
+}
+
+/* Large messages that the sender stores where the receiver expects them, or not; and
+ * that the receiver then has where it expected them, or elsewhere. */
+static void placed_item(struct node *node, int from, char *memory, char *elsewhere,
+                        size_t bytes, uint64_t item, int *placed)
+{
+    int peer = !node->rank;
+    uint32_t *next = from == node->rank ? &node->next_send[peer][0] : &node->next_recv[peer][0];
+    struct message message = rig_message(0, *next);
+    uint64_t how = node_random(node, 8);
+    struct op op;
+
+    if (from != node->rank) {
+        if (how > 1)
+            node->transport->expect(node->peers[peer], &message, memory, bytes);
+        node_meet(node);
+        if (how % 4 > 1) {
+            any_recv(node, 0, memory, bytes, 1000);
+        } else {
+            memory = how % 2 ? memory : elsewhere;
+            node_recv(node, peer, 0, memory, bytes, &op);
+            CHECK(node_wait_op(node, &op) == PEAL_OK, "%s", status_name(op.completion.status));
+        }
+        rig_verify(memory, bytes, item, "placed");
+        return;
+    }
+    rig_fill(memory, bytes, item);
+    node_meet(node);
+    if (how > 1 && node->transport->place(node->peers[peer], &message, memory, bytes) == PEAL_OK) {
+        ++*next;
+        ++*placed;
+        return;
+    }
+    node_send(node, peer, 0, memory, bytes, &op);
+    CHECK(node_wait_op(node, &op) == PEAL_OK, "%s", status_name(op.completion.status));
+}
+
+static void placed_body(struct node *node)
+{
+    enum { LARGEST = 300000 };
+    char *shared = rig_alloc(LARGEST, true), *own = rig_alloc(LARGEST, false);
+    struct node list = { .random = node->seed };
+    int placed = 0;
+
+    for (uint64_t i = 0; node->transport->lends && i < MANY; i++) {
+        int from = (int)node_random(&list, 2);
+        size_t bytes = 1 + node_random(&list, node_random(&list, 4) ? 20000 : LARGEST);
+
+        placed_item(node, from, shared, own, bytes, i, &placed);
+    }
+    CHECK(!node->transport->lends || placed > MANY / 16, "%d of %d were placed", placed, MANY);
+    node_barrier(node);
+    rig_free(shared, LARGEST, true);
+    rig_free(own, LARGEST, false);
 }
 
 /* As many as go; returns how many.  `last`: of the last one, from `memory`. */
@@ -348,6 +404,7 @@ void transports_short(const struct transport *transport, bool processes, uint64_
         { "mixed with the long way", mixed_body, NULL, NULL },
         { "up to a closed window", closed_body, NULL, NULL },
         { "up to a full socket", closed_body, "PEAL_TCP_SNDBUF", "256K" },
+        { "placed where it is expected", placed_body, NULL, NULL },
         { "what differs", differs_body, NULL, NULL },
         { "in bunches", bunch_body, NULL, NULL },
         { "a peer that is gone", gone_body, NULL, NULL }

@@ -201,12 +201,22 @@ struct transport {
      * Take: done with the view.  PEAL_OK, or an error if what was seen there may not
      * have been the message: its sender has gone meanwhile.
      *
-     * A transport without a short way has transport_put_never() and so on. */
+     * A transport without a short way has transport_put_never() and so on.
+     *
+     * Expect and place, of transports that lend: where the receiver's memory can be
+     * seen, the sender may store the message there.  Expect: `memory` is where this
+     * message is to lie, and nobody uses it until the message has come.  A hint.
+     * Place: PEAL_OK: the message lies where it was expected, and peek() will say so;
+     * STATUS_AGAIN: nothing was done, use send(). */
     int  (*put)(struct endpoint *to, const struct message *message, const void *bytes,
                 size_t length, struct completion *done);
     int  (*peek)(struct endpoint *from, const struct message *message, size_t length,
                  const void **view);
     int  (*take)(struct endpoint *from, const struct message *message, size_t length);
+    void (*expect)(struct endpoint *from, const struct message *message, void *memory,
+                   size_t length);
+    int  (*place)(struct endpoint *to, const struct message *message, const void *bytes,
+                  size_t length);
 
     /* Move what can move; never blocks.  Returns how many things it moved
      * (bytes, headers, completions: anything), 0 if there was nothing to do. */

@@ -232,8 +232,10 @@ int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited)
     uint64_t call = 0;
     int status;
 
-    if (seat->binding.stream == 0)
+    if (seat->binding.stream == 0) {
+        seat->binding.signature = signature_in_order(seat->binding.signature, comm->calls + 1);
         call = comm_begin_call(comm, seat->binding.signature);
+    }
     status = run_start(seat->run, &comm->engine, &seat->binding, awaited);
     if (status == PEAL_OK && run_active(seat->run))
         run_note(seat->run, call, clock_deadline(comm->options.timeout));

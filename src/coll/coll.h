@@ -99,6 +99,8 @@ int select_parse(const char *list, const struct algorithm *forced[COLLECTIVES]);
 
 struct signature signature_make(const struct coll_call *call, int nranks,
                                 const struct arithmetic *how, const struct coll_choice *choice);
+/* The same of that call of the communicator. */
+struct signature signature_in_order(struct signature s, uint64_t call);
 /* "allreduce of 100 float32, sum (ring)" */
 void signature_describe(struct signature signature, char *text, size_t bytes);
 /* Counts of n blocks as one number. */

@@ -17,6 +17,12 @@ enum {
     COUNTS_AT = ROOT_AT + ROOT_BITS
 };
 
+/* The upper bits of signature.count say which call of the communicator it is, modulo
+ * their range: ranks of which one has skipped a call find out at their next
+ * message, even if it is of equal calls. */
+enum { ORDER_BITS = 8, ORDER_AT = 64 - ORDER_BITS };
+static const uint64_t count_mask = (UINT64_C(1) << ORDER_AT) - 1;
+
 static uint64_t field(uint64_t value, int bits, int at)
 {
     return (value & ((UINT64_C(1) << bits) - 1)) << at;
@@ -75,8 +81,11 @@ struct signature signature_make(const struct coll_call *call, int nranks,
     struct signature s = { .count = call->count };
 
     s.what = field(call->collective, COLLECTIVE_BITS, 0);
-    if (call->collective == BARRIER)
+    if (call->collective == BARRIER) {
+        s.what |= field((uint64_t)algorithm_number(choice->algorithm), ALGORITHM_BITS,
+                        ALGORITHM_AT);
         return s;
+    }
     s.what |= field((uint64_t)call->type, TYPE_BITS, TYPE_AT);
     if (call->collective == SENDRECV) {        /* the message's length tells the count */
         s.count = 0;
@@ -96,6 +105,12 @@ struct signature signature_make(const struct coll_call *call, int nranks,
     return s;
 }
 
+struct signature signature_in_order(struct signature s, uint64_t call)
+{
+    s.count = (s.count & count_mask) | call << ORDER_AT;
+    return s;
+}
+
 void signature_describe(struct signature s, char *text, size_t bytes)
 {
     enum collective collective = get(s.what, COLLECTIVE_BITS, 0);
@@ -105,6 +120,7 @@ void signature_describe(struct signature s, char *text, size_t bytes)
     unsigned slices = get(s.what, SLICES_BITS, SLICES_AT);
     char counts[32] = "", extra[64] = "";
 
+    s.count &= count_mask;
     if (collective == BARRIER) {
         snprintf(text, bytes, "%s", s.count == COLL_LEAVING ? "peal_comm_free" : "barrier");
         return;

@@ -3,6 +3,7 @@
 #include "coll/start.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void name_call(const struct run *run, char *text, size_t bytes)
 {
@@ -17,17 +18,20 @@ static void tell_mismatch(struct peal_comm *comm, const struct run *run, char *t
 {
     const struct run_fault *fault = run_fault(run);
     char ours[256], theirs[256], us[128], them[128], which[64];
+    const char *order = "";
 
     name_call(run, which, sizeof which);
     signature_describe(run_signature(run), ours, sizeof ours);
     signature_describe(fault->theirs, theirs, sizeof theirs);
+    if (strcmp(ours, theirs) == 0 && fault->our_bytes == fault->their_bytes)
+        order = ", but as a call of another number: one of them has left out a call before";
     comm_peer_name(comm, comm->rank, us, sizeof us);
     comm_peer_name(comm, fault->peer, them, sizeof them);
     snprintf(text, bytes, "ranks made different calls (%s): %s "
-             "called %s with messages of %zu bytes, %s called %s with messages of %zu bytes; "
+             "called %s with messages of %zu bytes, %s called %s with messages of %zu bytes%s; "
              "collectives must be called in the same order with the same arguments on all ranks",
              which, us, ours, fault->our_bytes, them, theirs,
-             fault->their_bytes);
+             fault->their_bytes, order);
 }
 
 static void tell_timeout(struct peal_comm *comm, const struct run *run, char *text,

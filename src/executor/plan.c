@@ -17,6 +17,19 @@ static void *copy_array(const void *items, size_t count, size_t size)
     return copy;
 }
 
+/* Who stores to the peers' memory does their work; right if they do his. */
+static bool is_balanced(const struct plan *plan)
+{
+    size_t sent = 0, received = 0;
+
+    for (uint32_t i = 0; i < plan->nsteps; i++)
+        if (plan->steps[i].kind == OP_SEND)
+            sent += plan->steps[i].src.bytes;
+        else if (plan->steps[i].kind <= OP_COMBINE)
+            received += plan->steps[i].dst.bytes;
+    return sent <= received;
+}
+
 static void find_peers(struct plan *plan, const struct schedule *s)
 {
     for (int peer = 0; peer < s->nranks; peer++)
@@ -116,6 +129,7 @@ int plan_create(const struct schedule *s, struct plan **plan)
     }
     link_steps(p, s);
     find_peers(p, s);
+    p->places = is_balanced(p);
     find_streams(p);
     *plan = p;
     return PEAL_OK;

@@ -325,7 +325,7 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     else
         engine->runs = run;
     engine->last_run = run;
-    run->walked = run->nflights = 0;
+    run->walked = run->expected = run->nflights = 0;
     run->walking = engine->runs == run && run_may_walk(run);
     if (!run->walking)
         run_leave(run);

@@ -26,6 +26,7 @@ struct run {
     bool               active, abandoned;
     bool               walking;    /* on the short way (walk.c); `walked` steps are done */
     uint32_t           walked;
+    uint32_t           expected;   /* steps before this one have been expected, if they can */
     uint32_t           flights[RUN_FLIGHTS];   /* walked steps whose sends have not ended */
     uint32_t           nflights;
     int                status;

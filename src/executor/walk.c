@@ -62,13 +62,48 @@ static bool disturbs(const struct run *run, uint32_t index)
 
 /* ---- Steps -------------------------------------------------------------------- */
 
-/* Too large to be copied, so the peer must be able to see it where it lies. */
+/* Let peers know where the next messages are to lie, if nothing of this run is to
+ * happen there before. */
+static void expect_some(struct run *run)
+{
+    enum { AHEAD = 16 };
+    const struct plan *plan = run->plan;
+
+    for (; run->expected < run->walked + AHEAD && run->expected < plan->nsteps;
+         run->expected++) {
+        const struct step *step = &plan->steps[run->expected];
+        const struct link *link;
+        struct message message;
+
+        if (step->kind != OP_RECV || step->dst.bytes <= PLAN_SMALL ||
+            plan->waits[run->expected] > 0)
+            continue;
+        link = &run->engine->links[step->peer];
+        if (!link->endpoint || !link->transport->lends)
+            continue;
+        message = run_message(run, step);
+        link->transport->expect(link->endpoint, &message, run_at(run, step->dst),
+                                step->dst.bytes);
+    }
+}
+
+/* Too large to be copied, so one of the two must see the other's memory. */
 static int walk_large(struct run *run, const struct step *step, struct link *link)
 {
+    struct message message = run_message(run, step);
+    struct window *window = &link->sends[message.stream];
     struct memory_share share;
     int status;
 
-    if (run->nflights == RUN_FLIGHTS || !link->transport->lends ||
+    if (!link->transport->lends || !window_allows(window, message.number))
+        return STATUS_POST;
+    if (run->plan->places &&
+        link->transport->place(link->endpoint, &message, run_at(run, step->src),
+                               step->src.bytes) == PEAL_OK) {
+        window_started(window, message.number);
+        return PEAL_OK;
+    }
+    if (run->nflights == RUN_FLIGHTS ||
         !memory_find(run_at(run, step->src), step->src.bytes, &share))
         return STATUS_POST;
     run->flights[run->nflights++] = run->walked;
@@ -112,7 +147,8 @@ static int walk_recv(struct run *run, const struct step *step, struct link *link
     if (status != PEAL_OK)
         return status;
     landing = run_landing(run, step);
-    status = landing_put(&landing, 0, view, landing.bytes);
+    if (view != landing.dst || landing.how)
+        status = landing_put(&landing, 0, view, landing.bytes);
     taken = link->transport->take(link->endpoint, &message, landing.bytes);
     return status ? status : taken;
 }
@@ -139,7 +175,11 @@ int run_walk(struct run *run)
     const struct plan *plan = run->plan;
 
     while (run->walked < plan->nsteps) {
-        int status = walk_step(run, &plan->steps[run->walked]);
+        int status;
+
+        if (!plan->small)
+            expect_some(run);
+        status = walk_step(run, &plan->steps[run->walked]);
 
         if (status == STATUS_AGAIN)
             return status;

@@ -25,7 +25,8 @@ enum {
     SHM_INLINE   = 40,             /* payload bytes in a slot */
     SHM_SLOTS    = 256,            /* per direction; a power of two */
     SHM_SHARES   = 256,            /* mapped allocations of a peer */
-    SHM_RESERVED = 16,             /* of them, for what is no message */
+    SHM_EXPECTED = 32,             /* messages that may be expected at a time */
+    SHM_RESERVED = 16,             /* of the slots, for what is no message */
     SHM_NOTICES  = 4 * TRANSPORT_WINDOW,
     SHM_RING_LOW = 16 << 10, SHM_RING_HIGH = 64 << 20,
     SHM_MOVE     = 1 << 20         /* bytes moved per endpoint and progress(), about */
@@ -39,7 +40,9 @@ enum slot_kind {
     SLOT_OFFER,        /* payload: struct slot_offer */
     SLOT_TAKEN,        /* the offer was taken, or is not wanted */
     SLOT_WANT,         /* payload: struct slot_want: stream the rest */
-    SLOT_DATA          /* payload: struct slot_bytes; a piece in the byte ring */
+    SLOT_DATA,         /* payload: struct slot_bytes; a piece in the byte ring */
+    SLOT_EXPECT,       /* payload: struct slot_offer: where the message is to lie */
+    SLOT_PLACED        /* payload: struct slot_bytes; it lies there */
 };
 
 struct slot {
@@ -62,6 +65,7 @@ struct shm_side {
     _Alignas(SHM_LINE)
     _Atomic uint32_t armed;        /* sleeps until: 1 a slot comes, 2 also room; 0: awake */
     _Atomic uint32_t closed;       /* its memory must not be believed any more */
+    _Atomic uint32_t placing;      /* it writes to the other side's memory */
     _Atomic uint32_t heavy;        /* it sleeps behind a heavy fence (base/fence.h) */
     _Alignas(SHM_LINE)
     _Atomic uint64_t slots_taken;  /* from the other side's rings, since the start */
@@ -100,7 +104,16 @@ struct notice { uint8_t kind, stream, refused; uint32_t number; };
 
 /* How the bytes of a held match are fetched (match->remote[REMOTE_HOW]). */
 enum { REMOTE_ADDRESS, REMOTE_SHARE, REMOTE_ID, REMOTE_OFFSET, REMOTE_HOW };
-enum { FETCH_NEW, FETCH_VIEW, FETCH_READ, FETCH_STREAM };
+enum { FETCH_NEW, FETCH_VIEW, FETCH_READ, FETCH_STREAM, FETCH_PLACED };
+
+/* A message that is to lie in `memory`, here or (`where`) at the peer. */
+struct expected {
+    char             *memory;
+    struct slot_offer where;
+    struct message    message;
+    size_t            length;
+    bool              open;
+};
 
 struct endpoint {
     struct port     *port;
@@ -123,6 +136,7 @@ struct endpoint {
     struct notice    notices[SHM_NOTICES];
     uint32_t         notice_head, notice_tail;
     struct { uint64_t id; int users; bool sent; } shares[SHM_SHARES];
+    struct expected  there[SHM_EXPECTED];  /* by the peer, [number] */
 
     /* Reading. */
     uint64_t         slot_tail, byte_tail;
@@ -130,7 +144,8 @@ struct endpoint {
     int              pulls;        /* matches to be fetched by us */
     enum slot_kind   peeked;       /* what peek() has answered about */
     int              put_off;      /* times that an early message was left lying */
-    struct { uint64_t id; const char *base; size_t length; } views[SHM_SHARES];
+    struct { uint64_t id; char *base; size_t length; } views[SHM_SHARES];
+    struct expected  here[SHM_EXPECTED];   /* by us, [number] */
     int              reads_left;   /* tries to read the peer's memory; 0: never */
     bool             reads;        /* it was read */
     uint32_t         pid;          /* of the peer */
@@ -215,6 +230,22 @@ int  shm_peek(struct endpoint *from, const struct message *message, size_t lengt
               const void **view);
 int  shm_take(struct endpoint *from, const struct message *message, size_t length);
 
+/* The next slot that is a message or wants work; or NULL, perhaps broken. */
+struct slot *short_next(struct endpoint *from, uint32_t *mark);
+
+/* shm_place.c */
+void shm_expect(struct endpoint *from, const struct message *message, void *memory,
+                size_t length);
+int  shm_place(struct endpoint *to, const struct message *message, const void *bytes,
+               size_t length);
+/* The peer says where it expects a message. */
+void place_expected(struct endpoint *to, const struct message *message,
+                    const struct slot_offer *where);
+/* Where a message that the peer has placed lies, NULL if it was not expected. */
+char *place_find(struct endpoint *from, const struct message *message, size_t length);
+/* It has been met. */
+void place_met(struct endpoint *from, const struct message *message);
+
 /* shm_recv.c */
 int  shm_recv(struct endpoint *from, const struct message *message,
               const struct landing *landing, struct completion *done);
@@ -222,7 +253,7 @@ int  shm_recv(struct endpoint *from, const struct message *message,
  * sets endpoint.broken on a failure. */
 int  recv_slots(struct endpoint *endpoint);
 /* Where an offer can be seen, or NULL. */
-const char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer);
+char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer);
 /* The peer is to be told that an offer was taken. */
 void recv_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number);
 /* The peer has closed its port: what was seen in its memory is not believed. */

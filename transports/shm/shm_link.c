@@ -137,7 +137,7 @@ static int hello_take(struct endpoint *endpoint, const struct record *record, in
 static void view_drop(struct endpoint *endpoint, int place)
 {
     if (endpoint->views[place].base)
-        munmap((void *)(uintptr_t)endpoint->views[place].base, endpoint->views[place].length);
+        munmap(endpoint->views[place].base, endpoint->views[place].length);
     endpoint->views[place].base = NULL;
 }
 
@@ -151,7 +151,7 @@ static int share_take(struct endpoint *endpoint, const struct record *record, in
         return status_fail(PEAL_ERR_PROTOCOL, "shm: %s shares memory of a wrong size, or that "
                            "it could take away", endpoint->peer);
     view_drop(endpoint, (int)record->share);
-    base = mmap(NULL, record->length, PROT_READ, MAP_SHARED, fd, 0);
+    base = mmap(NULL, record->length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) {
         log_info("shm: cannot map %llu bytes of %s: %m", (unsigned long long)record->length,
                  endpoint->peer);

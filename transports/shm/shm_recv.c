@@ -2,7 +2,10 @@
 /* The receiving half: slots meet receives, and what was offered is fetched. */
 #include "transports/shm/shm.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -56,11 +59,11 @@ void recv_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number)
 static void offer_matched(struct endpoint *endpoint, struct match *match)
 {
     if (match->state == MATCH_LANDING) {
-        match->remote[REMOTE_HOW] = FETCH_NEW;
         endpoint->pulls++;
         return;
     }
-    notice_add(endpoint, SLOT_TAKEN, match->stream, match->number, false);
+    if (match->remote[REMOTE_HOW] != FETCH_PLACED)
+        notice_add(endpoint, SLOT_TAKEN, match->stream, match->number, false);
     matching_drop(&endpoint->matching, match);
 }
 
@@ -72,7 +75,7 @@ static void fetch_stream(struct endpoint *endpoint, struct match *match, bool re
     notice_add(endpoint, SLOT_WANT, match->stream, match->number, refused);
 }
 
-const char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer)
+char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer)
 {
     uint32_t place = offer->share;
 
@@ -100,10 +103,17 @@ static const char *view_find(struct endpoint *endpoint, const struct match *matc
 
 void recv_close(struct endpoint *endpoint)
 {
+    uint64_t deadline = clock_deadline(1.0);
+
     if (!endpoint->area)
         return;
     atomic_exchange(&endpoint->area->sides[endpoint->me].closed, 1);
     atomic_thread_fence(memory_order_seq_cst);     /* before its owner writes there */
+    /* The peer may be writing there; not if it has gone, and if it was stopped
+     * it may never end. */
+    while (endpoint->socket >= 0 && clock_now() < deadline &&
+           atomic_load(&endpoint->area->sides[!endpoint->me].placing))
+        sched_yield();
 }
 
 bool recv_closed(struct endpoint *endpoint)
@@ -171,6 +181,19 @@ static size_t fetch_read(struct endpoint *endpoint, struct match *match, int *st
     return piece;
 }
 
+/* The peer has placed it, in the end perhaps where it was to go. */
+static size_t fetch_placed(struct endpoint *endpoint, struct match *match)
+{
+    const char *lies = (const char *)(uintptr_t)match->remote[REMOTE_ADDRESS];
+    size_t bytes = match->bytes;
+    int status = lies == match->landing.dst && !match->landing.how
+                     ? PEAL_OK : landing_put(&match->landing, 0, lies, bytes);
+
+    if (matching_landed(&endpoint->matching, match, bytes, status))
+        endpoint->pulls--;
+    return bytes;
+}
+
 /* Fetch the next piece of a match; returns its bytes. */
 static size_t fetch_piece(struct endpoint *endpoint, struct match *match)
 {
@@ -212,7 +235,8 @@ int recv_fetch(struct endpoint *endpoint)
                 oldest = m;
         if (!oldest)
             break;
-        moved += fetch_piece(endpoint, oldest);
+        moved += oldest->remote[REMOTE_HOW] == FETCH_PLACED ? fetch_placed(endpoint, oldest)
+                                                            : fetch_piece(endpoint, oldest);
     }
     return moved > 0;
 }
@@ -261,10 +285,31 @@ static int take_offer(struct endpoint *endpoint, const struct message *message,
     status = matching_arrive(&endpoint->matching, message, offer->length, true, &match);
     if (status)
         return status;
+    match->remote[REMOTE_HOW] = FETCH_NEW;
     match->remote[REMOTE_ADDRESS] = offer->address;
     match->remote[REMOTE_SHARE] = offer->share;
     match->remote[REMOTE_ID] = offer->share_id;
     match->remote[REMOTE_OFFSET] = offer->share_offset;
+    if (match->state != MATCH_EARLY)
+        offer_matched(endpoint, match);
+    return PEAL_OK;
+}
+
+static int take_placed(struct endpoint *endpoint, const struct message *message,
+                       const struct slot_bytes *bytes)
+{
+    char *lies = place_find(endpoint, message, bytes->length);
+    struct match *match;
+    int status;
+
+    if (!lies)
+        return status_fail(PEAL_ERR_PROTOCOL, "shm: %s says that it placed a message where "
+                           "none was expected", endpoint->peer);
+    status = matching_arrive(&endpoint->matching, message, bytes->length, true, &match);
+    if (status)
+        return status;
+    match->remote[REMOTE_HOW] = FETCH_PLACED;
+    match->remote[REMOTE_ADDRESS] = (uintptr_t)lies;
     if (match->state != MATCH_EARLY)
         offer_matched(endpoint, match);
     return PEAL_OK;
@@ -311,6 +356,13 @@ static int slot_take(struct endpoint *endpoint, const struct slot *slot, uint32_
     case SLOT_DATA:
         memcpy(&bytes, slot->payload, sizeof bytes);
         return take_data(endpoint, &message, &bytes);
+    case SLOT_EXPECT:
+        memcpy(&offer, slot->payload, sizeof offer);
+        place_expected(endpoint, &message, &offer);
+        return PEAL_OK;
+    case SLOT_PLACED:
+        memcpy(&bytes, slot->payload, sizeof bytes);
+        return take_placed(endpoint, &message, &bytes);
     }
     return status_fail(PEAL_ERR_PROTOCOL, "shm: %s sent a slot of kind %u", endpoint->peer,
                        mark >> 12 & 0xf);

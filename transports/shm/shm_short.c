@@ -23,21 +23,32 @@ int shm_put(struct endpoint *to, const struct message *message, const void *byte
     return PEAL_OK;
 }
 
-/* The peer's word that it has what we offered; it is not for peek's caller. */
-static bool pass_taken(struct endpoint *from, const struct slot *slot, uint32_t mark)
+/* That the peer has what we offered, or expects something, is not for peek's caller. */
+struct slot *short_next(struct endpoint *from, uint32_t *mark)
 {
-    int status = send_taken(from, mark >> 8 & 0xf, slot->number);
+    struct slot *slot;
 
-    if (status)
-        from->broken = status;
-    from->slot_tail++;
-    ring_publish(from);
-    return !from->broken;
+    while (!from->broken && (slot = ring_next(from, mark))) {
+        struct message message = { *mark >> 8 & 0xf, slot->number, slot->signature };
+        struct slot_offer where;
+
+        if ((*mark >> 12 & 0xf) == SLOT_TAKEN) {
+            from->broken = send_taken(from, message.stream, message.number);
+        } else if ((*mark >> 12 & 0xf) == SLOT_EXPECT) {
+            memcpy(&where, slot->payload, sizeof where);
+            place_expected(from, &message, &where);
+        } else {
+            return slot;
+        }
+        from->slot_tail++;
+        ring_publish(from);
+    }
+    return NULL;
 }
 
 /* Where the bytes of the slot's message lie, if it is of that length. */
 static const void *slot_view(struct endpoint *from, const struct slot *slot, uint32_t mark,
-                             size_t length)
+                             const struct message *message, size_t length)
 {
     struct slot_offer offer;
     struct slot_bytes bytes;
@@ -53,6 +64,9 @@ static const void *slot_view(struct endpoint *from, const struct slot *slot, uin
     case SLOT_OFFER:
         memcpy(&offer, slot->payload, sizeof offer);
         return offer.length == length ? recv_view(from, &offer) : NULL;
+    case SLOT_PLACED:
+        memcpy(&bytes, slot->payload, sizeof bytes);
+        return bytes.length == length ? place_find(from, message, length) : NULL;
     default:
         return NULL;
     }
@@ -67,16 +81,14 @@ int shm_peek(struct endpoint *from, const struct message *message, size_t length
     if (!from->area || from->broken || from->socket < 0 ||
         !matching_open(&from->matching, message->stream, message->number))
         return STATUS_POST;
-    while ((slot = ring_next(from, &mark)) && (mark >> 12 & 0xf) == SLOT_TAKEN)
-        if (!pass_taken(from, slot, mark))
-            return STATUS_POST;
+    slot = short_next(from, &mark);
     if (!slot)
-        return STATUS_AGAIN;
+        return from->broken ? STATUS_POST : STATUS_AGAIN;
     if ((mark >> 8 & 0xf) != message->stream || slot->number != message->number ||
         slot->signature.what != message->signature.what ||
         slot->signature.count != message->signature.count)
         return STATUS_POST;
-    *view = slot_view(from, slot, mark, length);
+    *view = slot_view(from, slot, mark, message, length);
     return *view ? PEAL_OK : STATUS_POST;
 }
 
@@ -84,6 +96,7 @@ int shm_take(struct endpoint *from, const struct message *message, size_t length
 {
     from->slot_tail++;
     matching_skip(&from->matching, message->stream);
+    place_met(from, message);
     if (from->peeked == SLOT_OFFER) {
         if (recv_closed(from))
             return PEAL_ERR_PEER;
