@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One lane's output: first what is queued, then its chunks of long messages. */
+/* One lane's output: first what is queued, then its chunks of long messages.
+ *
+ * One system call, then the other direction has its turn: whoever fills the
+ * kernel's buffers before he reads has megabytes under way, which leave the
+ * caches and cost the kernel new pages.  It took 16 MiB each way over loopback
+ * from 8.0 to 5.9 ms.  Smaller writes cost more calls than they save. */
 #include "transports/tcp/tcp.h"
 
 #include <errno.h>
@@ -8,8 +13,7 @@
 
 enum {
     BATCH  = 16,                   /* queued things per system call */
-    BYTES  = 1 << 20,              /* of chunks per system call, if there are so many */
-    ROUNDS = 8                     /* system calls per call */
+    BYTES  = 512 << 10             /* of chunks per system call, if there are so many */
 };
 
 void tcp_encode(struct lane *lane, enum tcp_kind kind, const struct message *message,
@@ -180,24 +184,20 @@ static void chunks_written(struct lane *lane, size_t bytes)
     }
 }
 
-/* One system call.  False: nothing was written; `full`: there is no more room. */
-static bool write_some(struct lane *lane, bool *full)
+/* One system call.  False: nothing was written. */
+static bool write_some(struct lane *lane)
 {
     struct iovec iov[2 * BATCH];
     struct msghdr message = { .msg_iov = iov };
     bool queue = lane->nchunks == 0 && lane->queue;
-    size_t wanted = 0;
     ssize_t n;
 
     message.msg_iovlen = (size_t)(queue ? gather_queue(lane, iov) : gather_chunks(lane, iov));
     if (message.msg_iovlen == 0)
         return false;
-    for (size_t i = 0; i < message.msg_iovlen; i++)
-        wanted += iov[i].iov_len;
     do
         n = sendmsg(lane->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    *full = n < (ssize_t)wanted;
     if (n < 0) {
         /* Reading comes first: the peer may have said why, or sent what we need. */
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
@@ -214,11 +214,8 @@ static bool write_some(struct lane *lane, bool *full)
 int tcp_write(struct lane *lane)
 {
     struct endpoint *e = lane->endpoint;
-    bool full = false;
-    int moved = 0;
+    int moved = !e->failure && !e->broken && write_some(lane);
 
-    while (!e->failure && !e->broken && !full && moved < ROUNDS && write_some(lane, &full))
-        moved++;
     if (!e->failure && !e->broken) {
         lane->blocked = lane->queue || lane->nchunks > 0 || lane->streaming;
         tcp_lane_unsent(lane, lane->blocked);
