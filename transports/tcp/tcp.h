@@ -168,7 +168,7 @@ void tcp_sends_fail(struct endpoint *e, int status);
 void tcp_encode(struct lane *lane, enum tcp_kind kind, const struct message *message,
                 size_t total, size_t offset, uint32_t length, unsigned char *wire);
 void tcp_told(struct lane *lane);                  /* what was encoded is on its way */
-int  tcp_write(struct lane *lane);                 /* returns how many writes moved: 0 or 1 */
+int  tcp_write(struct lane *lane);                 /* returns how many writes moved */
 int  tcp_write_unsent(struct port *port, bool blocked);    /* all lanes; also blocked ones */
 void tcp_watch_unsent(struct port *port);          /* epoll shall tell when there is room */
 

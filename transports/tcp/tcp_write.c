@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One lane's output: first what is queued, then its chunks of long messages.
  *
- * One system call, then the other direction has its turn: whoever fills the
- * kernel's buffers before he reads has megabytes under way, which leave the
- * caches and cost the kernel new pages.  It took 16 MiB each way over loopback
- * from 8.0 to 5.9 ms.  Smaller writes cost more calls than they save. */
+ * Where something is to come, one system call, then the other direction has its
+ * turn: whoever fills the kernel's buffers before he reads has megabytes under
+ * way, which leave the caches and cost the kernel new pages.  It took 16 MiB
+ * each way over loopback, in slices of 512K, from 7.2 to 5.7 ms; with half of
+ * BYTES, sums are slower. */
 #include "transports/tcp/tcp.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 
 enum {
     BATCH  = 16,                   /* queued things per system call */
-    BYTES  = 512 << 10             /* of chunks per system call, if there are so many */
+    BYTES  = 1 << 20,              /* of chunks per system call, if there are so many */
+    ROUNDS = 8                     /* system calls per call if nothing is to come */
 };
 
 void tcp_encode(struct lane *lane, enum tcp_kind kind, const struct message *message,
@@ -214,8 +216,10 @@ static bool write_some(struct lane *lane)
 int tcp_write(struct lane *lane)
 {
     struct endpoint *e = lane->endpoint;
-    int moved = !e->failure && !e->broken && write_some(lane);
+    int most = e->posted > 0 || e->matching.moving ? 1 : ROUNDS, moved = 0;
 
+    while (!e->failure && !e->broken && moved < most && write_some(lane))
+        moved++;
     if (!e->failure && !e->broken) {
         lane->blocked = lane->queue || lane->nchunks > 0 || lane->streaming;
         tcp_lane_unsent(lane, lane->blocked);
