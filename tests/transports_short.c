@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MANY = 1200, MOST = 8 << 10 };
 
@@ -270,6 +271,89 @@ static void closed_body(struct node *node)
     rig_free(memory, MOST, false);
 }
 
+/* More than the receiver reads at once, in its sizes never a whole number of
+ * messages, and with small buffers more than its system takes. */
+static void heap_body(struct node *node)
+{
+    enum { HEAP = 200, ROUNDS = 16 };
+    struct op *ops = calloc(HEAP, sizeof *ops);
+    char *memory = rig_alloc(HEAP * 2048, false);
+
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        size_t bytes = round % 4 ? 300 + 101 * round : 8;
+
+        for (uint64_t i = 0; i < HEAP && node->rank == 0; i++) {
+            rig_fill(memory + i * bytes, bytes, i + round);
+            short_send(node, 0, memory + i * bytes, bytes, &ops[i]);
+        }
+        if (node->rank == 1)
+            usleep(1000);              /* time to pile up */
+        for (uint64_t i = 0; i < HEAP; i++) {
+            if (node->rank == 0) {
+                CHECK(node_wait_op(node, &ops[i]) == PEAL_OK, "%s",
+                      status_name(ops[i].completion.status));
+                continue;
+            }
+            if (i % 16 == round)
+                node_progress(node);   /* takes over what lies ahead */
+            any_recv(node, 0, memory, bytes, 1000);
+            rig_verify(memory, bytes, i + round, "in heaps");
+        }
+        if (node->rank == 1) {         /* with the credit for them */
+            short_send(node, 1, &round, sizeof round, ops);
+            CHECK(node_wait_op(node, ops) == PEAL_OK, "%s",
+                  status_name(ops->completion.status));
+        } else {
+            any_recv(node, 1, memory, sizeof round, 10);
+        }
+    }
+    node_barrier(node);
+    rig_free(memory, HEAP * 2048, false);
+    free(ops);
+}
+
+/* What is put while a long message is on its way, and stuck, stays behind it. */
+static void behind_body(struct node *node)
+{
+    enum { LONG = 12 << 20, FEW = 10 };
+    char *memory = rig_alloc(LONG, false), few[FEW][8];
+    struct op op, ops[FEW];
+
+    if (node->rank == 1) {
+        node_recv(node, 0, 1, memory, LONG, &op);
+        node_progress(node);
+        node_meet(node);
+    } else {
+        rig_fill(memory, LONG, 3);
+        node_meet(node);
+        node_send(node, 1, 1, memory, LONG, &op);
+        for (int i = 0; i < 64; i++)   /* nobody reads: the system takes no more */
+            node_progress(node);
+    }
+    node_meet(node);
+    if (node->rank == 1)
+        node_progress(node);           /* now it would, in the middle of a chunk */
+    node_meet(node);
+    for (uint64_t i = 0; i < FEW && node->rank == 0; i++) {
+        rig_fill(few[i], sizeof few[i], i);
+        short_send(node, 0, few[i], sizeof few[i], &ops[i]);
+    }
+    node_meet(node);
+    for (uint64_t i = 0; i < FEW; i++) {
+        if (node->rank == 0) {
+            CHECK(node_wait_op(node, &ops[i]) == PEAL_OK, "%s",
+                  status_name(ops[i].completion.status));
+            continue;
+        }
+        any_recv(node, 0, few[i], sizeof few[i], 10);
+        rig_verify(few[i], sizeof few[i], i, "behind a long message");
+    }
+    CHECK(node_wait_op(node, &op) == PEAL_OK, "%s", status_name(op.completion.status));
+    rig_verify(memory, LONG, 3, "a long message");
+    node_barrier(node);
+    rig_free(memory, LONG, false);
+}
+
 /* What differs is not handed over, and recv() says how it differs. */
 static void differs_body(struct node *node)
 {
@@ -405,6 +489,9 @@ void transports_short(const struct transport *transport, bool processes, uint64_
         { "up to a closed window", closed_body, NULL, NULL },
         { "up to a full socket", closed_body, "PEAL_TCP_SNDBUF", "256K" },
         { "placed where it is expected", placed_body, NULL, NULL },
+        { "in heaps", heap_body, NULL, NULL },
+        { "in heaps, a small buffer", heap_body, "PEAL_TCP_SNDBUF", "8K" },
+        { "behind a long message", behind_body, NULL, NULL },
         { "what differs", differs_body, NULL, NULL },
         { "in bunches", bunch_body, NULL, NULL },
         { "a peer that is gone", gone_body, NULL, NULL }

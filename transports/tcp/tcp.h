@@ -59,7 +59,7 @@ struct lane {                      /* one socket */
     int              fd, index;
     struct endpoint *endpoint;
     bool             ended;        /* nothing more can be read */
-    bool             blocked;      /* something waits for room */
+    bool             blocked;      /* something waits for room, or for its turn */
     uint32_t         watched;      /* what epoll is asked for; 0: not in its set */
 
     struct lane     *next_unsent, **unsent;/* unsent: NULL if nothing is to be written */

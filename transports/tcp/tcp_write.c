@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One lane's output: first what is queued, then its chunks of long messages. */
+/* One lane's output: first what is queued, then its chunks of long messages.
+ *
+ * Where something is to come, one system call, then the other direction has its
+ * turn: whoever fills the kernel's buffers before he reads has megabytes under
+ * way, which leave the caches and cost the kernel new pages.  It took 16 MiB
+ * each way over loopback, in slices of 512K, from 7.2 to 5.7 ms; with half of
+ * BYTES, sums are slower. */
 #include "transports/tcp/tcp.h"
 
 #include <errno.h>
@@ -9,7 +15,7 @@
 enum {
     BATCH  = 16,                   /* queued things per system call */
     BYTES  = 1 << 20,              /* of chunks per system call, if there are so many */
-    ROUNDS = 8                     /* system calls per call */
+    ROUNDS = 8                     /* system calls per call if nothing is to come */
 };
 
 void tcp_encode(struct lane *lane, enum tcp_kind kind, const struct message *message,
@@ -180,24 +186,20 @@ static void chunks_written(struct lane *lane, size_t bytes)
     }
 }
 
-/* One system call.  False: nothing was written; `full`: there is no more room. */
-static bool write_some(struct lane *lane, bool *full)
+/* One system call.  False: nothing was written. */
+static bool write_some(struct lane *lane)
 {
     struct iovec iov[2 * BATCH];
     struct msghdr message = { .msg_iov = iov };
     bool queue = lane->nchunks == 0 && lane->queue;
-    size_t wanted = 0;
     ssize_t n;
 
     message.msg_iovlen = (size_t)(queue ? gather_queue(lane, iov) : gather_chunks(lane, iov));
     if (message.msg_iovlen == 0)
         return false;
-    for (size_t i = 0; i < message.msg_iovlen; i++)
-        wanted += iov[i].iov_len;
     do
         n = sendmsg(lane->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    *full = n < (ssize_t)wanted;
     if (n < 0) {
         /* Reading comes first: the peer may have said why, or sent what we need. */
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
@@ -214,10 +216,9 @@ static bool write_some(struct lane *lane, bool *full)
 int tcp_write(struct lane *lane)
 {
     struct endpoint *e = lane->endpoint;
-    bool full = false;
-    int moved = 0;
+    int most = e->posted > 0 || e->matching.moving ? 1 : ROUNDS, moved = 0;
 
-    while (!e->failure && !e->broken && !full && moved < ROUNDS && write_some(lane, &full))
+    while (!e->failure && !e->broken && moved < most && write_some(lane))
         moved++;
     if (!e->failure && !e->broken) {
         lane->blocked = lane->queue || lane->nchunks > 0 || lane->streaming;
