@@ -113,6 +113,7 @@ struct reach {                     /* how well a peer can be reached */
     double latency;                /* seconds, for a small message ... */
     double overhead;               /* ... of which a core is busy */
     double bandwidth;              /* bytes per second */
+    size_t slice;                  /* bytes of a message above which slices are better */
 };
 
 /* What a port is opened for. */

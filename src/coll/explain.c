@@ -110,8 +110,9 @@ int explain_choice(const char *words, struct report *report)
 {
     /* What shared memory and Ethernet give on ordinary machines; a communicator asks the
      * transports that it uses. */
-    static const struct reach near = { .latency = 0.3e-6, .overhead = 0.35e-6, .bandwidth = 24e9 },
-                              far = { .latency = 20e-6, .overhead = 6e-6, .bandwidth = 3e9 };
+    static const struct reach
+        near = { .latency = 0.3e-6, .overhead = 0.35e-6, .bandwidth = 24e9, .slice = 128 << 10 },
+        far = { .latency = 20e-6, .overhead = 6e-6, .bandwidth = 3e9, .slice = 512 << 10 };
     struct { const char *where; struct coll_speed speed; } places[] = {
         { "one host", select_speed(&near, 1) },
         { "1 host, 4 ranks/core", select_speed(&near, 4) },

@@ -13,8 +13,9 @@ enum { FEW_SLICES = 64, MOST_SLICES = 1024, PLAN_MESSAGES = 2048 };
 enum { SLICE, STRICT };
 
 const struct setting coll_settings[] = {
-    [SLICE] = { "PEAL_SLICE", "128K", "bytes of a message above which a collective is cut into "
-                "slices that follow each other (at most 1024)", NULL },
+    [SLICE] = { "PEAL_SLICE", NULL, "bytes of a message above which a collective is cut into "
+                "slices that follow each other, at most 1024 (default: 128K over shm, 512K "
+                "over tcp)", NULL },
     [STRICT] = { "PEAL_STRICT", "0", "0: a bcast or reduce ends on a rank when its own part is "
                  "done, and if another rank made a different call, a later call says so; 1: "
                  "it ends when all ranks are known to have made the same call, which costs "
@@ -28,7 +29,8 @@ struct coll_speed select_speed(const struct reach *links, double crowding)
 
     return (struct coll_speed){
         links->latency, links->overhead, crowding, links->bandwidth, core,
-        (double)setting_size(&coll_settings[SLICE], 1, SIZE_MAX), false
+        (double)(setting_text(&coll_settings[SLICE], NULL)
+                     ? setting_size(&coll_settings[SLICE], 1, SIZE_MAX) : links->slice), false
     };
 }
 
