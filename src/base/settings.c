@@ -87,8 +87,8 @@ bool setting_parse_size(const char *text, size_t *value)
 
 static void warn_bad(const struct setting *s, const char *value, const char *wanted)
 {
-    log_warn("setting %s=\"%s\" is not %s; using the default %s", s->name, value, wanted,
-             s->fallback);
+    log_warn("setting %s=\"%s\" is not %s; using the default%s%s", s->name, value, wanted,
+             s->fallback ? " " : "", s->fallback ? s->fallback : "");
 }
 
 double setting_number(const struct setting *setting, double low, double high)
@@ -116,8 +116,10 @@ size_t setting_size(const struct setting *setting, size_t low, size_t high)
         char wanted[80];
 
         snprintf(wanted, sizeof wanted, "a size from %zu to %zu", low, high);
-        warn_bad(setting, text, wanted);
-        setting_parse_size(setting->fallback, &value);
+        if (text)
+            warn_bad(setting, text, wanted);
+        if (!setting_parse_size(setting->fallback, &value))
+            value = 0;
     }
     return value;
 }

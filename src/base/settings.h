@@ -27,7 +27,8 @@ const char *setting_text(const struct setting *setting, const char **origin);
 /* As numbers.  Text that is not a number in [low, high] is warned about, with
  * the setting's name, and the default is used. */
 double setting_number(const struct setting *setting, double low, double high);
-/* Bytes or plain counts: suffixes K, M, G are powers of 1024. */
+/* Bytes or plain counts: suffixes K, M, G are powers of 1024.  0: not set, and
+ * without a default. */
 size_t setting_size(const struct setting *setting, size_t low, size_t high);
 bool   setting_flag(const struct setting *setting);    /* 0/1 no/yes off/on */
 

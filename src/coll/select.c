@@ -26,11 +26,11 @@ const struct setting coll_settings[] = {
 struct coll_speed select_speed(const struct reach *links, double crowding)
 {
     static const double core = 24e9;   /* combining, in the caches */
+    size_t slice = setting_size(&coll_settings[SLICE], 1, SIZE_MAX);
 
     return (struct coll_speed){
         links->latency, links->overhead, crowding, links->bandwidth, core,
-        (double)(setting_text(&coll_settings[SLICE], NULL)
-                     ? setting_size(&coll_settings[SLICE], 1, SIZE_MAX) : links->slice), false
+        (double)(slice ? slice : links->slice), false
     };
 }
 
