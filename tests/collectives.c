@@ -38,16 +38,17 @@ struct part {
 
 /* ---- Buffers with guards ---------------------------------------------------- */
 
-static unsigned char *buffer_make(size_t bytes)
+/* `shareable`: of Peal's allocator, which other ways are taken for. */
+static unsigned char *buffer_make(size_t bytes, bool shareable)
 {
-    unsigned char *whole = malloc(bytes + 2 * GUARD);
+    void *whole = shareable ? NULL : malloc(bytes + 2 * GUARD);
 
-    if (!whole) {
-        perror("malloc");
+    if (shareable ? peal_mem_alloc(bytes + 2 * GUARD, &whole) != PEAL_OK : !whole) {
+        perror("memory");
         exit(2);
     }
     memset(whole, GUARD_BYTE, bytes + 2 * GUARD);
-    return whole + GUARD;
+    return (unsigned char *)whole + GUARD;
 }
 
 static bool buffer_intact(const unsigned char *buffer, size_t bytes)
@@ -60,7 +61,7 @@ static bool buffer_intact(const unsigned char *buffer, size_t bytes)
 
 static void buffer_free(unsigned char *buffer)
 {
-    if (buffer)
+    if (buffer && peal_mem_free(buffer - GUARD) != PEAL_OK)
         free(buffer - GUARD);
 }
 
@@ -71,6 +72,7 @@ struct buffers {
     size_t         size, in, out, at;      /* elements sent, received; our block starts at */
     unsigned char *send, *recv;            /* as allocated; recv NULL: not used */
     size_t         send_bytes, recv_bytes;
+    bool           shareable;              /* they are of peal_mem_alloc */
     const void    *sendbuf;                /* as handed over */
     void          *recvbuf;
 };
@@ -110,7 +112,7 @@ static void place(const struct rank *me, const struct trial *t, struct buffers *
     size_t most = b->in > b->out ? b->in : b->out;
 
     b->send_bytes = (in_place || t->kind == BCAST ? most : b->in) * b->size;
-    b->send = buffer_make(b->send_bytes);
+    b->send = buffer_make(b->send_bytes, b->shareable);
     b->sendbuf = b->send;
     b->recvbuf = NULL;
     b->recv = NULL;
@@ -124,7 +126,7 @@ static void place(const struct rank *me, const struct trial *t, struct buffers *
             b->sendbuf = b->send + b->at * b->size;
     } else if (t->kind != REDUCE || me->rank == t->root) {
         b->recv_bytes = b->out * b->size;
-        b->recv = buffer_make(b->recv_bytes);
+        b->recv = buffer_make(b->recv_bytes, b->shareable);
         b->recvbuf = b->recv;
     }
 }
@@ -206,7 +208,7 @@ static bool input_intact(const struct rank *me, const struct trial *t, const str
     if (t->kind == BCAST || (t->kind != REDUCE && in_place && !(spreads && t->in_place == 2)) ||
         (t->kind == REDUCE && me->rank == t->root && in_place))
         return true;
-    wanted = buffer_make(b->in * b->size);
+    wanted = buffer_make(b->in * b->size, false);
     sample_input(&b->sample, me->rank, 0, b->in, wanted);
     if (in_place && spreads)               /* all but our own block */
         memcpy(wanted + b->at * b->size, b->send + b->at * b->size, b->out * b->size);
@@ -217,7 +219,7 @@ static bool input_intact(const struct rank *me, const struct trial *t, const str
 
 static void verify(struct rank *me, const struct trial *t, const struct buffers *b)
 {
-    unsigned char *wanted = buffer_make(b->out * b->size);
+    unsigned char *wanted = buffer_make(b->out * b->size, false);
     size_t i = 0, bytes = b->out * b->size;
 
     expected(me, t, b, wanted);
@@ -253,7 +255,9 @@ static bool run_request(struct rank *me, const struct trial *t, struct buffers *
 static void run_trial(struct rank *me, peal_comm_t comm, const struct trial *t, uint64_t seed)
 {
     struct buffers b = { .sample = { t->type, t->op, me->nranks, seed },
-                         .size = peal_datatype_size(t->type) };
+                         .size = peal_datatype_size(t->type),
+                         /* None, some or all of the ranks'. */
+                         .shareable = seed % 3 == 2 || (seed % 3 && seed >> (me->rank + 2) & 1) };
     peal_request_t request = PEAL_REQUEST_NULL;
     peal_op_t created[3], op = (peal_op_t)t->op;
     bool good = true;
@@ -272,6 +276,8 @@ static void run_trial(struct rank *me, peal_comm_t comm, const struct trial *t, 
     good = rank_status(me, call(t, &b, op, comm, &request), PEAL_OK, kind_names[t->kind]) && good;
     if (good && t->form != BLOCKING)
         good = run_request(me, t, &b, &request);
+    else if (good && !t->in_place && t->kind != BCAST)  /* again, by a shorter way */
+        good = rank_status(me, call(t, &b, op, comm, &request), PEAL_OK, "again");
     if (good)
         verify(me, t, &b);
     if (t->op >= PEAL_OPS)
