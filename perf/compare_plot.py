@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One SVG per configuration and collective from the JSON of perf/compare:
-time of a call against size.  Drawn by matplotlib, of this Python or of
+"""One SVG per configuration from the JSON of perf/compare, with a field for each
+collective: time of a call against size.  Drawn by matplotlib, of this Python or of
 tools/install-peers; by itself:  compare_plot.py FILE.json DIR"""
 
 import importlib.util
@@ -44,12 +44,8 @@ def style(label, colours):
     return {'color': colours[label], 'linewidth': 1.2, 'marker': 'o', 'markersize': 3}
 
 
-def draw(pyplot, config, collective, cells, columns, path):
-    lines = labels(columns)
-    peers = [c for c in columns if not c.startswith(('peal', 'floor'))]
-    colours = {c: pyplot.get_cmap('tab10')(i % 10) for i, c in enumerate(peers)}
-    figure, axes = pyplot.subplots(figsize=(8, 5.4))
-    for (label, buffers), points in series(cells, lines).items():
+def draw(axes, collective, cells, columns, colours):
+    for (label, buffers), points in series(cells, labels(columns)).items():
         points.sort()
         look = style(label, colours)
         if len(points) == 1:
@@ -59,12 +55,26 @@ def draw(pyplot, config, collective, cells, columns, path):
     axes.set_xscale('log', base=2)
     axes.set_yscale('log')
     axes.xaxis.set_major_formatter(lambda value, _: size_label(value))
-    axes.set_xlabel('bytes per rank (dotted: cold buffers)')
-    axes.set_ylabel('microseconds per call')
-    axes.set_title('%s, %s ranks, %s' % (config[:3], config[3:], collective))
+    axes.set_title(collective)
     axes.grid(True, which='major', alpha=0.3)
-    axes.legend(fontsize=8, ncol=2)
-    figure.tight_layout()
+
+
+def draw_config(pyplot, config, groups, columns, path):
+    """One figure of a configuration, one field per collective."""
+    peers = [c for c in columns if not c.startswith(('peal', 'floor'))]
+    colours = {c: pyplot.get_cmap('tab10')(i % 10) for i, c in enumerate(peers)}
+    rows = (len(groups) + 2) // 3
+    figure, fields = pyplot.subplots(rows, 3, figsize=(15, 4.5 * rows), squeeze=False)
+    known = {}
+    for axes, (collective, cells) in zip(fields.flat, groups.items()):
+        draw(axes, collective, cells, columns, colours)
+        known.update(zip(*reversed(axes.get_legend_handles_labels())))
+    for axes in list(fields.flat)[len(groups):]:
+        axes.set_axis_off()
+    figure.suptitle('%s, %s ranks: microseconds per call against bytes per rank '
+                    '(dotted: cold buffers)' % (config[:3], config[3:]))
+    figure.legend(known.values(), known.keys(), loc='lower center', ncol=7)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     figure.savefig(path)
     pyplot.close(figure)
 
@@ -82,12 +92,14 @@ def draw_all(document, directory):
     from matplotlib import pyplot
 
     os.makedirs(directory, exist_ok=True)
+    matplotlib.rcParams['svg.fonttype'] = 'none'
     groups = {}
     for cell in document['cells']:
-        groups.setdefault((cell['config'], cell['collective']), []).append(cell)
-    for (config, collective), cells in groups.items():
-        draw(pyplot, config, collective, cells, document['columns'],
-             os.path.join(directory, '%s-%s.svg' % (config, collective)))
+        collectives = groups.setdefault(cell['config'], {})
+        collectives.setdefault(cell['collective'], []).append(cell)
+    for config, collectives in groups.items():
+        draw_config(pyplot, config, collectives, document['columns'],
+                    os.path.join(directory, config + '.svg'))
 
 
 def plot(document, options):

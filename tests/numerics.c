@@ -130,6 +130,9 @@ static const struct variant {
     { "allreduce:halving",      "self,tcp", "256K", 1 },
     { "allreduce:direct,reduce:direct", "self,shm", "16K", 2 },
     { "allreduce:double_tree,reduce:double_tree", "self,shm", "16K", 1 },
+    { "allreduce:staged",       "self,shm", "16K",  1 },
+    { "allreduce:central",      "self,shm", "16K",  1 },
+    { "allreduce:allgather",    "self,tcp", "16K",  1 },
     { "reduce:binomial",        "self",     "2K",   RANKS_MOST },
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };

@@ -216,7 +216,8 @@ static void shm_forged(const struct transport *transport, uint64_t seed)
             struct message message = rig_message((uint32_t)node_random(node, 2),
                                                  (uint32_t)node_random(node, 20));
 
-            transport->place(node->peers[0], &message, out, node_random(node, 2) ? 40 : 300);
+            transport->place(node->peers[0], &message, out, node_random(node, 2) ? 40 : 300,
+                             false);
         }
         node_progress(node);
     }

@@ -177,7 +177,8 @@ static void placed_item(struct node *node, int from, char *memory, char *elsewhe
     }
     rig_fill(memory, bytes, item);
     node_meet(node);
-    if (how > 1 && node->transport->place(node->peers[peer], &message, memory, bytes) == PEAL_OK) {
+    if (how > 1 && node->transport->place(node->peers[peer], &message, memory, bytes,
+                                          how % 2) == PEAL_OK) {
         ++*next;
         ++*placed;
         return;

@@ -208,7 +208,7 @@ struct transport {
      * seen, the sender may store the message there.  Expect: `memory` is where this
      * message is to lie, and nobody uses it until the message has come.  A hint.
      * Place: PEAL_OK: the message lies where it was expected, and peek() will say so;
-     * STATUS_AGAIN: nothing was done, use send(). */
+     * STATUS_AGAIN: nothing was done, use send().  `streams`: store past the caches. */
     int  (*put)(struct endpoint *to, const struct message *message, const void *bytes,
                 size_t length, struct completion *done);
     int  (*peek)(struct endpoint *from, const struct message *message, size_t length,
@@ -217,7 +217,7 @@ struct transport {
     void (*expect)(struct endpoint *from, const struct message *message, void *memory,
                    size_t length);
     int  (*place)(struct endpoint *to, const struct message *message, const void *bytes,
-                  size_t length);
+                  size_t length, bool streams);
 
     /* Move what can move; never blocks.  Returns how many things it moved
      * (bytes, headers, completions: anything), 0 if there was nothing to do. */

@@ -13,7 +13,8 @@
  */
 #include "algorithms/ring.h"
 
-/* dst := block c->rank of everybody, combined in rank order; the own one is `own`. */
+/* dst := block c->rank of everybody, combined in rank order; the own one is `own`.
+ * One after the other as they come, so narrow types are rounded each time. */
 static void fold(struct schedule *s, const struct call *c, struct span dst, struct span own)
 {
     struct span both[] = { dst, own };
@@ -69,10 +70,9 @@ const struct algorithm allreduce_staged = {
     .name = "staged",
     .collective = ALLREDUCE,
     .cost = "4 steps; the buffer copied to the stage, (n-1)/n of it reduced and taken from it, "
-            "by each rank; the same bits as every direct algorithm",
+            "by each rank",
     .price = price,
     .lent = true,
     .ordered = true,
-    .left_fold = true,
     .build = build,
 };

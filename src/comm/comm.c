@@ -139,7 +139,7 @@ static int count_local(struct peal_comm *comm)
     comm->crowding = 1;
     for (int i = 1; i <= comm->nranks; i++) {
         int cores = where_cores(order[first]);
-        double crowding = (double)(i - first) / (cores ? cores : 1);
+        double crowding = cores ? (double)(i - first) / cores : 1;   /* not known: enough */
 
         if (i < comm->nranks && by_cores(&order[first], &order[i]) == 0)
             continue;

@@ -62,8 +62,12 @@ static void allocation_free(struct allocation *allocation)
         return;
     if (allocation->address)
         munmap(allocation->address, allocation->length);
-    if (allocation->fd >= 0)
+    if (allocation->fd >= 0) {
+        /* Peers may have it mapped for long: the pages go now. */
+        fallocate(allocation->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                  (off_t)allocation->length);
         close(allocation->fd);
+    }
     free(allocation);
 }
 
@@ -88,6 +92,7 @@ static int allocation_make(struct allocation *fresh)
         return status_fail(PEAL_ERR_MEMORY, "cannot map %zu bytes of shareable memory: %m",
                            fresh->length);
     fresh->address = address;
+    madvise(address, fresh->length, MADV_HUGEPAGE);    /* if the system offers them */
     return PEAL_OK;
 }
 

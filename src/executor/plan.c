@@ -91,7 +91,8 @@ static void find_streams(struct plan *p)
         if (dst->space == DST && dst->offset + dst->bytes > end)
             end = dst->offset + dst->bytes;
     }
-    if (!landing_streams(end))
+    p->streams = landing_streams(end);
+    if (!p->streams)
         return;
     for (uint32_t i = 0; i < p->nsteps; i++) {
         struct step *step = &p->steps[i];

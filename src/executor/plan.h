@@ -28,6 +28,7 @@ struct plan {
     uint32_t          nsteps, npeers, most_parts, nmessages;
     size_t            scratch;
     bool              staged;              /* scratch is to be seen by peers */
+    bool              streams;             /* the result is larger than the caches */
     bool              places;              /* sends may be stored at the peer */
     bool              small;               /* no message is worth more than its latency */
     uint32_t          opening;             /* the first step that is a message, if any */

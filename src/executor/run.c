@@ -3,25 +3,40 @@
 
 #include "base/status.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCRATCH_ALIGN = 64 };
+enum { SCRATCH_ALIGN = 64, MOST_STAGES = 64 };
 #define NO_STEP UINT32_MAX         /* of a task that is not in use */
 
-/* Memory that peers can see is a matter of speed: any other will do. */
-static bool scratch_take(struct run *run)
+static _Atomic int stages;             /* of this process */
+
+/* Memory that peers can see takes a descriptor, so there is not much of it; it is a
+ * matter of speed, any other will do. */
+static void *stage_take(size_t bytes)
 {
-    const struct plan *plan = run->plan;
     char kept[STATUS_TEXT];
     void *memory = NULL;
 
-    if (plan->staged) {
-        status_keep(kept);
-        if (memory_alloc(plan->scratch, &run->staged))
-            status_restore(kept);
-        memory = run->staged;
-    }
+    if (atomic_fetch_add(&stages, 1) >= MOST_STAGES)
+        goto none;
+    status_keep(kept);
+    if (memory_alloc(bytes, &memory) == PEAL_OK)
+        return memory;
+    status_restore(kept);
+none:
+    atomic_fetch_sub(&stages, 1);
+    return NULL;
+}
+
+static bool scratch_take(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    void *memory = NULL;
+
+    if (plan->staged)
+        memory = run->staged = stage_take(plan->scratch);
     if (plan->scratch && !memory && posix_memalign(&memory, SCRATCH_ALIGN, plan->scratch))
         return false;
     run->scratch = memory;
@@ -77,10 +92,12 @@ void run_free(struct run *run)
     free(run->recv_base);
     free(run->parts);
     free(run->tasks);
-    if (run->staged)
+    if (run->staged) {
         memory_free(run->staged);
-    else
+        atomic_fetch_sub(&stages, 1);
+    } else {
         free(run->scratch);
+    }
     free(run);
 }
 

@@ -115,8 +115,8 @@ static inline void window_started(struct window *window, uint32_t n)
 
 /* walk.c.  The short way: the steps in the order of the program, each done before
  * the next is looked at, small messages straight between the user's memory and
- * the transport's, large ones straight out of memory that the peer can see; only
- * sends of those may be under way meanwhile.
+ * the transport's, large ones straight out of memory that the peer can see, or
+ * into it; only sends may be under way meanwhile.
  * PEAL_OK: the run has ended or has left; STATUS_AGAIN: a message has not come. */
 bool run_may_walk(const struct run *run);
 int  run_walk(struct run *run);

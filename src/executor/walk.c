@@ -99,7 +99,7 @@ static int walk_large(struct run *run, const struct step *step, struct link *lin
         return STATUS_POST;
     if (run->plan->places &&
         link->transport->place(link->endpoint, &message, run_at(run, step->src),
-                               step->src.bytes) == PEAL_OK) {
+                               step->src.bytes, run->plan->streams) == PEAL_OK) {
         window_started(window, message.number);
         return PEAL_OK;
     }

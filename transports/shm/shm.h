@@ -237,7 +237,7 @@ struct slot *short_next(struct endpoint *from, uint32_t *mark);
 void shm_expect(struct endpoint *from, const struct message *message, void *memory,
                 size_t length);
 int  shm_place(struct endpoint *to, const struct message *message, const void *bytes,
-               size_t length);
+               size_t length, bool streams);
 /* The peer says where it expects a message. */
 void place_expected(struct endpoint *to, const struct message *message,
                     const struct slot_offer *where);

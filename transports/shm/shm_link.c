@@ -141,11 +141,18 @@ static void view_drop(struct endpoint *endpoint, int place)
     endpoint->views[place].base = NULL;
 }
 
-/* Without a view the bytes travel in another way, so that only nonsense fails. */
+/* Without a view the bytes travel in another way, so that only nonsense fails; not
+ * that this process had no descriptor left for it. */
 static int share_take(struct endpoint *endpoint, const struct record *record, int fd)
 {
     void *base;
 
+    if (fd < 0 && record->share < SHM_SHARES) {
+        log_info("shm: no descriptor came with memory of %s; too many open files?",
+                 endpoint->peer);
+        view_drop(endpoint, (int)record->share);
+        return PEAL_OK;
+    }
     if (record->share >= SHM_SHARES || record->length == 0 || record->length > SIZE_MAX ||
         !sealed(fd, record->length))
         return status_fail(PEAL_ERR_PROTOCOL, "shm: %s shares memory of a wrong size, or that "

@@ -80,22 +80,29 @@ void place_expected(struct endpoint *to, const struct message *message,
     };
 }
 
-/* Store it, unless the receiver has closed its port, who waits for us if not. */
-static bool store(struct endpoint *to, char *there, const void *bytes, size_t length)
+/* Store it, unless the receiver closes its port, who then waits for us: in pieces, so
+ * that it need not wait long. */
+static bool store(struct endpoint *to, char *there, const char *bytes, size_t length,
+                  bool streams)
 {
     struct shm_side *mine = &to->area->sides[to->me];
-    bool closed;
+    const _Atomic uint32_t *closed = &to->area->sides[!to->me].closed;
 
     atomic_exchange(&mine->placing, 1);
-    closed = atomic_load(&to->area->sides[!to->me].closed);
-    if (!closed)
-        memcpy(there, bytes, length);
+    for (size_t at = 0; at < length && !atomic_load(closed); at += SHM_MOVE) {
+        size_t piece = length - at < SHM_MOVE ? length - at : SHM_MOVE;
+
+        if (streams)
+            memory_stream(there + at, bytes + at, piece);
+        else
+            memcpy(there + at, bytes + at, piece);
+    }
     atomic_store_explicit(&mine->placing, 0, memory_order_release);
-    return !closed;
+    return !atomic_load(closed);
 }
 
 int shm_place(struct endpoint *to, const struct message *message, const void *bytes,
-              size_t length)
+              size_t length, bool streams)
 {
     struct expected *expected = place_of(to->there, message->number);
     struct slot_bytes where = { .length = (uint32_t)length };
@@ -110,7 +117,7 @@ int shm_place(struct endpoint *to, const struct message *message, const void *by
         return STATUS_AGAIN;
     expected->open = false;
     there = recv_view(to, &expected->where);
-    if (!there || !store(to, there, bytes, length))
+    if (!there || !store(to, there, bytes, length, streams))
         return STATUS_AGAIN;
     ring_put(to, SLOT_PLACED, message, &where, sizeof where, NULL, 0);
     return PEAL_OK;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,14 @@ static const char *view_find(struct endpoint *endpoint, const struct match *matc
     return recv_view(endpoint, &offer);
 }
 
+static bool has_gone(const struct endpoint *endpoint)
+{
+    struct pollfd polled = { .fd = endpoint->socket, .events = POLLRDHUP };
+
+    return endpoint->socket < 0 ||
+           (poll(&polled, 1, 0) > 0 && polled.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 void recv_close(struct endpoint *endpoint)
 {
     uint64_t deadline = clock_deadline(1.0);
@@ -111,8 +120,8 @@ void recv_close(struct endpoint *endpoint)
     atomic_thread_fence(memory_order_seq_cst);     /* before its owner writes there */
     /* The peer may be writing there; not if it has gone, and if it was stopped
      * it may never end. */
-    while (endpoint->socket >= 0 && clock_now() < deadline &&
-           atomic_load(&endpoint->area->sides[!endpoint->me].placing))
+    while (atomic_load(&endpoint->area->sides[!endpoint->me].placing) &&
+           !has_gone(endpoint) && clock_now() < deadline)
         sched_yield();
 }
 

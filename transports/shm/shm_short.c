@@ -23,12 +23,13 @@ int shm_put(struct endpoint *to, const struct message *message, const void *byte
     return PEAL_OK;
 }
 
-/* That the peer has what we offered, or expects something, is not for peek's caller. */
+/* That the peer has what we offered, or expects something, is not for peek's caller.
+ * At most a ring full of it, or a peer could keep us here. */
 struct slot *short_next(struct endpoint *from, uint32_t *mark)
 {
     struct slot *slot;
 
-    while (!from->broken && (slot = ring_next(from, mark))) {
+    for (int i = 0; i < SHM_SLOTS && !from->broken && (slot = ring_next(from, mark)); i++) {
         struct message message = { *mark >> 8 & 0xf, slot->number, slot->signature };
         struct slot_offer where;
 
