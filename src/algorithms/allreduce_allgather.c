@@ -18,7 +18,8 @@ static void build(struct schedule *s, const struct call *c)
 
 static struct price price(int n, double bytes)
 {
-    return price_even(n, n > 1, (struct load){ n - 1, bytes * (n - 1), direct_reduced(n, bytes) });
+    return price_even(n, n > 1, (struct load){
+        n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_SHARED) });
 }
 
 const struct algorithm allreduce_allgather = {

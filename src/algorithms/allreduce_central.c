@@ -27,8 +27,8 @@ static struct price price(int n, double bytes)
 {
     return (struct price){
         n > 1 ? 2 : 0,
-        { n - 1, bytes * (n - 1), direct_reduced(n, bytes) },
-        { 2 * (n - 1), 2 * bytes * (n - 1), direct_reduced(n, bytes) }
+        { n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) },
+        { 2 * (n - 1), 2 * bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) }
     };
 }
 

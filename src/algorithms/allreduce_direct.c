@@ -25,7 +25,7 @@ static void build(struct schedule *s, const struct call *c)
 static struct price price(int n, double bytes)
 {
     return price_even(n, n > 1 ? 2 : 0, (struct load){
-        2 * (n - 1), 2 * bytes * (n - 1) / n, direct_reduced(n, bytes / n) });
+        2 * (n - 1), 2 * bytes * (n - 1) / n, direct_reduced(n, bytes / n, DIRECT_SHARED) });
 }
 
 const struct algorithm allreduce_direct = {

@@ -12,10 +12,17 @@ void direct_reduce(struct schedule *s, const struct call *c, struct span dst,
                    struct span own);
 
 /* Bytes that this combines, for the price: the own part and the result are gone
- * through once more than if each part were combined as it comes. */
-static inline double direct_reduced(int nranks, double bytes)
+ * through once more than if each part were combined as it comes, and parts that do
+ * not stay `cached` until they are combined come from further away. */
+static inline double direct_reduced(int nranks, double bytes, double cached)
 {
-    return nranks > 1 ? nranks * bytes : 0;
+    double parts = (nranks - 1) * bytes;
+
+    return nranks > 1 ? nranks * bytes + (parts > cached ? parts : 0) : 0;
 }
+
+/* Bytes of scratch that stay in a core's second cache: of one rank, or of several that
+ * may share the core. */
+enum { DIRECT_ALONE = 1 << 20, DIRECT_SHARED = 512 << 10 };
 
 #endif

@@ -20,7 +20,7 @@ static void build(struct schedule *s, const struct call *c)
 
 static struct price price(int n, double bytes)
 {
-    struct load root = { n - 1, bytes * (n - 1), direct_reduced(n, bytes) };
+    struct load root = { n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) };
 
     return (struct price){ n > 1, root, root };
 }
