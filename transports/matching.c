@@ -189,8 +189,7 @@ static void match_meet(struct matching *matching, struct match *match,
     stream_matched(&matching->streams[match->stream], match->number);
     moving_add(matching, match);
     match->bytes = their_bytes;
-    if (our_bytes == their_bytes && ours->what == theirs->what &&
-        ours->count == theirs->count) {
+    if (our_bytes == their_bytes && signature_equal(ours, theirs)) {
         match->state = MATCH_LANDING;
         return;
     }

@@ -66,6 +66,11 @@ static inline int where_cores(const struct where *where)
 /* What a call is, for comparison and for error texts.  Opaque here. */
 struct signature { uint64_t what, count; };
 
+static inline bool signature_equal(const struct signature *a, const struct signature *b)
+{
+    return a->what == b->what && a->count == b->count;
+}
+
 struct message {
     uint32_t         stream;       /* < TRANSPORT_STREAMS */
     uint32_t         number;

@@ -115,7 +115,7 @@ static int on_compare(void *owner, uint64_t call, struct signature theirs, char 
     ours.what = atomic_load(&slot->what);
     ours.count = atomic_load(&slot->count);
     if (atomic_load(&slot->number) != call ||          /* overwritten: too long ago */
-        (ours.what == theirs.what && ours.count == theirs.count))
+        signature_equal(&ours, &theirs))
         return 0;
     comm->describe(ours, text, bytes);
     return 2;

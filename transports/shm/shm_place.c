@@ -18,8 +18,7 @@ static bool is_for(const struct expected *expected, const struct message *messag
 {
     return expected->open && expected->message.number == message->number &&
            expected->message.stream == message->stream && expected->length == length &&
-           expected->message.signature.what == message->signature.what &&
-           expected->message.signature.count == message->signature.count;
+           signature_equal(&expected->message.signature, &message->signature);
 }
 
 /* ---- The receiver ------------------------------------------------------------- */

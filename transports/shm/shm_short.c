@@ -86,8 +86,7 @@ int shm_peek(struct endpoint *from, const struct message *message, size_t length
     if (!slot)
         return from->broken ? STATUS_POST : STATUS_AGAIN;
     if ((mark >> 8 & 0xf) != message->stream || slot->number != message->number ||
-        slot->signature.what != message->signature.what ||
-        slot->signature.count != message->signature.count)
+        !signature_equal(&slot->signature, &message->signature))
         return STATUS_POST;
     *view = slot_view(from, slot, mark, message, length);
     return *view ? PEAL_OK : STATUS_POST;

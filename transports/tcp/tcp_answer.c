@@ -69,8 +69,7 @@ const char *tcp_ready(struct endpoint *e, const struct tcp_header *header)
     if (s) {
         /* If they disagree, the receiver sees it when our ANNOUNCE comes. */
         if (s->length != header->total ||
-            s->message.signature.what != header->signature.what ||
-            s->message.signature.count != header->signature.count)
+            !signature_equal(&s->message.signature, &header->signature))
             return NULL;
         s->chunk = header->length;
         e->slots[header->stream][header->number % TRANSPORT_WINDOW] = NULL;

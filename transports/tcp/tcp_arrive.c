@@ -101,8 +101,7 @@ void tcp_answer(struct endpoint *e, struct match *match)
 
 static bool agrees(const struct match *match, const struct tcp_header *h)
 {
-    return match->bytes == h->total && match->signature.what == h->signature.what &&
-           match->signature.count == h->signature.count;
+    return match->bytes == h->total && signature_equal(&match->signature, &h->signature);
 }
 
 static int arrive_announcement(struct lane *lane, const struct tcp_header *h)

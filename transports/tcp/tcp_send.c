@@ -133,11 +133,6 @@ void tcp_stream(struct endpoint *e, struct sending *s)
     }
 }
 
-static bool same_signature(const struct signature *a, const struct signature *b)
-{
-    return a->what == b->what && a->count == b->count;
-}
-
 static void send_long(struct endpoint *e, struct sending *s)
 {
     uint32_t number = s->message.number;
@@ -147,7 +142,7 @@ static void send_long(struct endpoint *e, struct sending *s)
 
     if (ready) {
         agree = ready->expected == s->length &&
-                same_signature(&ready->message.signature, &s->message.signature);
+                signature_equal(&ready->message.signature, &s->message.signature);
         s->chunk = ready->chunk;
         tcp_sending_give(e->port, ready);
     }

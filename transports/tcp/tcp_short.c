@@ -174,8 +174,7 @@ static int ahead_is(struct endpoint *e, const struct message *message, size_t le
     if (tcp_wire_decode(e->ahead + e->ahead_at, &h) || h.kind != TCP_EAGER ||
         h.communicator != (uint32_t)e->port->options.communicator ||
         h.stream != message->stream || h.number != message->number || h.total != length ||
-        h.signature.what != message->signature.what ||
-        h.signature.count != message->signature.count)
+        !signature_equal(&h.signature, &message->signature))
         return STATUS_POST;
     if (e->ahead_end - e->ahead_at < TCP_HEADER + length)
         return STATUS_AGAIN;
