@@ -252,6 +252,8 @@ int  shm_recv(struct endpoint *from, const struct message *message,
 /* Take slots, fetch offers, send notices.  Each returns how much it moved and
  * sets endpoint.broken on a failure. */
 int  recv_slots(struct endpoint *endpoint);
+/* Take one: PEAL_OK, or why it cannot be believed. */
+int  recv_slot(struct endpoint *endpoint, const struct slot *slot, uint32_t mark);
 /* Where an offer can be seen, or NULL. */
 char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer);
 /* The peer is to be told that an offer was taken. */

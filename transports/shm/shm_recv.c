@@ -339,7 +339,7 @@ static int take_data(struct endpoint *endpoint, const struct message *message,
     return PEAL_OK;
 }
 
-static int slot_take(struct endpoint *endpoint, const struct slot *slot, uint32_t mark)
+int recv_slot(struct endpoint *endpoint, const struct slot *slot, uint32_t mark)
 {
     struct message message = { mark >> 8 & 0xf, slot->number, slot->signature };
     struct slot_offer offer;
@@ -396,7 +396,7 @@ int recv_slots(struct endpoint *endpoint)
 
     while (moved < SHM_SLOTS && !endpoint->broken && (slot = ring_next(endpoint, &mark)) &&
            !may_lie(endpoint, mark)) {
-        status = slot_take(endpoint, slot, mark);
+        status = recv_slot(endpoint, slot, mark);
         if (status)
             endpoint->broken = status;
         endpoint->slot_tail++;

@@ -30,17 +30,11 @@ struct slot *short_next(struct endpoint *from, uint32_t *mark)
     struct slot *slot;
 
     for (int i = 0; i < SHM_SLOTS && !from->broken && (slot = ring_next(from, mark)); i++) {
-        struct message message = { *mark >> 8 & 0xf, slot->number, slot->signature };
-        struct slot_offer where;
+        enum slot_kind kind = *mark >> 12 & 0xf;
 
-        if ((*mark >> 12 & 0xf) == SLOT_TAKEN) {
-            from->broken = send_taken(from, message.stream, message.number);
-        } else if ((*mark >> 12 & 0xf) == SLOT_EXPECT) {
-            memcpy(&where, slot->payload, sizeof where);
-            place_expected(from, &message, &where);
-        } else {
+        if (kind != SLOT_TAKEN && kind != SLOT_EXPECT)
             return slot;
-        }
+        from->broken = recv_slot(from, slot, *mark);
         from->slot_tail++;
         ring_publish(from);
     }
