@@ -84,17 +84,23 @@ void engine_break(struct engine *engine, int status, bool flush)
         run_end(engine->runs, status);
 }
 
-int engine_progress(struct engine *engine)
+int engine_hear(struct engine *engine)
 {
     struct completion *done;
+    int heard = 0;
+
+    for (; (done = completion_next(&engine->completions)); heard++)
+        run_completed((struct task *)done);
+    return heard;
+}
+
+int engine_progress(struct engine *engine)
+{
     int moved = 0;
 
     for (int i = 0; i < engine->nports; i++)
         moved += engine->ports[i].transport->progress(engine->ports[i].port);
-    while ((done = completion_next(&engine->completions))) {
-        run_completed((struct task *)done);
-        moved++;
-    }
+    moved += engine_hear(engine);
     for (struct run *run = engine->runs, *next; run; run = next) {
         next = run->next;
         moved += run_advance(run);

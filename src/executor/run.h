@@ -92,6 +92,8 @@ int run_advance(struct run *run);
 
 /* A message of the run has ended. */
 void run_completed(struct task *task);
+/* Hand what has completed to its runs; returns how many that was (engine.c). */
+int  engine_hear(struct engine *engine);
 
 /* May message `n` be started, with respect to the window?  The transport relies
  * on it: what lies beyond could not be held by the receiver. */

@@ -37,14 +37,6 @@ void run_landed(struct run *run, const struct task *task)
         run->flights[i] = run->flights[--run->nflights];
 }
 
-static void hear_completions(struct run *run)
-{
-    struct completion *done;
-
-    while ((done = completion_next(&run->engine->completions)))
-        run_completed((struct task *)done);
-}
-
 /* Would the step write what is still being sent? */
 static bool disturbs(const struct run *run, uint32_t index)
 {
@@ -158,7 +150,7 @@ static int walk_step(struct run *run, const struct step *step)
     struct link *link;
 
     if (run->nflights) {
-        hear_completions(run);
+        engine_hear(run->engine);
         if (!run->active || disturbs(run, run->walked))
             return STATUS_POST;
     }
@@ -197,7 +189,7 @@ int run_walk(struct run *run)
         run->walked++;
     }
     if (run->nflights)
-        hear_completions(run);
+        engine_hear(run->engine);
     if (run->nflights) {
         run_leave(run);
     } else if (run->active) {
