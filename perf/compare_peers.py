@@ -337,7 +337,8 @@ class Floor(Peer):
         for wire in self.by_wire:
             self.compile(['cc', '-O3', '-march=native'] + CFLAGS[1:] +
                          [os.path.join(HERE, source) for source in (
-                             'side_by_side.c', 'floors/floor_%s.c' % wire, 'floors/processes.c')] +
+                             'side_by_side.c', 'floors/floor_%s.c' % wire, 'floors/library.c',
+                             'floors/processes.c')] +
                          ['-lm', '-o', self.program + '_' + wire])
 
     def launch(self, config):

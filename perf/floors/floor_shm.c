@@ -441,23 +441,3 @@ void library_free(void *memory)
     else if (memory && --arena_blocks == 0)
         arena_used = 0;
 }
-
-void library_prepare(struct call *call)
-{
-    (void)call;
-}
-
-void library_release(struct call *call)
-{
-    (void)call;
-}
-
-void library_barrier(void)
-{
-    floor_barrier();
-}
-
-void library_max(double *values, int count)
-{
-    floor_max(values, count);
-}
