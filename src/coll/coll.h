@@ -77,6 +77,9 @@ struct coll_choice {
 bool select_allows(const struct algorithm *a, const struct call *c, bool reproducible,
                    const char **why);
 
+/* Is it worth its price over such links?  What is not may still be forced. */
+bool select_suits(const struct algorithm *a, const struct coll_speed *speed);
+
 /* The cost of one algorithm, and the slices it would be run with. */
 struct coll_choice select_price(const struct algorithm *a, const struct call *c,
                                 const struct coll_speed *speed);
@@ -85,6 +88,10 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
  * A pure function: equal arguments give equal choices on all ranks. */
 int select_algorithm(const struct call *c, const char *forced, bool reproducible,
                      const struct coll_speed *speed, struct coll_choice *choice);
+
+/* What shared memory and Ethernet give on ordinary machines, for explanations; a
+ * communicator asks the transports that it uses. */
+extern const struct reach select_near, select_far;
 
 /* The speed of such links, with the settings; they do not lend. */
 struct coll_speed select_speed(const struct reach *links, double crowding);

@@ -108,15 +108,10 @@ int explain_drawing(const char *words, FILE *out)
 
 int explain_choice(const char *words, struct report *report)
 {
-    /* What shared memory and Ethernet give on ordinary machines; a communicator asks the
-     * transports that it uses. */
-    static const struct reach
-        near = { .latency = 0.3e-6, .overhead = 0.35e-6, .bandwidth = 24e9, .slice = 128 << 10 },
-        far = { .latency = 20e-6, .overhead = 6e-6, .bandwidth = 3e9, .slice = 512 << 10 };
     struct { const char *where; struct coll_speed speed; } places[] = {
-        { "one host", select_speed(&near, 1) },
-        { "1 host, 4 ranks/core", select_speed(&near, 4) },
-        { "several hosts", select_speed(&far, 1) },
+        { "one host", select_speed(&select_near, 1) },
+        { "1 host, 4 ranks/core", select_speed(&select_near, 4) },
+        { "several hosts", select_speed(&select_far, 1) },
     };
     struct call call = { .size = 1, .commutative = true, .nslices = 1 };
     char collective[32], bytes[32];
@@ -142,7 +137,7 @@ int explain_choice(const char *words, struct report *report)
             struct coll_choice c;
 
             if (!select_allows(*a, &call, false, &why) ||
-                ((*a)->lent && !places[p].speed.lends))
+                !select_suits(*a, &places[p].speed))
                 continue;
             c = select_price(*a, &call, &places[p].speed);
             report_row(report);

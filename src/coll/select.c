@@ -23,6 +23,11 @@ const struct setting coll_settings[] = {
     { NULL, NULL, NULL, NULL }
 };
 
+const struct reach
+    select_near = { .latency = 0.3e-6, .overhead = 0.35e-6, .bandwidth = 24e9,
+                    .slice = 128 << 10 },
+    select_far = { .latency = 20e-6, .overhead = 6e-6, .bandwidth = 3e9, .slice = 512 << 10 };
+
 struct coll_speed select_speed(const struct reach *links, double crowding)
 {
     static const double core = 24e9;   /* combining, in the caches */
@@ -55,6 +60,11 @@ bool select_allows(const struct algorithm *a, const struct call *c, bool reprodu
     else if (combines && reproducible && !a->left_fold)
         *why = "it does not combine from left to right, as the reproducible mode needs";
     return *why == NULL;
+}
+
+bool select_suits(const struct algorithm *a, const struct coll_speed *speed)
+{
+    return !a->lent || speed->lends;
 }
 
 /* `count` x size, or what that is on average. */
@@ -122,8 +132,8 @@ int select_algorithm(const struct call *c, const char *forced, bool reproducible
             return PEAL_OK;
         }
         /* Clearly cheaper, so that no rank's arithmetic finds otherwise. */
-        if ((!best.algorithm || priced.seconds < best.seconds * (1 - 1e-9)) &&
-            (!(*a)->lent || speed->lends))
+        if (select_suits(*a, speed) &&
+            (!best.algorithm || priced.seconds < best.seconds * (1 - 1e-9)))
             best = priced;
     }
     if (!best.algorithm)
