@@ -134,7 +134,8 @@ static void lay_out(const struct configuration *f, int r)
         own = (f->counts ? f->counts[r] : f->count) * f->size;
     *c = (struct call){ .collective = collective, .rank = r, .nranks = f->n,
         .root = f->root, .count = f->count, .size = f->size, .counts = f->counts,
-        .commutative = f->mode == SUM || f->mode == SYMMETRIC, .nslices = f->nslices };
+        .commutative = f->mode == SUM || f->mode == SYMMETRIC, .nslices = f->nslices,
+        .past_caches = f->seed >> r % 16 & 1 };
     k->input_bytes = collective == ALLGATHER ? own : collective == BCAST ? 0 : all;
     k->result_bytes = collective == REDUCE_SCATTER ? own : has_dst ? all : 0;
     c->aliased = form > 0 && has_dst && collective != BCAST;

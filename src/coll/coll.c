@@ -191,6 +191,12 @@ fail:
     return status;
 }
 
+/* Bytes that the call leaves on a rank, at most. */
+static size_t result_bytes(const struct call *c)
+{
+    return c->count * c->size * (c->collective == ALLGATHER ? (size_t)c->nranks : 1);
+}
+
 /* Everything but starting. */
 static int prepare(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
 {
@@ -213,6 +219,7 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, struct 
             return status;
         call.commutative = binding.how.commutative;
     }
+    call.past_caches = landing_streams(result_bytes(&call));
     find_aliases(user, &call, &binding);
     status = find_entry(comm, user, &call, &binding.how, &entry);
     if (status || (status = seat_take(&comm->coll->cache, entry, seat)))

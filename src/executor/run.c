@@ -164,6 +164,17 @@ static int reduce(struct run *run, const struct step *step)
                      step->dst.bytes / how->size);
 }
 
+static void copy(struct run *run, const struct step *step)
+{
+    void *dst = run_at(run, step->dst);
+    const void *src = run_at(run, step->src);
+
+    if (step->streams)
+        memory_stream(dst, src, step->dst.bytes);
+    else
+        memcpy(dst, src, step->dst.bytes);
+}
+
 static void rescale(struct run *run, const struct step *step, arithmetic_scale *by)
 {
     const struct arithmetic *how = &run->binding->how;
@@ -175,7 +186,7 @@ int run_local(struct run *run, const struct step *step)
 {
     switch (step->kind) {
     case OP_COPY:
-        memcpy(run_at(run, step->dst), run_at(run, step->src), step->dst.bytes);
+        copy(run, step);
         return PEAL_OK;
     case OP_REDUCE:
         return reduce(run, step);
