@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -18,12 +19,24 @@ struct allocation {
     int                fd;
 };
 
-enum { RESERVE_STEP = 64 << 20 };    /* bytes; so that signals cannot starve it */
+enum {
+    RESERVE_STEP = 64 << 20,         /* bytes; so that signals cannot starve it */
+    RECENT       = 4                 /* allocations that a thread finds without the lock */
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct allocation *allocations;
 static uint64_t next_id = 1;
-static unsigned allocations_count;   /* written with the lock held, read without */
+/* Written with the lock held, read without: */
+static _Atomic unsigned allocations_count;
+static _Atomic uint64_t changes;     /* allocations made and freed */
+
+/* What this thread has found, as long as nothing has changed since. */
+static _Thread_local struct recent {
+    uint64_t          changes;
+    unsigned          next;
+    struct allocation found[RECENT]; /* copies; of 0 bytes: none */
+} recent;
 
 /* A size that can never be had must not fill the machine before it fails: the
  * kernel would kill processes on the way. */
@@ -121,7 +134,8 @@ int memory_alloc(size_t bytes, void **memory)
     fresh->id = next_id++;
     fresh->next = allocations;
     allocations = fresh;
-    __atomic_fetch_add(&allocations_count, 1, __ATOMIC_RELEASE);
+    allocations_count++;
+    changes++;
     pthread_mutex_unlock(&lock);
     return PEAL_OK;
 }
@@ -138,7 +152,8 @@ int memory_free(void *memory)
     found = *link;
     if (found) {
         *link = found->next;
-        __atomic_fetch_sub(&allocations_count, 1, __ATOMIC_RELEASE);
+        allocations_count--;
+        changes++;
     }
     pthread_mutex_unlock(&lock);
     if (!found)
@@ -148,24 +163,40 @@ int memory_free(void *memory)
     return PEAL_OK;
 }
 
+static bool is_in(const struct allocation *a, const void *address, size_t bytes,
+                  struct memory_share *share)
+{
+    uintptr_t offset = (uintptr_t)address - (uintptr_t)a->address;
+
+    if (offset >= a->length || bytes > a->length - offset)
+        return false;
+    *share = (struct memory_share){ .id = a->id, .fd = a->fd, .offset = offset,
+                                    .length = a->length };
+    return true;
+}
+
+static bool find_among_all(const void *address, size_t bytes, struct memory_share *share)
+{
+    const struct allocation *at;
+
+    pthread_mutex_lock(&lock);
+    if (recent.changes != changes)
+        recent = (struct recent){ .changes = changes };
+    for (at = allocations; at && !is_in(at, address, bytes, share); at = at->next)
+        ;
+    if (at)
+        recent.found[recent.next++ % RECENT] = *at;
+    pthread_mutex_unlock(&lock);
+    return at != NULL;
+}
+
 bool memory_find(const void *address, size_t bytes, struct memory_share *share)
 {
-    const struct allocation *found;
-
-    if (__atomic_load_n(&allocations_count, __ATOMIC_ACQUIRE) == 0)
+    if (atomic_load_explicit(&allocations_count, memory_order_acquire) == 0)
         return false;
-    pthread_mutex_lock(&lock);
-    for (found = allocations; found; found = found->next) {
-        uintptr_t offset = (uintptr_t)address - (uintptr_t)found->address;
-
-        if (offset < found->length && bytes <= found->length - offset) {
-            *share = (struct memory_share){
-                .id = found->id, .fd = found->fd, .offset = offset,
-                .length = found->length,
-            };
-            break;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return found != NULL;
+    if (atomic_load_explicit(&changes, memory_order_acquire) == recent.changes)
+        for (int i = 0; i < RECENT; i++)
+            if (is_in(&recent.found[i], address, bytes, share))
+                return true;
+    return find_among_all(address, bytes, share);
 }
