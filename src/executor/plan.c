@@ -38,10 +38,10 @@ static void find_peers(struct plan *plan, const struct schedule *s)
                 (struct plan_peer){ peer, s->sent[peer], s->received[peer] };
             plan->nmessages += s->sent[peer] + s->received[peer];
         }
-    plan->small = plan->nmessages > 0;
     plan->opening = plan->nsteps;
     for (uint32_t i = plan->nsteps; i-- > 0;) {
         struct step *step = &plan->steps[i];
+        size_t bytes;
 
         if (step->kind > OP_COMBINE)
             continue;
@@ -50,9 +50,10 @@ static void find_peers(struct plan *plan, const struct schedule *s)
             plan->sends = i + 1;
         while (plan->peers[step->peer_index].peer != step->peer)
             step->peer_index++;
-        if ((step->kind == OP_SEND ? step->src.bytes : step->dst.bytes) > PLAN_SMALL)
-            plan->small = false;
+        bytes = step->kind == OP_SEND ? step->src.bytes : step->dst.bytes;
+        plan->largest = bytes > plan->largest ? bytes : plan->largest;
     }
+    plan->small = plan->nmessages > 0 && plan->largest <= PLAN_SMALL;
 }
 
 /* Turn needs round; the steps keep program order among equals. */

@@ -6,9 +6,10 @@
 
 #include "schedule/schedule.h"
 
-/* Up to here the copy out of a transport's buffer costs less than what it takes to
- * arrange that steps may overlap. */
-enum { PLAN_SMALL = 16 << 10 };
+/* Up to SMALL bytes the copy out of a transport's buffer costs less than what it takes
+ * to arrange that steps may overlap; up to LENT it costs less than what it takes to
+ * store the message where it is expected. */
+enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10 };
 
 struct step {
     enum op_kind kind;
@@ -31,6 +32,7 @@ struct plan {
     bool              streams;             /* the result is larger than the caches */
     bool              places;              /* sends may be stored at the peer */
     bool              small;               /* no message is worth more than its latency */
+    size_t            largest;             /* bytes of a message */
     uint32_t          opening;             /* the first step that is a message, if any */
     uint32_t          sends;               /* steps up to and with the last send */
     struct step      *steps;

@@ -25,6 +25,7 @@ struct run {
     uint64_t           call, deadline;         /* the owner's, see run_note() */
     bool               active, abandoned;
     bool               walking;    /* on the short way (walk.c); `walked` steps are done */
+    bool               lent;       /* the memory that it begins with can be seen by peers */
     uint32_t           walked;
     uint32_t           expected;   /* steps before this one have been expected, if they can */
     uint32_t           flights[RUN_FLIGHTS];   /* walked steps whose sends have not ended */
@@ -120,7 +121,7 @@ static inline void window_started(struct window *window, uint32_t n)
  * the transport's, large ones straight out of memory that the peer can see, or
  * into it; only sends may be under way meanwhile.
  * PEAL_OK: the run has ended or has left; STATUS_AGAIN: a message has not come. */
-bool run_may_walk(const struct run *run);
+bool run_may_walk(struct run *run);
 int  run_walk(struct run *run);
 /* A send has ended. */
 void run_landed(struct run *run, const struct task *task);

@@ -12,17 +12,25 @@
 
 #include <string.h>
 
-bool run_may_walk(const struct run *run)
+bool run_may_walk(struct run *run)
 {
     const struct plan *plan = run->plan;
     const struct step *step = &plan->steps[plan->opening];
     struct memory_share share;
     struct span span;
 
-    if (plan->small || plan->opening == plan->nsteps)
-        return plan->small;
-    span = step->kind == OP_SEND ? step->src : step->dst;
-    return memory_find(run_at(run, span), span.bytes, &share);
+    run->lent = false;
+    if (plan->largest > PLAN_LENT) {
+        span = step->kind == OP_SEND ? step->src : step->dst;
+        run->lent = memory_find(run_at(run, span), span.bytes, &share);
+    }
+    return plan->small || run->lent;
+}
+
+/* Bytes of a message up to which it is copied through the transport. */
+static size_t copied(const struct run *run)
+{
+    return run->lent ? PLAN_LENT : PLAN_SMALL;
 }
 
 /* ---- Sends under way -------------------------------------------------------- */
@@ -67,7 +75,7 @@ static void expect_some(struct run *run)
         const struct link *link;
         struct message message;
 
-        if (step->kind != OP_RECV || step->dst.bytes <= PLAN_SMALL ||
+        if (step->kind != OP_RECV || step->dst.bytes <= copied(run) ||
             plan->waits[run->expected] > 0)
             continue;
         link = &run->engine->links[step->peer];
@@ -79,22 +87,33 @@ static void expect_some(struct run *run)
     }
 }
 
+/* Stored where the peer expects it, if it does: else STATUS_AGAIN. */
+static int walk_place(const struct run *run, const struct step *step, struct link *link)
+{
+    struct message message = run_message(run, step);
+    struct window *window = &link->sends[message.stream];
+    int status;
+
+    if (!run->plan->places || !link->transport->lends ||
+        !window_allows(window, message.number))
+        return STATUS_AGAIN;
+    status = link->transport->place(link->endpoint, &message, run_at(run, step->src),
+                                    step->src.bytes, run->plan->streams);
+    if (status == PEAL_OK)
+        window_started(window, message.number);
+    return status;
+}
+
 /* Too large to be copied, so one of the two must see the other's memory. */
 static int walk_large(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
-    struct window *window = &link->sends[message.stream];
     struct memory_share share;
     int status;
 
-    if (!link->transport->lends || !window_allows(window, message.number))
+    if (!link->transport->lends ||
+        !window_allows(&link->sends[message.stream], message.number))
         return STATUS_POST;
-    if (run->plan->places &&
-        link->transport->place(link->endpoint, &message, run_at(run, step->src),
-                               step->src.bytes, run->plan->streams) == PEAL_OK) {
-        window_started(window, message.number);
-        return PEAL_OK;
-    }
     if (run->nflights == RUN_FLIGHTS ||
         !memory_find(run_at(run, step->src), step->src.bytes, &share))
         return STATUS_POST;
@@ -112,8 +131,13 @@ static int walk_send(struct run *run, const struct step *step, struct link *link
     struct task *task = run->free_tasks;
     int status;
 
-    if (step->src.bytes > PLAN_SMALL)
-        return walk_large(run, step, link);
+    if (step->src.bytes > copied(run)) {
+        status = walk_place(run, step, link);
+        if (status != PEAL_OK)
+            status = walk_large(run, step, link);
+        if (status != STATUS_POST || step->src.bytes > PLAN_SMALL)
+            return status;
+    }
     if (run->nflights == RUN_FLIGHTS || !window_allows(window, message.number))
         return STATUS_POST;
     status = link->transport->put(link->endpoint, &message, run_at(run, step->src),
@@ -169,7 +193,7 @@ int run_walk(struct run *run)
     while (run->walked < plan->nsteps) {
         int status;
 
-        if (!plan->small)
+        if (run->lent)
             expect_some(run);
         status = walk_step(run, &plan->steps[run->walked]);
 

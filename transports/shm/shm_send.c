@@ -10,7 +10,7 @@
 
 enum {
     OUT_CHUNK   = 16,
-    SHARE_BYTES = 8 << 10          /* from here on a mapping beats the ring */
+    SHARE_BYTES = 4 << 10          /* from here on a mapping beats the ring */
 };
 
 struct out_chunk {
