@@ -4,7 +4,7 @@
 #include <endian.h>
 #include <string.h>
 
-enum { MAGIC = 0x76, VERSION = 1, RECORD_MAGIC = 0x7650 };
+enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 1, RECORD_MAGIC = 0x7650 };
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two lows");
 _Static_assert(VERBS_RING_HIGH / VERBS_HEADER <= 1 << 16, "a place fits the immediate data");
 
@@ -26,8 +26,8 @@ static inline uint64_t get(const unsigned char *from, size_t bytes)
 
 void verbs_frame_encode(const struct verbs_frame *f, unsigned char wire[VERBS_HEADER])
 {
-    wire[0] = MAGIC;
-    wire[1] = VERSION;
+    wire[0] = FRAME_MAGIC;
+    wire[1] = WIRE_VERSION;
     wire[2] = (unsigned char)f->kind;
     wire[3] = (unsigned char)f->stream;
     put(wire + 4, f->number, 4);
@@ -75,9 +75,9 @@ const char *verbs_frame_decode(const unsigned char wire[VERBS_HEADER],
     struct verbs_frame f;
     const char *wrong;
 
-    if (wire[0] != MAGIC)
+    if (wire[0] != FRAME_MAGIC)
         return "no frame where one must be";
-    if (wire[1] != VERSION)
+    if (wire[1] != WIRE_VERSION)
         return "a frame of another protocol version (is it another release of Peal?)";
     if (wire[2] < VERBS_EAGER || wire[2] > VERBS_CREDIT)
         return "a frame of unknown kind";
@@ -137,7 +137,7 @@ _Static_assert(VERBS_RECORD_HEAD + OFFER_BYTES <= VERBS_RECORD_MOST, "all record
 static unsigned char *put_head(unsigned char *wire, enum verbs_record kind, size_t length)
 {
     put(wire, RECORD_MAGIC, 2);
-    wire[2] = VERSION;
+    wire[2] = WIRE_VERSION;
     wire[3] = (unsigned char)kind;
     put(wire + 4, length, 4);
     return wire + VERBS_RECORD_HEAD;
@@ -151,7 +151,7 @@ const char *verbs_record_decode(const unsigned char head[VERBS_RECORD_HEAD],
 {
     if (get(head, 2) != RECORD_MAGIC)
         return "no record where one must be";
-    if (head[2] != VERSION)
+    if (head[2] != WIRE_VERSION)
         return "a record of another protocol version (is it another release of Peal?)";
     if (head[3] < VERBS_OFFER || head[3] > VERBS_DOWN)
         return "a record of unknown kind";
