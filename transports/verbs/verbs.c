@@ -164,7 +164,7 @@ static bool endpoint_flushing(struct endpoint *e)
 {
     bool flushing = e->waiting > 0 || e->queue || e->repairing;
 
-    if (verbs_lost(e) || e->stage != STAGE_UP)
+    if (verbs_lost(e))
         return false;
     for (int i = 0; i < e->nrails; i++) {
         struct rail *rail = &e->rails[i];

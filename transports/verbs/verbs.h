@@ -212,6 +212,7 @@ struct endpoint {
     uint64_t           started[TRANSPORT_STREAMS][TRANSPORT_WINDOW / 64];
     struct sending    *slots[TRANSPORT_STREAMS][TRANSPORT_WINDOW];
                                                /* grants before their send */
+    struct sending    *early, **last_early;    /* before the endpoint was up */
     struct sending    *announced;              /* not granted, or not all of it */
     struct sending    *queue, **last;          /* frames that wait */
     struct sending    *streams, **last_stream; /* messages that go through the ring */
@@ -354,6 +355,7 @@ void verbs_control(struct endpoint *e, enum verbs_kind kind, const struct messag
                    uint64_t total, uint64_t offset, uint64_t length,
                    const struct verbs_grant *grant);
 int  verbs_push(struct endpoint *e);               /* returns how much moved */
+void verbs_sends_start(struct endpoint *e);
 void verbs_sends_fail(struct endpoint *e, int status);
 /* NULL, or what is wrong. */
 const char *verbs_granted(struct endpoint *e, const struct verbs_frame *frame,

@@ -24,6 +24,7 @@ static struct endpoint *endpoint_new(struct port *port, int peer, const struct w
     e->socket = socket;
     e->dialled = dialled;
     snprintf(e->name, sizeof e->name, "rank %d on %.63s", peer, where->hostname);
+    e->last_early = &e->early;
     e->last = &e->queue;
     e->last_stream = &e->streams;
     e->last_order = &e->orders;
@@ -112,6 +113,8 @@ void verbs_endpoint_free(struct endpoint *e)
     verbs_incoming_fail(e);
     matching_clear(&e->matching);
     /* The sends' regions; nobody is told. */
+    for (struct sending *s = e->early; s; s = s->next)
+        s->done = NULL;
     for (struct sending *s = e->announced; s; s = s->next)
         s->done = NULL;
     for (struct sending *s = e->queue; s; s = s->next)

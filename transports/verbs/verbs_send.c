@@ -168,6 +168,32 @@ static void send_short(struct endpoint *e, struct sending *s, struct sending **s
     enqueue(e, s);
 }
 
+static void message_start(struct endpoint *e, struct sending *s)
+{
+    uint32_t at = s->frame.number % TRANSPORT_WINDOW;
+    struct sending **slot = &e->slots[s->frame.stream][at];
+
+    s->next = NULL;
+    if (s->length > e->eager)
+        send_long(e, s, slot);
+    else
+        send_short(e, s, slot);
+}
+
+/* The endpoint is up: what was sent before. */
+void verbs_sends_start(struct endpoint *e)
+{
+    struct sending *s, *next;
+
+    for (s = e->early; s; s = next) {
+        next = s->next;
+        message_start(e, s);
+    }
+    e->early = NULL;
+    e->last_early = &e->early;
+    verbs_push(e);
+}
+
 int verbs_send(struct endpoint *e, const struct message *message, const void *bytes,
                size_t length, struct completion *done)
 {
@@ -180,9 +206,8 @@ int verbs_send(struct endpoint *e, const struct message *message, const void *by
         completion_done(e->port->options.completions, done, e->failure);
         return PEAL_OK;
     }
-    if (e->stage != STAGE_UP || !send_window_open(&e->window, message->stream,
-                                                  message->number)) {
-        e->port->look = true;
+    if (!send_window_open(&e->window, message->stream, message->number)) {
+        e->port->look = true;          /* for the credit; nothing else may be awaited */
         return STATUS_AGAIN;
     }
     if (length > VERBS_TOTAL_HIGH)
@@ -201,11 +226,13 @@ int verbs_send(struct endpoint *e, const struct message *message, const void *by
     s->done = done;
     *started |= (uint64_t)1 << at % 64;
     e->waiting++;
-    if (length > e->eager)
-        send_long(e, s, &e->slots[message->stream][at]);
-    else
-        send_short(e, s, &e->slots[message->stream][at]);
-    verbs_push(e);
+    if (e->stage == STAGE_UP) {
+        message_start(e, s);
+        verbs_push(e);
+    } else {                           /* what is short is not agreed upon yet */
+        *e->last_early = s;
+        e->last_early = &s->next;
+    }
     verbs_settle(e);
     verbs_activity(e);
     return PEAL_OK;
@@ -282,7 +309,7 @@ const char *verbs_refused(struct endpoint *e, const struct verbs_frame *frame)
 
 void verbs_sends_fail(struct endpoint *e, int status)
 {
-    struct sending *s, **lists[] = { &e->queue, &e->streams, &e->announced };
+    struct sending *s, **lists[] = { &e->early, &e->queue, &e->streams, &e->announced };
     struct order *o, **orders[] = { &e->orders, &e->dealt };
 
     /* An order's message is there once for all its orders. */
@@ -295,11 +322,12 @@ void verbs_sends_fail(struct endpoint *e, int status)
                 verbs_sending_end(e, s, status);
             verbs_order_give(e->port, o);
         }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         while ((s = *lists[i])) {
             *lists[i] = s->next;
             verbs_sending_end(e, s, status);
         }
+    e->last_early = &e->early;
     e->last = &e->queue;
     e->last_stream = &e->streams;
     e->last_order = &e->orders;

@@ -47,6 +47,10 @@ int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
         if (!verbs_frame_peek(e, &frame, &payload))
             return verbs_lost(e) ? STATUS_POST : STATUS_AGAIN;
     }
+    if (frame.kind == VERBS_CREDIT && !verbs_credit_take(e, &frame)) {
+        verbs_frame_take(e, &frame);
+        return STATUS_AGAIN;
+    }
     if (frame.kind != VERBS_EAGER || frame.stream != message->stream ||
         frame.number != message->number || frame.total != length ||
         !signature_equal(&frame.signature, &message->signature))

@@ -167,6 +167,7 @@ static const char *heard(struct endpoint *e, enum verbs_record kind, const unsig
     if (kind == VERBS_READY && e->stage == STAGE_READY) {
         e->stage = STAGE_UP;
         e->port->connecting--;
+        verbs_sends_start(e);
         return NULL;
     }
     if (kind != VERBS_DOWN || e->stage < STAGE_READY)
