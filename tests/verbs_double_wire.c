@@ -3,9 +3,11 @@
 #include "tests/verbs_double_state.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static uint64_t requests_posted, doorbells;
@@ -180,16 +182,57 @@ static void run_first(struct double_qp *qp)
     }
 }
 
-/* What was put off by this process: some of it, or all. */
-static void run_some(bool all)
+/* What was put off by this process: some of it.  True: nothing is left. */
+static bool run_some(void)
 {
-    for (int i = 0; i < QPS; i++) {
-        struct double_qp *qp = &arena->qps[(i + (int)(arena->random >> 7)) % QPS];
+    uint64_t start = arena->random >> 7;
+    bool left = false;
+
+    for (uint64_t i = 0; i < QPS; i++) {
+        struct double_qp *qp = &arena->qps[(i + start) % QPS];
 
         while (qp->used && qp->pid == getpid() && qp->nrequests > 0 &&
-               (all || chance(100) >= (uint64_t)arena->faults.slow))
+               (chance(100) >= (uint64_t)arena->faults.slow))
             run_first(qp);
+        left |= qp->used && qp->pid == getpid() && qp->nrequests > 0;
     }
+    return !left;
+}
+
+/* A device works while its owner does something else, but not at once. */
+static sem_t put_off;
+
+static void *device_main(void *argument)
+{
+    static const struct timespec nap = { 0, 50000 };
+    bool done;
+
+    for (;; ) {
+        while (sem_wait(&put_off) != 0)
+            continue;
+        do {
+            nanosleep(&nap, NULL);
+            double_lock();
+            done = run_some();
+            double_unlock();
+        } while (!done);
+    }
+    return argument;
+}
+
+static void device_wake(void)
+{
+    static pid_t started;
+    pthread_t thread;
+
+    if (started != getpid()) {         /* with the lock held: only one does */
+        started = getpid();
+        sem_init(&put_off, 0, 0);
+        if (pthread_create(&thread, NULL, device_main, NULL) != 0)
+            double_die("no thread for the device");
+        pthread_detach(thread);
+    }
+    sem_post(&put_off);
 }
 
 int double_post_send(struct ibv_qp *base, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
@@ -229,6 +272,8 @@ int double_post_send(struct ibv_qp *base, struct ibv_send_wr *wr, struct ibv_sen
         else if (arena->faults.slow == 0 || chance(100) >= (uint64_t)arena->faults.slow)
             while (qp->nrequests > 0)
                 run_first(qp);
+        else
+            device_wake();
     }
     double_unlock();
     return error;
@@ -260,7 +305,7 @@ int double_poll_cq(struct ibv_cq *base, int most, struct ibv_wc *wc)
 
     double_lock();
     if (arena->faults.slow > 0)
-        run_some(false);
+        run_some();
     for (; n < most && cq->count > 0; n++, cq->count--, cq->first++) {
         const struct double_entry *entry = &cq->entries[cq->first % ENTRIES];
         struct double_qp *qp = &arena->qps[entry->qp];
@@ -277,7 +322,6 @@ int double_req_notify_cq(struct ibv_cq *base, int solicited)
 {
     (void)solicited;
     double_lock();
-    run_some(true);                /* nobody else would while we sleep */
     arena->cqs[base->handle].armed = true;
     double_unlock();
     return 0;

@@ -258,6 +258,7 @@ struct port {
     struct region         *regions;            /* kept */
     int                    nregions;
     uint64_t               clock;              /* uses of regions */
+    bool                   relaxed;            /* PCI may reorder writes of long messages */
     bool                   no_direct;          /* nothing more can be registered: said */
     char                  *bounce;             /* memory of the chunks */
     struct chunk          *chunks, *free_chunks;

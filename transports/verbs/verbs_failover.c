@@ -22,7 +22,7 @@ static bool rail_emptied(struct endpoint *e, struct rail *rail)
         return true;
     if (rail->receives > 0 && !rail->adapter->lost)
         return false;
-    rail->emptied = true;
+    rail->emptied = true;              /* what comes now is not looked at */
     memcpy(down.came, e->came, sizeof down.came);
     verbs_say(e, record, verbs_down_encode(&down, record));
     return true;
@@ -32,7 +32,8 @@ void verbs_rail_heard(struct endpoint *e, const struct verbs_down *down)
 {
     struct rail *rail = &e->rails[down->rail];
 
-    if (rail->reported || down->taken - e->out_taken > e->out_next - e->out_taken) {
+    /* Credits over other rails may have been faster than this. */
+    if (rail->reported || (int32_t)(down->taken - e->out_next) > 0) {
         verbs_break(e, PEAL_ERR_PROTOCOL, "%s sent impossible news of a rail", e->name);
         return;
     }
@@ -50,7 +51,7 @@ static bool frame_arrived(const struct endpoint *e, const struct rail *rail, uin
 
     if ((int32_t)(number - rail->came.taken) < 0 || (int32_t)(number - e->out_taken) < 0)
         return true;
-    return rail->came.came[at / 64] >> at % 64 & 1;
+    return number - rail->came.taken < VERBS_FRAMES && rail->came.came[at / 64] >> at % 64 & 1;
 }
 
 static int rail_left(const struct endpoint *e)
@@ -104,6 +105,7 @@ int verbs_repair(struct endpoint *e)
 {
     int moved = 0;
 
+    e->port->look = true;              /* for the peer's word on the socket */
     for (int i = 0; i < e->nrails && !verbs_lost(e); i++) {
         struct rail *rail = &e->rails[i];
 

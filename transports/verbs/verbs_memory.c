@@ -26,7 +26,7 @@ static struct ibv_mr *memory_register(struct adapter *a, const void *bytes, size
 {
     unsigned access = remote ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE : 0;
 
-    if (verbs_option(VERBS_OPTION_RELAXED))
+    if (a->port->relaxed)
         access |= IBV_ACCESS_RELAXED_ORDERING;
     return ibv_reg_mr(a->pd, (void *)(uintptr_t)bytes, length, access);
 }

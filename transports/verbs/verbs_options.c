@@ -113,6 +113,7 @@ void verbs_option_port(struct port *port)
         continue;
     even = port->ring / 1024;
     port->frames = (uint32_t)(even < 16 ? 16 : even > VERBS_FRAMES ? VERBS_FRAMES : even);
+    port->relaxed = verbs_option(VERBS_OPTION_RELAXED);
     port->eager = setting_size(&verbs_settings[EAGER], 0, TRANSPORT_EAGER);
     port->slice = setting_size(&verbs_settings[SLICE], 4 << 10, 1 << 30) & ~(size_t)4095;
     port->direct = setting_size(&verbs_settings[DIRECT], 0, (size_t)1 << 62);

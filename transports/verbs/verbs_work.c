@@ -91,7 +91,7 @@ static void failed(struct rail *rail, const struct ibv_wc *wc, const char *what)
 static void received(struct rail *rail, const struct ibv_wc *wc)
 {
     rail->receives--;
-    if (wc->status == IBV_WC_WR_FLUSH_ERR && rail->state == RAIL_CLOSING)
+    if (rail->emptied || (wc->status == IBV_WC_WR_FLUSH_ERR && rail->state == RAIL_CLOSING))
         return;
     if (wc->status != IBV_WC_SUCCESS) {
         failed(rail, wc, "receiving from");
