@@ -39,7 +39,8 @@ enum {
     VERBS_SLICES = 64,             /* most slices of an order: bits of a word */
     VERBS_WHY    = 512,            /* bytes of an error text */
     VERBS_POLL   = 32,             /* completions taken at once */
-    VERBS_REGIONS = 64             /* registrations kept */
+    VERBS_REGIONS = 64,            /* registrations kept */
+    VERBS_CHAIN  = 16              /* work requests posted at once */
 };
 
 /* ---- Devices, as found (verbs_device.c) ------------------------------------ */
@@ -234,6 +235,14 @@ struct endpoint {
     struct incoming   *incoming;
 };
 
+/* Work requests for one rail that are posted together. */
+struct chain {
+    struct rail       *rail;
+    unsigned           n;
+    struct ibv_send_wr wrs[VERBS_CHAIN];
+    struct ibv_sge     pieces[VERBS_CHAIN];
+};
+
 struct sending_block;
 struct order_block;
 struct incoming_block;
@@ -248,6 +257,8 @@ struct port {
     int                    nadapters;
     struct adapter         adapters[VERBS_RAILS];
     struct endpoint       *endpoints, *active, *arrived;
+    bool                   chaining;
+    struct chain           chains[VERBS_RAILS];    /* of the endpoint that is pushed */
     struct match_pool      pool;
     struct sending        *free_sending;
     struct order          *free_orders;
@@ -314,7 +325,10 @@ static inline uint32_t verbs_rail_room(const struct rail *rail)
 }
 
 /* verbs_work.c: work requests and their completions. */
-int  verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work);
+void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work);
+/* Between the two, what is posted for one endpoint goes with one doorbell per rail. */
+void verbs_chain_begin(struct port *port);
+void verbs_chain_end(struct port *port);
 int  verbs_poll(struct port *port);                /* returns how many there were */
 void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -109,10 +109,14 @@ int verbs_push(struct endpoint *e)
         return 0;
     if (e->repairing)
         moved += verbs_repair(e);
+    if (!e->queue && !e->orders && !e->streams)
+        return moved + verbs_credit_tell(e, false);
+    verbs_chain_begin(e->port);
     moved += push_queue(e);
     moved += verbs_orders_deal(e);
     moved += push_streams(e);
     moved += verbs_credit_tell(e, false);
+    verbs_chain_end(e->port);
     verbs_activity(e);
     return moved;
 }

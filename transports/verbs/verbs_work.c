@@ -37,13 +37,57 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     verbs_activity(e);
 }
 
+/* What could not be posted is in the rail's list of work, as if it had been. */
+static void post(struct rail *rail, struct ibv_send_wr *wrs)
+{
+    struct ibv_send_wr *bad;
+    int error = ibv_post_send(rail->qp, wrs, &bad);
+
+    if (error)
+        verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "ibv_post_send to %s over %s port %d failed: %s",
+                        rail->endpoint->name, rail->adapter->place.device,
+                        rail->adapter->place.port, strerror(error));
+}
+
+static void chain_post(struct chain *chain)
+{
+    for (unsigned i = 0; i < chain->n; i++) {
+        chain->wrs[i].next = i + 1 < chain->n ? &chain->wrs[i + 1] : NULL;
+        chain->wrs[i].sg_list = &chain->pieces[i];
+    }
+    if (chain->n > 0)
+        post(chain->rail, chain->wrs);
+    chain->n = 0;
+}
+
+static void chain_add(struct chain *chain, struct rail *rail, const struct ibv_send_wr *wr)
+{
+    chain->rail = rail;
+    chain->wrs[chain->n] = *wr;
+    if (wr->num_sge > 0)
+        chain->pieces[chain->n] = *wr->sg_list;
+    if (++chain->n == VERBS_CHAIN)
+        chain_post(chain);
+}
+
+void verbs_chain_begin(struct port *port)
+{
+    port->chaining = true;
+}
+
+void verbs_chain_end(struct port *port)
+{
+    port->chaining = false;
+    for (int i = 0; i < VERBS_RAILS; i++)
+        chain_post(&port->chains[i]);
+}
+
 /* The last of those that nobody else asks about is signaled too, often enough that
  * a full queue always has some. */
-int verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work)
+void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work)
 {
     struct work *kept = &rail->work[rail->posted % rail->depth];
-    struct ibv_send_wr *bad;
-    int error;
+    struct port *port = rail->endpoint->port;
 
     *kept = *work;
     kept->signaled = (work->order && work->kind == WORK_FRAME) || work->kind == WORK_NOTHING ||
@@ -57,12 +101,10 @@ int verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *wor
     rail->flying += work->bytes;
     if (work->order)
         work->order->works++;
-    error = ibv_post_send(rail->qp, wr, &bad);
-    if (error)
-        verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "ibv_post_send to %s over %s port %d: %s",
-                        rail->endpoint->name, rail->adapter->place.device,
-                        rail->adapter->place.port, strerror(error));
-    return error;
+    if (port->chaining)
+        chain_add(&port->chains[rail->index], rail, wr);
+    else
+        post(rail, wr);
 }
 
 static void sent(struct rail *rail)
