@@ -59,6 +59,7 @@ int main(int argc, char **argv)
             conform("three devices, late completions", seed + 1, DOUBLE_DEVICES, 30);
     }
     alarm(120 * rig_slowness());
+    verbs_pairs(seed);
     verbs_faults(seed);
     verbs_hostile(seed);
     return 0;

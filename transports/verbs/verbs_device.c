@@ -207,14 +207,13 @@ const struct survey *verbs_survey(void)
         survey_make(&found);
         surveyed = found.nplaces > 0;          /* else it may get better */
     }
-    pthread_mutex_unlock(&lock);
     for (int i = 0; i < found.nplaces; i++)
         chosen += verbs_option_device(found.places[i].device, found.places[i].port);
-    if (chosen > 0)
-        return &found;
-    status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s", found.nplaces > 0 ?
-                "PEAL_VERBS_DEVICES and PEAL_VERBS_PORT leave no device" : found.reason);
-    return NULL;
+    if (chosen == 0)
+        status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s", found.nplaces > 0 ?
+                    "PEAL_VERBS_DEVICES and PEAL_VERBS_PORT leave no device" : found.reason);
+    pthread_mutex_unlock(&lock);
+    return chosen > 0 ? &found : NULL;         /* which does not change any more */
 }
 
 static unsigned subnet_bit(const struct place *place)

@@ -125,7 +125,7 @@ int verbs_rail_connect(struct rail *rail)
 {
     struct ibv_qp_attr attr = {
         .qp_state = IBV_QPS_RTR, .path_mtu = rail_mtu(rail), .dest_qp_num = rail->qpn,
-        .rq_psn = rail->psn, .max_dest_rd_atomic = 0, .min_rnr_timer = RNR_TIMER
+        .rq_psn = rail->psn, .max_dest_rd_atomic = 1, .min_rnr_timer = RNR_TIMER
     };
 
     verbs_address_fill(rail, &attr.ah_attr);
@@ -142,6 +142,7 @@ int verbs_rail_connect(struct rail *rail)
     attr.timeout = (uint8_t)verbs_option(VERBS_OPTION_TIMEOUT);
     attr.retry_cnt = (uint8_t)verbs_option(VERBS_OPTION_RETRY);
     attr.rnr_retry = ENDLESS;          /* it does not happen: see verbs.h */
+    attr.max_rd_atomic = 1;            /* nothing is read; not every driver likes 0 */
     errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT |
                           IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC);
     if (errno)

@@ -7,6 +7,8 @@
 
 enum { IN_FLIGHT = 2 };            /* chunks of one message: one comes, one is computed with */
 
+static void chunks_serve(struct port *port);
+
 static struct incoming *incoming_of(const struct match *match)
 {
     return (struct incoming *)(uintptr_t)match->remote[0];
@@ -57,6 +59,7 @@ void verbs_incoming_fail(struct endpoint *e)
 {
     while (e->incoming)
         incoming_end(e, e->incoming);
+    chunks_serve(e->port);
 }
 
 static struct incoming *incoming_begin(struct endpoint *e, const struct message *message)
