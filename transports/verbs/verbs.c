@@ -233,6 +233,7 @@ const struct transport verbs_transport = {
     .usable = usable,
     .socket_count = socket_count,
     .fabric = verbs_fabric,
+    .devices = verbs_devices,
     .reach = verbs_reach,
     .open = port_open,
     .close = port_close,

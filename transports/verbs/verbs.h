@@ -66,7 +66,7 @@ struct place {                     /* a port of a device */
 struct survey {
     int          nplaces;
     struct place places[VERBS_PLACES];
-    char         reason[VERBS_WHY];            /* why others, or all, are left out */
+    char         reason[2 * VERBS_WHY];        /* why others, or all, are left out */
 };
 
 /* ---- A port and what hangs on it -------------------------------------------- */
@@ -289,8 +289,10 @@ bool verbs_option_device(const char *device, int port);
 void verbs_option_port(struct port *port);         /* the sizes in it */
 
 /* verbs_device.c */
+const struct survey *verbs_survey_all(char reason[2 * VERBS_WHY]);
 const struct survey *verbs_survey(void);           /* NULL and status_text(): nothing */
 uint64_t verbs_fabric(void);
+void verbs_devices(struct report *report);
 int  verbs_reach(const struct where *self, const struct where *peer, struct reach *how);
 
 /* verbs_adapter.c */

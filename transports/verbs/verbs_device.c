@@ -198,15 +198,30 @@ static void survey_make(struct survey *s)
         ibv_free_device_list(devices);
 }
 
+/* With the lock held.  As long as nothing was found it may get better. */
+static void survey_once(void)
+{
+    if (surveyed)
+        return;
+    survey_make(&found);
+    surveyed = found.nplaces > 0;
+}
+
+const struct survey *verbs_survey_all(char reason[2 * VERBS_WHY])
+{
+    pthread_mutex_lock(&lock);
+    survey_once();
+    memcpy(reason, found.reason, sizeof found.reason);
+    pthread_mutex_unlock(&lock);
+    return &found;
+}
+
 const struct survey *verbs_survey(void)
 {
     int chosen = 0;
 
     pthread_mutex_lock(&lock);
-    if (!surveyed) {
-        survey_make(&found);
-        surveyed = found.nplaces > 0;          /* else it may get better */
-    }
+    survey_once();
     for (int i = 0; i < found.nplaces; i++)
         chosen += verbs_option_device(found.places[i].device, found.places[i].port);
     if (chosen == 0)
