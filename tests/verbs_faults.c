@@ -156,8 +156,59 @@ static void no_queue_pairs(struct node *node)
     node_meet(node);
 }
 
+/* Messages one way; at their end the requests and doorbells that each took. */
+static double count_messages(struct node *node, size_t bytes, int messages, double *rung)
+{
+    char *memory = rig_alloc(bytes, true);
+    uint64_t requests, doorbells, requests_after, doorbells_after;
+
+    node_barrier(node);
+    double_counts(&requests, &doorbells);
+    node_meet(node);
+    for (int i = 0; i < messages; i++) {
+        struct op op;
+
+        if (node->rank == 1)
+            node_recv(node, 0, 0, memory, bytes, &op);
+        if (bytes > 10000)                 /* the receive is there first */
+            node_barrier(node);
+        if (node->rank == 0)
+            node_send(node, 1, 0, memory, bytes, &op);
+        CHECK(node_wait_op(node, &op) == PEAL_OK, "message %d", i);
+    }
+    node_barrier(node);
+    double_counts(&requests_after, &doorbells_after);
+    node_meet(node);
+    rig_free(memory, bytes, true);
+    *rung = (double)(doorbells_after - doorbells) / messages;
+    return (double)(requests_after - requests) / messages;
+}
+
+/* The least is 1 for a short message; for a long one the grant, the write, and the
+ * word that it is there, of which the last two ring one bell. */
+static void counts_body(struct node *node)
+{
+    double rung, requests = count_messages(node, 8, 2000, &rung);
+
+    CHECK(requests < 1.02 && rung < 1.02, "%g requests, %g doorbells", requests, rung);
+    if (node->rank == 0)
+        printf("8 bytes: %.3f work requests and %.3f doorbells a message\n", requests, rung);
+    requests = count_messages(node, 1 << 20, 100, &rung);
+    CHECK(requests < 3.1 && rung < 2.1, "%g requests, %g doorbells", requests, rung);
+    if (node->rank == 0)
+        printf("1 MiB: %.3f work requests and %.3f doorbells a message\n", requests, rung);
+}
+
+static void counts(uint64_t seed)
+{
+    setenv("PEAL_VERBS_DEVICES", "double0", 1);
+    rig_run(&verbs_transport, 2, false, -1, seed, counts_body);
+    unsetenv("PEAL_VERBS_DEVICES");
+}
+
 void verbs_faults(uint64_t seed)
 {
+    counts(seed);
     each_status(seed);
     rails_fail(seed, false);
     rails_fail(seed + 100, true);
