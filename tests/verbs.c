@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A killed process takes along what its device has put off, which the suite does not
+ * expect: hence only threads where that happens. */
 static void conform(const char *what, uint64_t seed, int devices, int slow)
 {
     printf("---- %s\n", what);
     double_faults()->devices = devices;
     double_faults()->slow = slow;
-    CHECK(transports_conform(seed, "verbs") == 0, "%s", what);
+    CHECK(transports_conform(seed, "verbs", slow > 0) == 0, "%s", what);
     double_faults()->slow = 0;
 }
 
