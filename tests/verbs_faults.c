@@ -82,7 +82,6 @@ static void rails_fail(uint64_t seed, bool processes)
 
     setenv("PEAL_VERBS_SLICE", "4K", 1);
     setenv("PEAL_VERBS_DIRECT", "8K", 1);
-    setenv("PEAL_LOG", "error", 0);
     for (int i = 0; i < 12; i++) {
         struct double_faults *faults = double_faults();
         int first = (int)node_random(&random, DOUBLE_DEVICES);
