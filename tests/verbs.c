@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs transport over a double of libibverbs: the conformance suite on one
  * device and on several, with completions that come late; then what goes wrong.
- * Usage: verbs [seed [conformance|faults|hostile]] */
+ * Usage: verbs [seed [conformance|faults|rails|hostile]] */
 #include "tests/verbs_faults.h"
 
 #include "base/clock.h"
@@ -66,6 +66,8 @@ int main(int argc, char **argv)
         verbs_pairs(seed);
         verbs_faults(seed);
     }
+    if (!*only || strcmp(only, "rails") == 0)
+        verbs_rails(seed);
     if (!*only || strcmp(only, "hostile") == 0)
         verbs_hostile(seed);
     return 0;
