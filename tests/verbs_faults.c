@@ -134,8 +134,8 @@ static void event_body(struct node *node)
 static void short_of_memory(uint64_t seed)
 {
     setenv("PEAL_VERBS_DEVICES", "double0", 1);
-    double_faults()->memory = 4 * ((512 << 10) * 3) + 4096;
-    rig_run(&verbs_transport, 4, false, -1, seed, transports_traffic);
+    double_faults()->memory = 2 * (512 << 10) + 4096;
+    rig_run(&verbs_transport, 2, false, -1, seed, transports_traffic);
     double_faults()->memory = 300 << 10;
     rig_run(&verbs_transport, 2, true, -1, seed, until_failure);
     double_faults()->memory = 0;
