@@ -77,32 +77,33 @@ static void each_status(uint64_t seed)
  * under way. */
 static void rails_fail(uint64_t seed, bool processes)
 {
+    const char *effort = getenv("TEST_EFFORT");
+    int times = effort && strcmp(effort, "quick") == 0 ? 4 : 12, fired = 0;
     struct node random = { .random = seed };
-    int fired = 0;
 
     setenv("PEAL_VERBS_SLICE", "4K", 1);
     setenv("PEAL_VERBS_DIRECT", "8K", 1);
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < times; i++) {
         struct double_faults *faults = double_faults();
         int first = (int)node_random(&random, DOUBLE_DEVICES);
         int second = (first + 1 + (int)node_random(&random, DOUBLE_DEVICES - 1)) % DOUBLE_DEVICES;
 
         faults->slow = i & 1 ? 40 : 0;
-        fail_later(first, 1 + (int)node_random(&random, 2000),
+        fail_later(first, 1 + (int)node_random(&random, 1000),
                    statuses[node_random(&random, STATUSES)], i & 2);
         if (i % 3 == 0)
-            fail_later(second, 1 + (int)node_random(&random, 2000), IBV_WC_RETRY_EXC_ERR, i & 2);
+            fail_later(second, 1 + (int)node_random(&random, 1000), IBV_WC_RETRY_EXC_ERR, i & 2);
         rig_run(&verbs_transport, 2 + (i & 1) * 2, processes, -1, seed + (uint64_t)i,
                 transports_traffic);
         fired += faults->fail[first].after == 0;
         memset(faults->fail, 0, sizeof faults->fail);
         faults->slow = 0;
     }
-    CHECK(fired > 6, "only %d faults happened", fired);
+    CHECK(fired > times / 4, "only %d faults of %d happened", fired, times);
     unsetenv("PEAL_VERBS_SLICE");
     unsetenv("PEAL_VERBS_DIRECT");
-    printf("rails that fail under way, %s: %d of 12 faults happened\n",
-           processes ? "processes" : "threads", fired);
+    printf("rails that fail under way, %s: %d of %d faults happened\n",
+           processes ? "processes" : "threads", fired, times);
 }
 
 static void event_body(struct node *node)

@@ -408,6 +408,7 @@ void verbs_endpoint_free(struct endpoint *e);
 void verbs_break(struct endpoint *e, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void verbs_settle(struct endpoint *e);
+bool verbs_socket_ended(const struct endpoint *e);     /* has the peer closed it? */
 void verbs_activity(struct endpoint *e);
 static inline bool verbs_lost(const struct endpoint *e) { return e->failure || e->broken; }
 

@@ -148,7 +148,7 @@ void verbs_break(struct endpoint *e, int status, const char *format, ...)
 }
 
 /* Has the peer closed the socket?  Then that is why, whatever else was seen. */
-static bool socket_ended(const struct endpoint *e)
+bool verbs_socket_ended(const struct endpoint *e)
 {
     char byte;
     ssize_t n;
@@ -165,7 +165,7 @@ static void endpoint_fail(struct endpoint *e)
 {
     int status = e->broken;
 
-    if (status != PEAL_ERR_PROTOCOL && socket_ended(e)) {
+    if (status != PEAL_ERR_PROTOCOL && verbs_socket_ended(e)) {
         status = PEAL_ERR_PEER;
         snprintf(e->why, sizeof e->why, "%s closed its connection: it has ended, crashed or left "
                  "the communicator; look at its output", e->name);

@@ -131,6 +131,20 @@ static bool order_tell(struct endpoint *e, struct order *o, int *moved)
     return true;
 }
 
+static void order_end(struct endpoint *e, struct order *o)
+{
+    struct sending *s = o->of;
+    struct order **at = &e->dealt;
+
+    while (*at != o)
+        at = &(*at)->next;
+    *at = o->next;
+    s->ended += o->length;
+    verbs_order_give(e->port, o);
+    if (s->ended == s->length)
+        verbs_sending_end(e, s, PEAL_OK);
+}
+
 int verbs_orders_deal(struct endpoint *e)
 {
     int moved = 0;
@@ -153,22 +167,10 @@ int verbs_orders_deal(struct endpoint *e)
             e->last_order = &e->orders;
         o->next = e->dealt;
         e->dealt = o;
+        if (o->works == 0)
+            order_end(e, o);
     }
     return moved;
-}
-
-static void order_end(struct endpoint *e, struct order *o)
-{
-    struct sending *s = o->of;
-    struct order **at = &e->dealt;
-
-    while (*at != o)
-        at = &(*at)->next;
-    *at = o->next;
-    s->ended += o->length;
-    verbs_order_give(e->port, o);
-    if (s->ended == s->length)
-        verbs_sending_end(e, s, PEAL_OK);
 }
 
 static bool order_in(const struct order *list, const struct order *o)

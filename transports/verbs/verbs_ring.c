@@ -2,9 +2,8 @@
 /* Frames: into the peer's landing ring, and out of ours; and the credits that
  * keep both within bounds.
  *
- * One frame and 64 bytes are kept back for CREDIT alone.  One is enough: a CREDIT
- * is only sent after half the frames or bytes of the other direction have been
- * taken since the last word; the frames that these were could only be sent because
+ * One frame and 64 bytes are kept back for a CREDIT after half the frames or bytes
+ * of the other direction have been taken since the last word.  One is enough: the frames that these were could only be sent because
  * the peer had heard of the credit before, and so told of the frame that it was. */
 #include "transports/verbs/verbs.h"
 
@@ -179,14 +178,15 @@ bool verbs_credit_owed(const struct endpoint *e)
 bool verbs_credit_tell(struct endpoint *e, bool idle)
 {
     struct verbs_frame frame = { .kind = VERBS_CREDIT };
-    bool wanted = e->in_next - e->told_taken >= e->frames_in / 2 || e->untold >= e->ring_in / 2;
+    bool half = e->in_next - e->told_taken >= e->frames_in / 2 || e->untold >= e->ring_in / 2;
+    bool wanted = half;
 
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
         uint32_t news = matching_low(&e->matching, i) - e->told_low[i];
 
         wanted |= news >= TRANSPORT_WINDOW / 2 || (idle && news > 0 && e->full[i]);
     }
-    if (!wanted || !verbs_frame_begin(e, 0, true))
+    if (!wanted || !verbs_frame_begin(e, 0, half))
         return false;
     verbs_frame_end(e, &frame, -1, NULL, 0);
     return true;

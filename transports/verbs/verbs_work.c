@@ -25,6 +25,10 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (verbs_socket_ended(e)) {       /* then there is no other way either */
+        verbs_break(e, status, "%s", text);
+        return;
+    }
     verbs_rail_close(rail);
     for (int i = 0; i < e->nrails; i++)
         others += e->rails[i].state == RAIL_UP;
