@@ -3,8 +3,9 @@
  * keep both within bounds.
  *
  * One frame and 64 bytes are kept back for a CREDIT after half the frames or bytes
- * of the other direction have been taken since the last word.  One is enough: the frames that these were could only be sent because
- * the peer had heard of the credit before, and so told of the frame that it was. */
+ * of the other direction have been taken since the last word.  One is enough: the
+ * frames that these were could only be sent because the peer had heard of the credit
+ * before, and so told of the frame that it was. */
 #include "transports/verbs/verbs.h"
 
 #include <arpa/inet.h>
