@@ -390,7 +390,9 @@ int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 {
     if (cqe >= ENTRIES)
         return EINVAL;
+    double_lock();
     arena->cqs[cq->handle].size = (uint32_t)cqe;
+    double_unlock();
     cq->cqe = cqe;
     return 0;
 }
