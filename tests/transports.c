@@ -487,7 +487,7 @@ static void alone_body(struct node *node)
 }
 
 /* Settings under which a transport moves data in another way. */
-static const struct variant { const char *transport, *settings[4][2]; } variants[] = {
+static const struct variant { const char *transport, *settings[5][2]; } variants[] = {
     { "tcp", { { "PEAL_TCP_EAGER", "0" } } },
     { "tcp", { { "PEAL_TCP_EAGER", "8" }, { "PEAL_TCP_SOCKETS", "5" },
                { "PEAL_TCP_CHUNK", "4K" } } },
