@@ -16,6 +16,14 @@
 struct arena *arena;
 static struct ibv_device devices[DOUBLE_DEVICES];
 
+/* The thread sanitizer else ends forked processes that start a thread, as a device
+ * does whose completions come late. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+
 __attribute__((constructor))
 static void arena_make(void)
 {
