@@ -427,13 +427,15 @@ static const struct road { const char *name, *transports; int per_process; } roa
     { "threads+shm", "self,shm", 2 },
     { "threads+tcp", "self,tcp", 2 },
     { "default",     NULL,       3 },
+    { "given",       NULL,       1 },      /* TEST_TRANSPORTS, and nothing else then */
 };
 
 int main(int argc, char **argv)
 {
     static const int sizes[] = { 1, 2, 3, 4, 5, 8 };
     uint64_t seed = ranks_seed(argc, argv, 1), random = seed;
-    const char *only = argc > 2 ? argv[2] : NULL;
+    const char *given = getenv("TEST_TRANSPORTS");
+    const char *only = given ? "given" : argc > 2 ? argv[2] : NULL;
     /* For slow builds: each algorithm by name on 3 ranks only. */
     bool quick = getenv("TEST_EFFORT") && strcmp(getenv("TEST_EFFORT"), "quick") == 0;
     static char sets[ALGORITHM_SETS][256];
@@ -446,7 +448,7 @@ int main(int argc, char **argv)
         double begun = ranks_now();
         int failed = 0;
 
-        if (only && strcmp(only, road->name))
+        if (only ? strcmp(only, road->name) != 0 : strcmp(road->name, "given") == 0)
             continue;
         for (size_t i = 0; i < 6; i++)
             for (int set = -1; set < nsets; set++) {
@@ -459,11 +461,11 @@ int main(int argc, char **argv)
                 };
 
                 /* Mixtures: only the sizes that mix; the large ones by fewer sets. */
-                if ((r >= 3 && sizes[i] != 4 && sizes[i] != 5) || (sizes[i] == 1 && set > 0) ||
+                if ((r >= 3 && !given && sizes[i] != 4 && sizes[i] != 5) || (sizes[i] == 1 && set > 0) ||
                     (quick && set >= 0 && sizes[i] != 3))
                     continue;
                 config.timeout = 20;
-                config.transports = road->transports;
+                config.transports = given ? given : road->transports;
                 config.algorithms = set < 0 ? NULL : sets[set];
                 snprintf(name, sizeof name, "%s, algorithms %s", road->name,
                          set < 0 ? "by default" : sets[set]);

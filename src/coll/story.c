@@ -76,7 +76,8 @@ int coll_broke(struct peal_comm *comm, const struct run *run, int status)
 
         if (cause && run_fault(cause)->peer >= 0)
             comm_peer_name(comm, run_fault(cause)->peer, name, sizeof name);
-        snprintf(text, sizeof text, "the connection to %s was lost", name);
+        snprintf(text, sizeof text, "the connection to %s was lost%s%s", name,
+                 *status_text() ? ": " : "", status_text());
         return comm_break_when_told(comm, status, text);
     }
     return comm_break(comm, status, *status_text() ? status_text() : peal_strerror(status));
