@@ -4,6 +4,8 @@
 #   inside.sh BUILD SEED one|two TRANSPORT...
 # "one": this machine has rxe0 and rxe1, on one wire; "two": it has rxe0 and is
 # number VERBS_LAB_HOST of two, of which number 0 prints the verdicts.
+# The tests are called by their names.
+# shellcheck disable=SC2317
 set -u
 build=$1 seed=$2 shape=$3
 shift 3
@@ -105,9 +107,9 @@ launched() { # TRANSPORT
 netem() { # TRANSPORT WHAT...: what the wire does while the ranks, one on each device, compute
   local transport=$1 rc=0 dev
   shift
-  for dev in vl0 vl1; do tc qdisc add dev $dev root netem "$@" || rc=1; done
+  for dev in vl0 vl1; do tc qdisc add dev "$dev" root netem "$@" || rc=1; done
   collectives "$transport" 2 2 || rc=1
-  for dev in vl0 vl1; do tc qdisc del dev $dev root; done
+  for dev in vl0 vl1; do tc qdisc del dev "$dev" root; done
   return "$rc"
 }
 
