@@ -42,7 +42,8 @@ enum {
     TRANSPORT_EAGER   = 64 << 10,  /* most bytes sent before the receive is posted */
     TRANSPORT_STREAMS = 2,         /* streams 0 (collectives) and 1 (point to point) */
     TRANSPORT_SOCKETS = 8,         /* most sockets of one endpoint */
-    TRANSPORT_NAME    = 16         /* bytes of a transport's name, with the NUL */
+    TRANSPORT_NAME    = 16,        /* bytes of a transport's name, with the NUL */
+    TRANSPORT_FABRICS = 4          /* transports that publish something about a rank */
 };
 
 struct port;                       /* this rank's end of one transport, one communicator */
@@ -56,7 +57,16 @@ struct where {
     uint32_t pid_namespace;        /* equal: `pid` means something to both */
     uint64_t cores;                /* equal: may run on the same set of cores, of where_cores() */
     char     hostname[64];         /* for people */
+    struct fabric {                /* what transports publish about the rank: */
+        char     transport[TRANSPORT_NAME];    /* empty: no more follow */
+        uint64_t word;             /* see `fabric` below */
+    } fabrics[TRANSPORT_FABRICS];
 };
+
+/* The word that the transport of this name has published about a rank; 0: none. */
+uint64_t where_fabric(const struct where *where, const char *transport);
+/* Fill in where->fabrics from all transports. */
+void where_publish(struct where *where);
 
 static inline int where_cores(const struct where *where)
 {
@@ -154,8 +164,14 @@ struct transport {
      * side decides); not called for SOCKET_NONE. */
     int  (*socket_count)(void);
 
+    /* May be NULL.  What reach() must know about this rank besides where it is, as
+     * one word that every rank gets to see: its networks, for example.  0: this
+     * transport cannot be used here.  Asked once per job, before anybody connects. */
+    uint64_t (*fabric)(void);
+
     /* Can a rank at `peer` be reached from `self`, and how well?  PEAL_OK, or
-     * PEAL_ERR_UNSUPPORTED with the reason.  Symmetric in the two. */
+     * PEAL_ERR_UNSUPPORTED with the reason.  Symmetric in the two, and a function of
+     * nothing else: both ends must come to the same answer. */
     int  (*reach)(const struct where *self, const struct where *peer, struct reach *how);
 
     /* A port without endpoints.  Costs nothing until connect(). */

@@ -23,6 +23,32 @@ const struct transport *transport_find(const char *name)
     return NULL;
 }
 
+uint64_t where_fabric(const struct where *where, const char *transport)
+{
+    for (int i = 0; i < TRANSPORT_FABRICS; i++)
+        if (strcmp(where->fabrics[i].transport, transport) == 0)
+            return where->fabrics[i].word;
+    return 0;
+}
+
+void where_publish(struct where *where)
+{
+    char kept[STATUS_TEXT];
+    int n = 0;
+
+    status_keep(kept);                 /* what cannot be used is no failure here */
+    memset(where->fabrics, 0, sizeof where->fabrics);
+    for (const struct transport *const *t = transports; *t; t++) {
+        uint64_t word = (*t)->fabric && n < TRANSPORT_FABRICS ? (*t)->fabric() : 0;
+
+        if (word == 0)
+            continue;
+        strncpy(where->fabrics[n].transport, (*t)->name, TRANSPORT_NAME - 1);
+        where->fabrics[n++].word = word;
+    }
+    status_restore(kept);
+}
+
 int transport_put_never(struct endpoint *to, const struct message *message,
                         const void *bytes, size_t length, struct completion *done)
 {

@@ -24,7 +24,7 @@ enum control_type {
 };
 
 enum {
-    CONTROL_VERSION = 1,
+    CONTROL_VERSION = 2,
     CONTROL_HEADER  = 8,
     CONTROL_TEXT    = 1500,
     CONTROL_MOST    = 4 + 4 + 4 * 8 + 2 + CONTROL_TEXT

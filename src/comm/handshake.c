@@ -4,6 +4,8 @@
 #include "comm/handshake_mac.h"
 #include "comm/job_wire.h"
 
+_Static_assert((int)HANDSHAKE_MOST >= (int)HANDSHAKE_WELCOME, "the largest of the four");
+
 static const unsigned char magic[8] = { 'P', 'E', 'A', 'L', '\r', '\n', 0x1a, 0xb3 };
 
 enum { HELLO_NONCE = 24, CHALLENGE_NONCE = 12,
@@ -29,6 +31,10 @@ static void put_record(struct wire_writer *w, const struct record *record)
     wire_put32(w, record->where.pid_namespace);
     wire_put64(w, record->where.cores);
     wire_put(w, record->where.hostname, sizeof(record->where.hostname));
+    for (int i = 0; i < TRANSPORT_FABRICS; i++) {
+        wire_put(w, record->where.fabrics[i].transport, TRANSPORT_NAME);
+        wire_put64(w, record->where.fabrics[i].word);
+    }
     wire_put16(w, record->family);
     wire_put16(w, record->port);
     wire_put(w, record->address, sizeof(record->address));
@@ -50,6 +56,16 @@ static void get_record(struct wire_reader *r, struct record *record)
         hostname[0] = 0;
     }
     wire_clean_text(hostname);
+    for (int i = 0; i < TRANSPORT_FABRICS; i++) {
+        struct fabric *fabric = &record->where.fabrics[i];
+
+        wire_get(r, fabric->transport, TRANSPORT_NAME);
+        if (!memchr(fabric->transport, 0, TRANSPORT_NAME)) {
+            r->bad = true;
+            fabric->transport[0] = 0;
+        }
+        fabric->word = wire_get64(r);
+    }
     record->family = wire_get16(r);
     record->port = wire_get16(r);
     wire_get(r, record->address, sizeof(record->address));

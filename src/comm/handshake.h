@@ -13,7 +13,7 @@
  * the claim names dialler and target, so a proof for one rank is of no use at
  * another.  The bytes that follow are neither encrypted nor authenticated.
  *
- * All messages have a fixed size; 256 bytes are read before the dialler is
+ * All messages have a fixed size; 360 bytes are read before the dialler is
  * believed.  Pure: no I/O, no allocation, no global state; any thread. */
 #ifndef HANDSHAKE_H
 #define HANDSHAKE_H
@@ -21,17 +21,17 @@
 #include "comm/job.h"
 
 enum {
-    HANDSHAKE_VERSION   = 1,
+    HANDSHAKE_VERSION   = 2,
     HANDSHAKE_NONCE     = 32,
     HANDSHAKE_MAC       = 32,
     HANDSHAKE_TEXT      = 200,
-    HANDSHAKE_RECORD    = 132,
+    HANDSHAKE_RECORD    = 132 + TRANSPORT_FABRICS * (TRANSPORT_NAME + 8),
     HANDSHAKE_HELLO     = 8 + 4 + 4 + 8 + HANDSHAKE_NONCE,
     HANDSHAKE_CHALLENGE = 8 + 4 + HANDSHAKE_NONCE + HANDSHAKE_MAC,
     HANDSHAKE_CLAIM     = 4 + 4 + 4 + 2 + 2 + 8 + 4 + TRANSPORT_NAME + HANDSHAKE_RECORD,
     HANDSHAKE_PROOF     = HANDSHAKE_CLAIM + HANDSHAKE_MAC,
     HANDSHAKE_WELCOME   = 4 + 4 + HANDSHAKE_TEXT + HANDSHAKE_MAC,
-    HANDSHAKE_MOST      = HANDSHAKE_WELCOME       /* the largest of the four */
+    HANDSHAKE_MOST      = HANDSHAKE_PROOF         /* the largest of the four */
 };
 
 enum handshake_purpose {
