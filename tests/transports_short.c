@@ -377,8 +377,10 @@ static void differs_body(struct node *node)
                                      &op.completion) == PEAL_OK)
                 op.done = true;
             else
-                CHECK(node->transport->send(node->peers[1], &theirs, out, sent,
-                                            &op.completion) == PEAL_OK, "send");
+                while ((status = node->transport->send(node->peers[1], &theirs, out, sent,
+                                                       &op.completion)) == STATUS_AGAIN)
+                    node_progress(node);       /* it is not connected yet */
+            CHECK(op.done || status == PEAL_OK, "send: %s", status_name(status));
             CHECK(node_wait_op(node, &op) == PEAL_OK, "%s",
                   status_name(op.completion.status));
         } else {

@@ -17,12 +17,13 @@ enum {
     CLOSE_MS    = 1000             /* for UCX to let go of memory, before its worker ends */
 };
 
-static int usable(void)
+static int socket_count(void)
 {
-    return PEAL_OK;
+    return 1;
 }
 
-static int socket_count(void)
+/* This build has it; whether libucp is there is found out by who wants to use it. */
+static uint64_t fabric(void)
 {
     return 1;
 }
@@ -31,6 +32,9 @@ static int socket_count(void)
  * transports, so that those are taken where both can be. */
 static int reach(const struct where *self, const struct where *peer, struct reach *how)
 {
+    if (where_fabric(self, "ucx") == 0 || where_fabric(peer, "ucx") == 0)
+        return status_fail(PEAL_ERR_UNSUPPORTED, "the Peal of %.63s was built without UCX",
+                           where_fabric(self, "ucx") ? peer->hostname : self->hostname);
     how->latency = self->host == peer->host ? 5e-6 : 21e-6;
     how->overhead = 2e-6;
     how->bandwidth = 3e9;
@@ -100,7 +104,7 @@ static int port_progress(struct port *port)
 
     if (!port->worker)
         return 0;
-    for (int i = 0; i < ROUNDS && ucp_worker_progress(port->worker) > 0; i++)
+    for (int i = 0; i < ROUNDS && ucx.worker_progress(port->worker) > 0; i++)
         moved++;
     if (port->look || port->greeting > 0 || ++port->calls >= QUIET_CALLS)
         moved += serve_sockets(port);
@@ -130,7 +134,7 @@ static int port_arm(struct port *port)
             return STATUS_AGAIN;
     if (port->options.completions->first)
         return STATUS_AGAIN;
-    if (port->worker && ucp_worker_arm(port->worker) != UCS_OK)
+    if (port->worker && ucx.worker_arm(port->worker) != UCS_OK)
         return STATUS_AGAIN;
     return epoll_wait(port->epoll, &event, 1, 0) > 0 ? STATUS_AGAIN : PEAL_OK;
 }
@@ -197,7 +201,7 @@ static void port_close(struct port *port, bool flush)
         ucx_endpoint_close(e);
     deadline = clock_deadline(CLOSE_MS / 1000.0);
     while (port_closing(port) && clock_now() < deadline)
-        ucp_worker_progress(port->worker);
+        ucx.worker_progress(port->worker);
     for (struct endpoint *e = port->endpoints; e; e = e->next)
         ucx_offers_release(e);
     ucx_worker_free(port);
@@ -216,8 +220,9 @@ const struct transport ucx_transport = {
     .name = "ucx",
     .settings = ucx_settings,
     .sockets = SOCKET_INET,
-    .usable = usable,
+    .usable = ucx_usable,
     .socket_count = socket_count,
+    .fabric = fabric,
     .reach = reach,
     .open = port_open,
     .close = port_close,

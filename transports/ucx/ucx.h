@@ -157,6 +157,23 @@ struct port {
 
 extern const struct setting ucx_settings[];
 
+/* The functions of UCX that we call, by its prefix and the rest of their name. */
+#define UCX_FUNCTIONS(X)                                                                \
+    X(ucp, get_version) X(ucp, init_version) X(ucp, cleanup)                            \
+    X(ucp, config_read) X(ucp, config_modify) X(ucp, config_release)                    \
+    X(ucp, worker_create) X(ucp, worker_destroy) X(ucp, worker_progress)                \
+    X(ucp, worker_get_address) X(ucp, worker_release_address)                           \
+    X(ucp, worker_get_efd) X(ucp, worker_arm) X(ucp, worker_set_am_recv_handler)        \
+    X(ucp, ep_create) X(ucp, ep_close_nbx)                                              \
+    X(ucp, am_send_nbx) X(ucp, am_recv_data_nbx) X(ucp, am_data_release)                \
+    X(ucp, request_check_status) X(ucp, request_free)                                   \
+    X(ucs, status_string)
+#define UCX_MEMBER(prefix, function) __typeof__(&prefix##_##function) function;
+/* ucx_library.c */
+extern struct ucx_library { UCX_FUNCTIONS(UCX_MEMBER) } ucx;   /* once ucx_usable() */
+#undef UCX_MEMBER
+int ucx_usable(void);
+
 /* ucx_worker.c: UCX's own things, and the memory of a port */
 int  ucx_worker_make(struct port *port);
 void ucx_worker_free(struct port *port);

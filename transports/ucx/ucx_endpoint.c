@@ -45,12 +45,12 @@ static int endpoint_greet(struct endpoint *e)
 
     if (getrandom(&e->key, sizeof e->key, 0) != sizeof e->key)
         return status_fail(PEAL_ERR_SYSTEM, "ucx: getrandom: %m");
-    known = ucp_worker_get_address(port->worker, &address, &length);
+    known = ucx.worker_get_address(port->worker, &address, &length);
     if (known != UCS_OK)
         return status_fail(PEAL_ERR_SYSTEM, "ucx: its worker has no address: %s",
-                           ucs_status_string(known));
+                           ucx.status_string(known));
     status = ucx_socket_hello(e, address, length);
-    ucp_worker_release_address(port->worker, address);
+    ucx.worker_release_address(port->worker, address);
     if (status)
         return status;
     if (epoll_ctl(port->epoll, EPOLL_CTL_ADD, e->socket, &event) != 0)
@@ -104,7 +104,7 @@ static void ep_failed(void *user, ucp_ep_h ep, ucs_status_t status)
 
     (void)ep;
     ucx_endpoint_gone(e, "UCX lost %s: %s; the process died, or the network between the hosts "
-                      "is cut", e->name, ucs_status_string(status));
+                      "is cut", e->name, ucx.status_string(status));
 }
 
 void ucx_endpoint_join(struct endpoint *e, const void *address)
@@ -116,15 +116,17 @@ void ucx_endpoint_join(struct endpoint *e, const void *address)
         .err_mode = UCP_ERR_HANDLING_MODE_PEER,
         .err_handler = { ep_failed, e }
     };
-    ucs_status_t status = ucp_ep_create(e->port->worker, &params, &e->ep);
+    ucs_status_t status = ucx.ep_create(e->port->worker, &params, &e->ep);
 
     e->port->greeting--;
     if (status == UCS_OK)
         return;
     e->ep = NULL;
+    if (ucx_socket_ended(e))           /* that is why: hear about it there */
+        return;
     ucx_endpoint_break(e, PEAL_ERR_SYSTEM, "UCX cannot reach %s: %s; both sides need a device "
                        "and a transport in common: look at UCX_TLS, UCX_NET_DEVICES and the "
-                       "output of ucx_info -d on both", e->name, ucs_status_string(status));
+                       "output of ucx_info -d on both", e->name, ucx.status_string(status));
 }
 
 /* ---- Failing ----------------------------------------------------------------------- */
@@ -172,7 +174,7 @@ void ucx_endpoint_break(struct endpoint *e, int status, const char *format, ...)
 /* What came before the peer went is in UCX's hands: take it from there. */
 static void drain(struct endpoint *e)
 {
-    for (int i = 0; i < DRAIN && !e->broken && ucp_worker_progress(e->port->worker) > 0; i++)
+    for (int i = 0; i < DRAIN && !e->broken && ucx.worker_progress(e->port->worker) > 0; i++)
         continue;
     if (!e->broken)
         e->broken = PEAL_ERR_PEER;
@@ -195,7 +197,7 @@ void ucx_endpoint_close(struct endpoint *e)
         e->port->greeting--;
     if (!e->ep)
         return;
-    request = ucp_ep_close_nbx(e->ep, &force);
+    request = ucx.ep_close_nbx(e->ep, &force);
     e->ep = NULL;
     if (UCS_PTR_IS_PTR(request))
         e->closing = request;
@@ -203,8 +205,8 @@ void ucx_endpoint_close(struct endpoint *e)
 
 bool ucx_endpoint_closing(struct endpoint *e)
 {
-    if (e->closing && ucp_request_check_status(e->closing) != UCS_INPROGRESS) {
-        ucp_request_free(e->closing);
+    if (e->closing && ucx.request_check_status(e->closing) != UCS_INPROGRESS) {
+        ucx.request_free(e->closing);
         e->closing = NULL;
     }
     return e->closing || e->flights > 0;

@@ -32,7 +32,7 @@ static void fetch_ended(struct flight *flight, ucs_status_t ended)
     if (ended != UCS_OK)
         ucx_endpoint_break(e, PEAL_ERR_PEER, "UCX could not fetch a message from %s: %s; the "
                            "process died, or the network between the hosts is cut", e->name,
-                           ucs_status_string(ended));
+                           ucx.status_string(ended));
     else if (e->local && ucx_socket_ended(e))
         ucx_endpoint_break(e, PEAL_ERR_PEER, "%s ended, crashed or left the communicator in the "
                            "middle of a message; look at its output", e->name);
@@ -54,7 +54,7 @@ static void fetched(void *request, ucs_status_t status, size_t length, void *use
     struct port *port = flight->endpoint->port;
 
     (void)length;
-    ucp_request_free(request);
+    ucx.request_free(request);
     flight->endpoint->flights--;
     fetch_ended(flight, status);
     fetch_hungry(port);
@@ -101,7 +101,7 @@ static void fetch(struct flight *flight)
         return;
     }
     flight->offer = NULL;
-    request = ucp_am_recv_data_nbx(port->worker, offer, to, flight->length, &param);
+    request = ucx.am_recv_data_nbx(port->worker, offer, to, flight->length, &param);
     if (UCS_PTR_IS_PTR(request))
         e->flights++;
     else
@@ -178,7 +178,7 @@ static void fetch_kept(struct endpoint *e, struct match *match)
             continue;
         }
         /* Its sender is done with it then. */
-        ucp_am_data_release(e->port->worker, flight->offer);
+        ucx.am_data_release(e->port->worker, flight->offer);
         matching_landed(&e->matching, match, flight->length, PEAL_OK);
         ucx_flight_give(e->port, flight);
     }
@@ -212,7 +212,7 @@ int ucx_recv(struct endpoint *e, const struct message *message,
 static void release(struct port *port, struct flight *flight)
 {
     if (flight->offer)
-        ucp_am_data_release(port->worker, flight->offer);
+        ucx.am_data_release(port->worker, flight->offer);
     ucx_flight_give(port, flight);
 }
 

@@ -51,7 +51,7 @@ static bool flight_ended(struct flight *flight, ucs_status_t status)
     if (status != UCS_OK) {
         ucx_endpoint_break(e, PEAL_ERR_PEER, "UCX could not send to %s: %s; the process died, "
                            "or the network between the hosts is cut", e->name,
-                           ucs_status_string(status));
+                           ucx.status_string(status));
         if (!flight->done) {
             ucx_flight_give(e->port, flight);
             return false;
@@ -76,7 +76,7 @@ static void sent(void *request, ucs_status_t status, void *user)
     struct endpoint *e = flight->endpoint;
     struct sending *s = flight->sending;
 
-    ucp_request_free(request);
+    ucx.request_free(request);
     e->flights--;
     if (flight_ended(flight, status))
         push(e, s);
@@ -98,7 +98,7 @@ static bool launch(struct flight *flight, const void *bytes, size_t length)
     ucs_status_ptr_t request;
 
     e->sent++;
-    request = ucp_am_send_nbx(e->ep, UCX_MESSAGE, &flight->header,
+    request = ucx.am_send_nbx(e->ep, UCX_MESSAGE, &flight->header,
                               piece ? sizeof flight->header : UCX_SHORT_HEADER, bytes, length,
                               &param);
     if (UCS_PTR_IS_PTR(request)) {

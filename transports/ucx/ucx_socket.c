@@ -4,7 +4,11 @@
  * that these have come.  The socket's end is the peer's. */
 #include "transports/ucx/ucx.h"
 
+#include "base/log.h"
+
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +47,23 @@ static uint64_t hello_sum(struct hello hello, const void *address)
     return sum(sum(0xcbf29ce484222325, &hello, sizeof hello), address, hello.length);
 }
 
+/* Words are not to wait for others, and a cut link shows within a minute.  An option
+ * that cannot be set is worth a line, not a failure. */
+static void options_apply(const struct endpoint *e)
+{
+    static const struct { int level, option, value; } options[] = {
+        { IPPROTO_TCP, TCP_NODELAY, 1 }, { SOL_SOCKET, SO_KEEPALIVE, 1 },
+        { IPPROTO_TCP, TCP_KEEPIDLE, 10 }, { IPPROTO_TCP, TCP_KEEPINTVL, 10 },
+        { IPPROTO_TCP, TCP_KEEPCNT, 5 }
+    };
+
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (setsockopt(e->socket, options[i].level, options[i].option, &options[i].value,
+                       sizeof options[i].value) != 0)
+            log_debug("ucx: cannot set option %d of the connection to %s: %m",
+                      options[i].option, e->name);
+}
+
 /* Written as the socket takes it. */
 static void queue(struct endpoint *e, const void *bytes, size_t length)
 {
@@ -64,6 +85,7 @@ int ucx_socket_hello(struct endpoint *e, const void *address, size_t length)
     e->in = malloc(sizeof hello + UCX_ADDRESS);
     if (!e->out || !e->in)
         return status_fail(PEAL_ERR_MEMORY, "ucx: no memory for %s", e->name);
+    options_apply(e);
     hello.sum = hello_sum(hello, address);
     memcpy(e->out, &hello, sizeof hello);
     memcpy(e->out + sizeof hello, address, length);

@@ -48,7 +48,7 @@ static int fail(const char *what, ucs_status_t status)
     char text[96];
 
     return status_fail(PEAL_ERR_SYSTEM, "ucx: cannot %s: %s; look at UCX_TLS, UCX_NET_DEVICES "
-                       "and the output of ucx_info -d%s", what, ucs_status_string(status),
+                       "and the output of ucx_info -d%s", what, ucx.status_string(status),
                        locked_memory(text));
 }
 
@@ -59,9 +59,9 @@ static ucs_status_t configure(ucp_config_t *config)
     ucs_status_t status = UCS_OK;
 
     if (*tls)
-        status = ucp_config_modify(config, "TLS", tls);
+        status = ucx.config_modify(config, "TLS", tls);
     if (status == UCS_OK && *devices)
-        status = ucp_config_modify(config, "NET_DEVICES", devices);
+        status = ucx.config_modify(config, "NET_DEVICES", devices);
     return status;
 }
 
@@ -75,14 +75,15 @@ static int context_make(struct port *port)
         .estimated_num_ppn = (size_t)port->options.local_ranks
     };
     ucp_config_t *config;
-    ucs_status_t status = ucp_config_read(NULL, NULL, &config);
+    ucs_status_t status = ucx.config_read(NULL, NULL, &config);
 
     if (status != UCS_OK)
         return fail("read its configuration", status);
     status = configure(config);
     if (status == UCS_OK)
-        status = ucp_init(&params, config, &port->context);
-    ucp_config_release(config);
+        status = ucx.init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config,
+                                  &port->context);
+    ucx.config_release(config);
     return status == UCS_OK ? PEAL_OK : fail("start", status);
 }
 
@@ -99,16 +100,16 @@ static int worker_start(struct port *port)
         .arg = port
     };
     struct epoll_event event = { .events = EPOLLIN };      /* data.ptr NULL: the worker */
-    ucs_status_t status = ucp_worker_create(port->context, &params, &port->worker);
+    ucs_status_t status = ucx.worker_create(port->context, &params, &port->worker);
     int fd;
 
     if (status != UCS_OK) {
         port->worker = NULL;
         return fail("open its devices", status);
     }
-    status = ucp_worker_set_am_recv_handler(port->worker, &handler);
+    status = ucx.worker_set_am_recv_handler(port->worker, &handler);
     if (status == UCS_OK)
-        status = ucp_worker_get_efd(port->worker, &fd);
+        status = ucx.worker_get_efd(port->worker, &fd);
     if (status != UCS_OK)
         return fail("prepare its worker", status);
     if (epoll_ctl(port->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
@@ -118,10 +119,12 @@ static int worker_start(struct port *port)
 
 int ucx_worker_make(struct port *port)
 {
-    int status = PEAL_OK;
+    int status;
 
     if (port->worker)
         return PEAL_OK;
+    if ((status = ucx_usable()))
+        return status;
     if (!port->peers &&
         !(port->peers = calloc((size_t)port->options.nranks, sizeof *port->peers)))
         return status_fail(PEAL_ERR_MEMORY, "ucx: no memory for %d peers", port->options.nranks);
@@ -137,9 +140,9 @@ int ucx_worker_make(struct port *port)
 void ucx_worker_free(struct port *port)
 {
     if (port->worker)
-        ucp_worker_destroy(port->worker);
+        ucx.worker_destroy(port->worker);
     if (port->context)
-        ucp_cleanup(port->context);
+        ucx.cleanup(port->context);
     port->worker = NULL;
     port->context = NULL;
 }
