@@ -3,6 +3,7 @@
 #include "transports/ucx/ucx.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -145,7 +146,7 @@ static int port_arm(struct port *port)
  * to have come only when the peer says so. */
 static bool endpoint_flushing(struct endpoint *e)
 {
-    if (e->failure || e->broken || e->gone || e->sent == 0 || e->heard)
+    if (e->failure || e->broken || e->gone || e->sent <= 1 || e->heard)
         return false;
     if (e->waiting == 0 && !e->told_leaving)
         ucx_socket_leave(e);
@@ -178,8 +179,10 @@ static bool port_closing(struct port *port)
 {
     bool closing = false;
 
-    for (struct endpoint *e = port->endpoints; e; e = e->next)
-        closing |= ucx_endpoint_closing(e);
+    for (struct endpoint *e = port->endpoints; e; e = e->next) {
+        ucx_endpoint_close(e);
+        closing |= ucx_endpoint_closing(e) || ucx_endpoint_adrift(e);
+    }
     return closing;
 }
 
@@ -187,6 +190,7 @@ static void port_close(struct port *port, bool flush)
 {
     struct completion_queue unheard;
     uint64_t deadline;
+    bool adrift = false;
 
     if (!port)
         return;
@@ -197,14 +201,17 @@ static void port_close(struct port *port, bool flush)
         e->matching.completions = &unheard;
     if (flush)
         port_flush(port);
-    for (struct endpoint *e = port->endpoints; e; e = e->next)
-        ucx_endpoint_close(e);
     deadline = clock_deadline(CLOSE_MS / 1000.0);
     while (port_closing(port) && clock_now() < deadline)
         ucx.worker_progress(port->worker);
-    for (struct endpoint *e = port->endpoints; e; e = e->next)
+    for (struct endpoint *e = port->endpoints; e; e = e->next) {
         ucx_offers_release(e);
-    ucx_worker_free(port);
+        adrift |= ucx_endpoint_adrift(e);
+    }
+    if (adrift)                        /* UCX would abort; it has no memory but its own */
+        log_debug("ucx: a peer went while it was being connected: its worker is left behind");
+    else
+        ucx_worker_free(port);
     while (port->endpoints) {
         struct endpoint *e = port->endpoints;
 

@@ -13,6 +13,11 @@
  * bytes are fetched straight to their place or, if something must be computed,
  * piece by piece through buffers of the port.
  *
+ * UCX (1.13 at least) aborts the process if an endpoint is closed by force in the middle
+ * of being connected.  Hence each end first sends a word, READY: only when the peer's has
+ * come and its own has gone is the endpoint `joined`, is anything else sent, and may it be
+ * closed.  One that fails before is left to itself, until its port closes.
+ *
  * What UCX has been given (a header and bytes to send, memory to fetch to) is a
  * `flight`.  Memory is the owner's again only when UCX has given it back: an
  * endpoint that breaks is first closed by force, and its operations end when
@@ -47,7 +52,8 @@ enum {
 enum ucx_kind {
     UCX_WHOLE = 1,                 /* a message of up to TRANSPORT_EAGER bytes */
     UCX_PIECE,                     /* one piece of a longer one */
-    UCX_CREDIT                     /* only `low` counts */
+    UCX_CREDIT,                    /* only `low` counts */
+    UCX_READY                      /* the first one: it comes, so UCX is connected */
 };
 
 /* In the byte order of both ends: UCX does not join different ones. */
@@ -104,8 +110,10 @@ struct endpoint {
     char               why[UCX_WHY];
 
     ucp_ep_h           ep;                 /* NULL: not yet, or not any more */
+    bool               ready_came, ready_gone;
+    bool               ep_failed;          /* UCX has said so */
     void              *closing;            /* UCX's request, */
-    bool               closed;             /* ... which was made */
+    bool               closed;             /* ... which was made, if there was an `ep` */
     unsigned           flights;            /* in UCX's hands */
     uint64_t           key, peer_key;
     uint32_t           chunk;              /* bytes of a piece, the same at both ends */
@@ -155,6 +163,11 @@ struct port {
     struct flight        *hungry, **last_hungry;   /* wait for a bounce buffer */
 };
 
+static inline bool ucx_joined(const struct endpoint *e)
+{
+    return e->ready_came && e->ready_gone;
+}
+
 extern const struct setting ucx_settings[];
 
 /* The functions of UCX that we call, by its prefix and the rest of their name. */
@@ -201,8 +214,9 @@ void ucx_endpoint_break(struct endpoint *e, int status, const char *format, ...)
 void ucx_endpoint_due(struct endpoint *e);         /* settle it at the next progress() */
 /* `idle`: it may tell the credits that it owes.  True: it is due still. */
 bool ucx_endpoint_settle(struct endpoint *e, bool idle);
-void ucx_endpoint_close(struct endpoint *e);       /* let UCX give back all it has got */
-bool ucx_endpoint_closing(struct endpoint *e);     /* it has not yet */
+void ucx_endpoint_close(struct endpoint *e);       /* let UCX give back all it has got, */
+bool ucx_endpoint_closing(struct endpoint *e);     /* which it has not yet, */
+bool ucx_endpoint_adrift(const struct endpoint *e);    /* or cannot be asked to do */
 void ucx_endpoint_free(struct endpoint *e);        /* completes nothing */
 
 /* ucx_socket.c */
@@ -217,6 +231,7 @@ int  ucx_socket_watch(struct endpoint *e);         /* 0, or -1 and errno */
 /* ucx_send.c */
 int  ucx_send(struct endpoint *e, const struct message *message, const void *bytes,
               size_t length, struct completion *done);
+void ucx_ready_tell(struct endpoint *e);
 bool ucx_credit_owed(const struct endpoint *e);
 bool ucx_credit_tell(struct endpoint *e, bool idle);   /* if it is time */
 const char *ucx_credit_take(struct endpoint *e, const struct ucx_header *h);  /* what is wrong */

@@ -111,8 +111,10 @@ static bool arrive(struct endpoint *e, const struct ucx_header *h, void *data, s
         return arrive_whole(e, h, data, length, offered);
     if (!wrong && h->kind == UCX_PIECE)
         return arrive_piece(e, h, data, length, offered);
-    if (!wrong && (h->kind != UCX_CREDIT || length > 0))
+    if (!wrong && ((h->kind != UCX_CREDIT && h->kind != UCX_READY) || length > 0))
         wrong = "a header of unknown kind";
+    if (!wrong && h->kind == UCX_READY)
+        e->ready_came = true;
     if (wrong)
         offend(e, h, wrong);
     return false;
@@ -137,8 +139,10 @@ ucs_status_t ucx_arrive(void *user, const void *header, size_t header_length, vo
         return UCS_OK;
     }
     e->received++;
-    if (e->broken)
+    if (e->broken) {
+        e->ready_came |= h.kind == UCX_READY;
         return UCS_OK;
+    }
     used = arrive(e, &h, data, length, offered);
     if (!e->broken)
         ucx_credit_tell(e, false);

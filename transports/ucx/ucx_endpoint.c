@@ -103,6 +103,7 @@ static void ep_failed(void *user, ucp_ep_h ep, ucs_status_t status)
     struct endpoint *e = user;
 
     (void)ep;
+    e->ep_failed = true;
     ucx_endpoint_gone(e, "UCX lost %s: %s; the process died, or the network between the hosts "
                       "is cut", e->name, ucx.status_string(status));
 }
@@ -119,8 +120,10 @@ void ucx_endpoint_join(struct endpoint *e, const void *address)
     ucs_status_t status = ucx.ep_create(e->port->worker, &params, &e->ep);
 
     e->port->greeting--;
-    if (status == UCS_OK)
+    if (status == UCS_OK) {
+        ucx_ready_tell(e);
         return;
+    }
     e->ep = NULL;
     if (ucx_socket_ended(e))           /* that is why: hear about it there */
         return;
@@ -180,21 +183,33 @@ static void drain(struct endpoint *e)
         e->broken = PEAL_ERR_PEER;
 }
 
+static void socket_end(struct endpoint *e)
+{
+    if (e->socket < 0)
+        return;
+    epoll_ctl(e->port->epoll, EPOLL_CTL_DEL, e->socket, NULL);
+    shutdown(e->socket, SHUT_RDWR);    /* a forked child may hold it open */
+    close(e->socket);
+    e->socket = -1;
+    if (!e->greeted)
+        e->port->greeting--;
+}
+
+bool ucx_endpoint_adrift(const struct endpoint *e)
+{
+    return e->ep && !ucx_joined(e) && !e->ep_failed;
+}
+
 void ucx_endpoint_close(struct endpoint *e)
 {
     static const ucp_request_param_t force = { .op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS,
                                                .flags = UCP_EP_CLOSE_FLAG_FORCE };
     ucs_status_ptr_t request;
 
-    if (e->closed)
+    socket_end(e);
+    if (e->closed || ucx_endpoint_adrift(e))
         return;
     e->closed = true;
-    if (e->socket >= 0) {              /* a forked child may hold it open */
-        epoll_ctl(e->port->epoll, EPOLL_CTL_DEL, e->socket, NULL);
-        shutdown(e->socket, SHUT_RDWR);
-    }
-    if (!e->greeted)
-        e->port->greeting--;
     if (!e->ep)
         return;
     request = ucx.ep_close_nbx(e->ep, &force);
@@ -209,7 +224,7 @@ bool ucx_endpoint_closing(struct endpoint *e)
         ucx.request_free(e->closing);
         e->closing = NULL;
     }
-    return e->closing || e->flights > 0;
+    return e->closing || (e->closed && e->flights > 0);
 }
 
 /* UCX has given back all memory. */
@@ -225,8 +240,6 @@ static void endpoint_fail(struct endpoint *e)
     ucx_offers_release(e);
     ucx_sends_fail(e, e->failure);
     matching_fail(&e->matching, e->failure);
-    close(e->socket);
-    e->socket = -1;
 }
 
 bool ucx_endpoint_settle(struct endpoint *e, bool idle)
@@ -250,8 +263,6 @@ bool ucx_endpoint_settle(struct endpoint *e, bool idle)
 void ucx_endpoint_free(struct endpoint *e)
 {
     matching_clear(&e->matching);
-    if (e->socket >= 0)
-        close(e->socket);
     free(e->in);
     free(e->out);
     free(e);

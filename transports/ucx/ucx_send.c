@@ -60,7 +60,9 @@ static bool flight_ended(struct flight *flight, ucs_status_t status)
         e->lost = flight;
         return false;
     }
-    if (s) {
+    if (flight->header.kind == UCX_READY) {
+        e->ready_gone = true;
+    } else if (s) {
         more = piece_ended(e, s, flight->header.offset / e->chunk);
     } else if (flight->done) {
         e->waiting--;
@@ -181,7 +183,7 @@ int ucx_send(struct endpoint *e, const struct message *message, const void *byte
         completion_done(e->port->options.completions, done, e->failure);
         return PEAL_OK;
     }
-    if (!e->ep || e->broken || !send_window_open(&e->window, message->stream, message->number))
+    if (!ucx_joined(e) || e->broken || !send_window_open(&e->window, message->stream, message->number))
         return STATUS_AGAIN;
     if (length > UCX_TOTAL_HIGH)
         return status_fail(PEAL_ERR_ARGUMENT, "ucx: %zu bytes to %s in one message", length,
@@ -197,7 +199,7 @@ int ucx_send(struct endpoint *e, const struct message *message, const void *byte
     return status;
 }
 
-/* ---- Credits ------------------------------------------------------------------ */
+/* ---- Without bytes ------------------------------------------------------------ */
 
 /* Messages may overtake each other: old news is none. */
 const char *ucx_credit_take(struct endpoint *e, const struct ucx_header *h)
@@ -222,6 +224,21 @@ const char *ucx_credit_take(struct endpoint *e, const struct ucx_header *h)
     return NULL;
 }
 
+static const struct message nothing;   /* to speak of */
+
+void ucx_ready_tell(struct endpoint *e)
+{
+    struct flight *flight = ucx_flight_take(e->port);
+
+    if (!flight) {
+        ucx_endpoint_break(e, PEAL_ERR_MEMORY, "ucx: no memory to greet %s", e->name);
+        return;
+    }
+    flight->endpoint = e;
+    encode(e, UCX_READY, &nothing, &flight->header);
+    launch(flight, NULL, 0);
+}
+
 bool ucx_credit_owed(const struct endpoint *e)
 {
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++)
@@ -235,10 +252,9 @@ bool ucx_credit_owed(const struct endpoint *e)
  * it was told, as soon as there is nothing better to do. */
 bool ucx_credit_tell(struct endpoint *e, bool idle)
 {
-    static const struct message nothing;
     bool said = false;
 
-    for (uint32_t i = 0; i < TRANSPORT_STREAMS && e->ep && !e->broken; i++) {
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS && ucx_joined(e) && !e->broken; i++) {
         uint32_t news = matching_low(&e->matching, i) - e->told[i];
         struct flight *flight;
 
