@@ -14,8 +14,7 @@ enum {
     EVENTS      = 32,              /* sockets served per call */
     ROUNDS      = 8,               /* of UCX's progress per call */
     QUIET_CALLS = 256,             /* of progress() between two looks at the sockets */
-    FLUSH_MS    = 1000,            /* for what was sent to arrive */
-    CLOSE_MS    = 1000             /* for UCX to let go of memory, before its worker ends */
+    FINISH_MS   = 1000             /* most for each of the things that close() waits for */
 };
 
 static int socket_count(void)
@@ -163,12 +162,21 @@ static bool port_flushing(struct port *port)
     return flushing;
 }
 
-static void port_flush(struct port *port)
+static bool port_joining(struct port *port)
 {
-    uint64_t deadline = clock_deadline(FLUSH_MS / 1000.0);
+    for (const struct endpoint *e = port->endpoints; e; e = e->next)
+        if (ucx_endpoint_joining(e))
+            return true;
+    return false;
+}
+
+/* Progress until it is not so, or for a second. */
+static void port_finish(struct port *port, bool (*busy)(struct port *port))
+{
+    uint64_t deadline = clock_deadline(FINISH_MS / 1000.0);
     struct pollfd descriptor = { port->epoll, POLLIN, 0 };
 
-    while (port_flushing(port) && clock_now() < deadline) {
+    while (busy(port) && clock_now() < deadline) {
         port->look = true;
         if (port_progress(port) == 0 && port_arm(port) == PEAL_OK)
             poll(&descriptor, 1, 10);
@@ -179,17 +187,14 @@ static bool port_closing(struct port *port)
 {
     bool closing = false;
 
-    for (struct endpoint *e = port->endpoints; e; e = e->next) {
-        ucx_endpoint_close(e);
-        closing |= ucx_endpoint_closing(e) || ucx_endpoint_adrift(e);
-    }
+    for (struct endpoint *e = port->endpoints; e; e = e->next)
+        closing |= ucx_endpoint_closing(e);
     return closing;
 }
 
 static void port_close(struct port *port, bool flush)
 {
     struct completion_queue unheard;
-    uint64_t deadline;
     bool adrift = false;
 
     if (!port)
@@ -200,15 +205,16 @@ static void port_close(struct port *port, bool flush)
     for (struct endpoint *e = port->endpoints; e; e = e->next)
         e->matching.completions = &unheard;
     if (flush)
-        port_flush(port);
-    deadline = clock_deadline(CLOSE_MS / 1000.0);
-    while (port_closing(port) && clock_now() < deadline)
-        ucx.worker_progress(port->worker);
+        port_finish(port, port_flushing);
+    port_finish(port, port_joining);
+    for (struct endpoint *e = port->endpoints; e; e = e->next)
+        ucx_endpoint_close(e);
+    port_finish(port, port_closing);
     for (struct endpoint *e = port->endpoints; e; e = e->next) {
         ucx_offers_release(e);
         adrift |= ucx_endpoint_adrift(e);
     }
-    if (adrift)                        /* UCX would abort; it has no memory but its own */
+    if (adrift)                        /* it has no memory but its own */
         log_debug("ucx: a peer went while it was being connected: its worker is left behind");
     else
         ucx_worker_free(port);

@@ -13,10 +13,12 @@
  * bytes are fetched straight to their place or, if something must be computed,
  * piece by piece through buffers of the port.
  *
- * UCX (1.13 at least) aborts the process if an endpoint is closed by force in the middle
- * of being connected.  Hence each end first sends a word, READY: only when the peer's has
- * come and its own has gone is the endpoint `joined`, is anything else sent, and may it be
- * closed.  One that fails before is left to itself, until its port closes.
+ * UCX 1.13 aborts the process if an endpoint fails, or is closed by force, while it has
+ * an answer to its peer's wish to connect to send and is not connected itself.  Hence
+ * one end, that which dialled the socket, connects first; the other does when the first
+ * word, READY, has come over UCX, and then has a connection to answer over.  When its
+ * READY has come, too, the endpoint is joined: nothing else is sent before, and neither
+ * end closes before, if the other is still there.
  *
  * What UCX has been given (a header and bytes to send, memory to fetch to) is a
  * `flight`.  Memory is the owner's again only when UCX has given it back: an
@@ -104,6 +106,7 @@ struct endpoint {
     int                peer;               /* rank */
     char               name[96];           /* "rank 3 on host" */
     bool               local;              /* on this host */
+    bool               dialled;            /* this end connects first */
     int                failure;            /* status, or 0 */
     bool               gone;               /* the peer is: see what has come, then break it */
     int                broken;             /* status that becomes the failure, or 0 */
@@ -111,10 +114,9 @@ struct endpoint {
 
     ucp_ep_h           ep;                 /* NULL: not yet, or not any more */
     bool               ready_came, ready_gone;
-    bool               ep_failed;          /* UCX has said so */
     void              *closing;            /* UCX's request, */
     bool               closed;             /* ... which was made, if there was an `ep` */
-    unsigned           flights;            /* in UCX's hands */
+    unsigned           flights, fetches;   /* in UCX's hands; of them: to receive */
     uint64_t           key, peer_key;
     uint32_t           chunk;              /* bytes of a piece, the same at both ends */
 
@@ -203,8 +205,7 @@ size_t ucx_option_chunk(void);
 int  ucx_connect(struct port *port, int peer, const struct where *where,
                  const int *sockets, int nsockets, bool dialled,
                  struct endpoint **endpoint);
-/* The peer's worker is at `address`. */
-void ucx_endpoint_join(struct endpoint *e, const void *address);
+void ucx_endpoint_join(struct endpoint *e);        /* if it is time */
 /* It ends, once ucx_endpoint_settle() has been called and nothing is in flight: with
  * PEAL_ERR_PEER, after what had come before was taken; or at once with a status. */
 void ucx_endpoint_gone(struct endpoint *e, const char *format, ...)
@@ -215,12 +216,14 @@ void ucx_endpoint_due(struct endpoint *e);         /* settle it at the next prog
 /* `idle`: it may tell the credits that it owes.  True: it is due still. */
 bool ucx_endpoint_settle(struct endpoint *e, bool idle);
 void ucx_endpoint_close(struct endpoint *e);       /* let UCX give back all it has got, */
-bool ucx_endpoint_closing(struct endpoint *e);     /* which it has not yet, */
-bool ucx_endpoint_adrift(const struct endpoint *e);    /* or cannot be asked to do */
+bool ucx_endpoint_closing(struct endpoint *e);     /* which it has not yet */
+bool ucx_endpoint_joining(const struct endpoint *e);
+bool ucx_endpoint_adrift(const struct endpoint *e);    /* it must not be closed */
 void ucx_endpoint_free(struct endpoint *e);        /* completes nothing */
 
 /* ucx_socket.c */
 int  ucx_socket_hello(struct endpoint *e, const void *address, size_t length);
+const void *ucx_socket_address(const struct endpoint *e);      /* the peer's, once greeted */
 int  ucx_socket_write(struct endpoint *e);         /* 1 if something moved, else 0 */
 int  ucx_socket_read(struct endpoint *e);
 bool ucx_socket_ended(const struct endpoint *e);   /* has the peer gone by now? */

@@ -113,8 +113,10 @@ static bool arrive(struct endpoint *e, const struct ucx_header *h, void *data, s
         return arrive_piece(e, h, data, length, offered);
     if (!wrong && ((h->kind != UCX_CREDIT && h->kind != UCX_READY) || length > 0))
         wrong = "a header of unknown kind";
-    if (!wrong && h->kind == UCX_READY)
+    if (!wrong && h->kind == UCX_READY) {
         e->ready_came = true;
+        ucx_endpoint_due(e);
+    }
     if (wrong)
         offend(e, h, wrong);
     return false;
@@ -139,10 +141,8 @@ ucs_status_t ucx_arrive(void *user, const void *header, size_t header_length, vo
         return UCS_OK;
     }
     e->received++;
-    if (e->broken) {
-        e->ready_came |= h.kind == UCX_READY;
+    if (e->broken)
         return UCS_OK;
-    }
     used = arrive(e, &h, data, length, offered);
     if (!e->broken)
         ucx_credit_tell(e, false);

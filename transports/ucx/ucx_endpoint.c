@@ -65,7 +65,6 @@ int ucx_connect(struct port *port, int peer, const struct where *where,
     struct endpoint *e = NULL;
     int status;
 
-    (void)dialled;
     if (nsockets != 1)
         status = status_fail(PEAL_ERR_PROTOCOL, "ucx: %d sockets to rank %d, not 1", nsockets,
                              peer);
@@ -79,6 +78,7 @@ int ucx_connect(struct port *port, int peer, const struct where *where,
         status = endpoint_greet(e);
     if (status)
         goto fail;
+    e->dialled = dialled;
     port->peers[peer] = e;
     port->greeting++;
     e->next = port->endpoints;
@@ -103,23 +103,24 @@ static void ep_failed(void *user, ucp_ep_h ep, ucs_status_t status)
     struct endpoint *e = user;
 
     (void)ep;
-    e->ep_failed = true;
     ucx_endpoint_gone(e, "UCX lost %s: %s; the process died, or the network between the hosts "
                       "is cut", e->name, ucx.status_string(status));
 }
 
-void ucx_endpoint_join(struct endpoint *e, const void *address)
+void ucx_endpoint_join(struct endpoint *e)
 {
     ucp_ep_params_t params = {
         .field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
                       UCP_EP_PARAM_FIELD_ERR_HANDLER,
-        .address = address,
+        .address = ucx_socket_address(e),
         .err_mode = UCP_ERR_HANDLING_MODE_PEER,
         .err_handler = { ep_failed, e }
     };
-    ucs_status_t status = ucx.ep_create(e->port->worker, &params, &e->ep);
+    ucs_status_t status;
 
-    e->port->greeting--;
+    if (e->ep || e->gone || e->broken || !e->greeted || !(e->dialled || e->ready_came))
+        return;
+    status = ucx.ep_create(e->port->worker, &params, &e->ep);
     if (status == UCS_OK) {
         ucx_ready_tell(e);
         return;
@@ -195,9 +196,16 @@ static void socket_end(struct endpoint *e)
         e->port->greeting--;
 }
 
+bool ucx_endpoint_joining(const struct endpoint *e)
+{
+    return e->greeted && !ucx_joined(e) && !e->gone && !e->broken;
+}
+
+/* UCX may have an answer to send.  (Before its hello has come, a peer cannot have
+ * connected.) */
 bool ucx_endpoint_adrift(const struct endpoint *e)
 {
-    return e->ep && !ucx_joined(e) && !e->ep_failed;
+    return e->greeted && !ucx_joined(e) && !e->dialled;
 }
 
 void ucx_endpoint_close(struct endpoint *e)
@@ -248,6 +256,7 @@ bool ucx_endpoint_settle(struct endpoint *e, bool idle)
         return false;
     if (e->gone && !e->broken)
         drain(e);
+    ucx_endpoint_join(e);
     if (!e->broken) {
         if (idle)
             ucx_credit_tell(e, true);

@@ -51,13 +51,17 @@ static void fetch_ended(struct flight *flight, ucs_status_t ended)
 static void fetched(void *request, ucs_status_t status, size_t length, void *user)
 {
     struct flight *flight = user;
-    struct port *port = flight->endpoint->port;
+    struct endpoint *e = flight->endpoint;
+    struct port *port = e->port;
 
     (void)length;
     ucx.request_free(request);
-    flight->endpoint->flights--;
+    e->flights--;
+    e->fetches--;
     fetch_ended(flight, status);
     fetch_hungry(port);
+    if (e->leaving > 0)
+        ucx_socket_answer(e);
 }
 
 /* Where the bytes go; NULL: nowhere yet. */
@@ -102,10 +106,12 @@ static void fetch(struct flight *flight)
     }
     flight->offer = NULL;
     request = ucx.am_recv_data_nbx(port->worker, offer, to, flight->length, &param);
-    if (UCS_PTR_IS_PTR(request))
+    if (UCS_PTR_IS_PTR(request)) {
         e->flights++;
-    else
+        e->fetches++;
+    } else {
         fetch_ended(flight, UCS_PTR_STATUS(request));
+    }
 }
 
 /* There may be buffers now. */

@@ -160,9 +160,15 @@ static bool hello_take(struct endpoint *e)
     e->peer_key = hello.key;
     if (hello.chunk < e->chunk)
         e->chunk = hello.chunk;
-    e->in_end = 0;
-    ucx_endpoint_join(e, e->in + sizeof hello);
+    e->in_end = 0;                 /* words are shorter: they do not reach the address */
+    e->port->greeting--;
+    ucx_endpoint_join(e);
     return true;
+}
+
+const void *ucx_socket_address(const struct endpoint *e)
+{
+    return e->in + sizeof(struct hello);
 }
 
 static bool word_take(struct endpoint *e)
@@ -242,7 +248,7 @@ void ucx_socket_answer(struct endpoint *e)
 {
     struct word word = { HEARD, ~(uint32_t)HEARD, e->leaving };
 
-    if (e->received < e->leaving || e->answered)
+    if (e->received < e->leaving || e->fetches > 0 || e->answered)
         return;
     e->answered = true;
     queue(e, &word, sizeof word);
