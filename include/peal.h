@@ -353,7 +353,7 @@ int peal_mem_free(void *memory);
 /* ---- Asking Peal about itself ---------------------------------------- */
 
 /* A report as text, or as JSON if `json` is not 0.  Topics:
- *   "version" "build" "transports" "launch" "settings" "algorithms"
+ *   "version" "build" "transports" "devices" "launch" "settings" "algorithms"
  *   "draw COLLECTIVE ALGORITHM RANKS [COUNT]"   a schedule, all ranks
  *   "explain COLLECTIVE BYTES RANKS"            what would be chosen, and why
  * *report is malloc'ed; the caller frees it. */

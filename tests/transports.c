@@ -441,7 +441,7 @@ static void stress_start(struct node *node, struct traffic *t)
     }
 }
 
-static void stress_body(struct node *node)
+void transports_traffic(struct node *node)
 {
     struct traffic *own = calloc(MESSAGES, sizeof *own);
     uint32_t count = stress_list(node, own);
@@ -494,6 +494,10 @@ static const struct variant { const char *transport, *settings[4][2]; } variants
                { "PEAL_TCP_CHUNK", "4K" } } },
     { "shm", { { "PEAL_SHM_CMA", "1" }, { "PEAL_SHM_EAGER", "4K" } } },
     { "shm", { { "PEAL_SHM_RING", "16K" }, { "PEAL_SHM_EAGER", "512" } } },
+    { "verbs", { { "PEAL_VERBS_EAGER", "0" }, { "PEAL_VERBS_DIRECT", "0" },
+                 { "PEAL_VERBS_SLICE", "4K" } } },
+    { "verbs", { { "PEAL_VERBS_RING", "16K" }, { "PEAL_VERBS_EAGER", "64K" },
+                 { "PEAL_VERBS_INLINE", "0" }, { "PEAL_VERBS_CHUNK", "4K" } } },
 };
 
 static void run_cases(const struct transport *transport, bool processes, uint64_t seed)
@@ -503,7 +507,7 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
           { "early arrivals", 2, early_body }, { "running ahead", 2, ahead_body },
           { "large both ways", 2, large_body }, { "arithmetic", 2, arithmetic_body },
           { "mismatch", 2, mismatch_body }, { "sleep and wake", 2, sleep_body },
-          { "random traffic of 4 ranks", 4, stress_body } };
+          { "random traffic of 4 ranks", 4, transports_traffic } };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint64_t start = clock_now();
@@ -543,21 +547,20 @@ static void run_variants(const struct transport *transport, uint64_t seed)
     }
 }
 
-int main(int argc, char **argv)
+int transports_conform(uint64_t seed, const char *only)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
     int ran = 0;
 
     printf("seed %llu\n", (unsigned long long)seed);
     transports_matching();
     for (const struct transport *const *t = transports; *t; t++) {
-        if (argc > 2 && strcmp(argv[2], (*t)->name) != 0)
+        if (only && strcmp(only, (*t)->name) != 0)
             continue;
         if ((*t)->usable() != PEAL_OK) {
             printf("SKIP: %s: %s\n", (*t)->name, status_text());
             continue;
         }
-        alarm(120);
+        alarm(120 * rig_slowness());
         for (int processes = 0; processes < 2; processes++)
             if (rig_reaches(*t, processes)) {
                 run_cases(*t, processes, seed);

@@ -10,7 +10,7 @@
 
 enum { LARGE = 700000, SMALLS = 100 };
 
-static const double patience = 1.0;            /* seconds until a loss must be noticed */
+static double patience;                        /* seconds until a loss must be noticed */
 
 /* Of messages that a process sends before it ends; `some` may wait for the
  * receiver, which only an orderly end allows. */
@@ -123,7 +123,7 @@ static void close_body(struct node *node)
 static void close_quickly(const struct transport *transport, uint64_t seed)
 {
     enum { TRIES = 8 };
-    static const double enough = 0.02;
+    const double enough = 0.02 * rig_slowness();
     double best = 1e9;
 
     for (int i = 0; i < TRIES && best > enough; i++) {
@@ -313,6 +313,7 @@ static void failure_case(const struct transport *transport, const char *name, bo
 
 void transports_failures(const struct transport *transport, bool processes, uint64_t seed)
 {
+    patience = rig_slowness();
     failure_case(transport, "close with flush", processes, -1, seed, flush_body);
     if (!processes)
         close_quickly(transport, seed);

@@ -36,6 +36,14 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
+unsigned rig_slowness(void)
+{
+    const char *text = getenv("TEST_SLOWNESS");
+    unsigned long times = text ? strtoul(text, NULL, 10) : 1;
+
+    return times < 1 || times > 100 ? 1 : (unsigned)times;
+}
+
 uint64_t node_random(struct node *node, uint64_t below)
 {
     return mix(node->random++) % below;
@@ -306,9 +314,9 @@ static void node_sleep(struct node *node, int more)
         polled[1].fd = node->transport->descriptor(node->port);
     }
     do
-        count = poll(polled, 2, PATIENCE_MS);
+        count = poll(polled, 2, PATIENCE_MS * (int)rig_slowness());
     while (count < 0 && errno == EINTR);
-    CHECK(count > 0, "rank %d: nothing came for %d ms", node->rank, PATIENCE_MS);
+    CHECK(count > 0, "rank %d: nothing came for %d ms", node->rank, PATIENCE_MS * (int)rig_slowness());
 }
 
 static void control_wait(struct node *node, int peer, bool progress)

@@ -56,6 +56,10 @@ bool rig_reaches(const struct transport *transport, bool processes);
 /* Two connected nonblocking sockets. */
 void rig_socket_pair(enum socket_kind kind, int pair[2]);
 
+/* How many times slower than usual this machine may be: TEST_SLOWNESS, for emulated
+ * ones; stretches the limits of time. */
+unsigned rig_slowness(void);
+
 uint64_t node_random(struct node *node, uint64_t below);
 int  node_progress(struct node *node);
 void node_close(struct node *node, bool flush);
@@ -95,9 +99,13 @@ void rig_free(char *bytes, size_t length, bool shareable);  /* checks the guards
 void rig_fill(char *bytes, size_t length, uint64_t key);
 void rig_verify(const char *bytes, size_t length, uint64_t key, const char *what);
 
+/* All cases, for the transport of this name or for all (NULL); an exit status. */
+int transports_conform(uint64_t seed, const char *only);
+
 /* The groups of cases in other files. */
 void transports_matching(void);
 void transports_late(struct node *node);
+void transports_traffic(struct node *node);        /* random, and checked */
 void transports_short(const struct transport *transport, bool processes, uint64_t seed);
 void transports_hostile(const struct transport *transport, uint64_t seed);
 void transports_failures(const struct transport *transport, bool processes, uint64_t seed);

@@ -18,6 +18,7 @@ static const struct {
     {"--version",    "-v", "Version"},
     {"--build",      "-b", "Build"},
     {"--transports", "-t", "Transports"},
+    {"--devices",    "-d", "Network devices"},
     {"--launch",     "-l", "Launchers"},
     {"--settings",   "-s", "Settings"},
     {"--algorithms", "-a", "Algorithms"},
@@ -39,6 +40,7 @@ static const char usage[] =
 "* -v, --version      of the library that is loaded\n"
 "* -b, --build        how it was built, and what is missing\n"
 "* -t, --transports   which are usable here, and why not\n"
+"* -d, --devices      network devices, which would be used and how\n"
 "* -l, --launch       which launch environment was found\n"
 "* -s, --settings     every setting, its value and where that came from\n"
 "* -a, --algorithms   by collective, with their cost\n"

@@ -46,6 +46,7 @@ enum {
     TRANSPORT_FABRICS = 4          /* transports that publish something about a rank */
 };
 
+struct report;                     /* base/report.h */
 struct port;                       /* this rank's end of one transport, one communicator */
 struct endpoint;                   /* a connection from a port to one peer */
 
@@ -168,6 +169,10 @@ struct transport {
      * one word that every rank gets to see: its networks, for example.  0: this
      * transport cannot be used here.  Asked once per job, before anybody connects. */
     uint64_t (*fabric)(void);
+
+    /* May be NULL.  For people: a row for each device that this transport knows, with
+     * whether and how it would be used, and what is wrong with it. */
+    void (*devices)(struct report *report);
 
     /* Can a rank at `peer` be reached from `self`, and how well?  PEAL_OK, or
      * PEAL_ERR_UNSUPPORTED with the reason.  Symmetric in the two, and a function of

@@ -50,6 +50,15 @@ static int list_transports(const char *words, struct report *r)
     return PEAL_OK;
 }
 
+static int list_devices(const char *words, struct report *r)
+{
+    (void)words;
+    for (const struct transport *const *t = transports; *t; t++)
+        if ((*t)->devices)
+            (*t)->devices(r);
+    return PEAL_OK;
+}
+
 static int list_launchers(const char *words, struct report *r)
 {
     bool found = false;
@@ -124,6 +133,7 @@ static const struct {
     int       (*report)(const char *words, struct report *r);
 } topics[] = {
     { "version", version }, { "build", build }, { "transports", list_transports },
+    { "devices", list_devices },
     { "launch", list_launchers }, { "settings", list_settings },
     { "algorithms", list_algorithms }, { "draw", drawing }, { "explain", explain_choice },
 };

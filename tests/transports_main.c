@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The conformance suite on what this machine has.  Usage: transports [seed [name]] */
+#include "tests/transports_rig.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
+
+    return transports_conform(seed, argc > 2 ? argv[2] : NULL);
+}

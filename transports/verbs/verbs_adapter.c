@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Device ports that a port has opened: contexts, completion queues, events. */
+#include "transports/verbs/verbs.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { FIRST_COMPLETIONS = 1024 };
+
+static int watch(struct port *port, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -1;
+    return epoll_ctl(port->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static struct ibv_context *context_open(const char *name)
+{
+    struct ibv_device **devices = ibv_get_device_list(NULL);
+    struct ibv_context *context = NULL;
+
+    for (int i = 0; devices && devices[i] && !context; i++)
+        if (strcmp(ibv_get_device_name(devices[i]), name) == 0)
+            context = ibv_open_device(devices[i]);
+    if (devices)
+        ibv_free_device_list(devices);
+    return context;
+}
+
+static int adapter_fail(const struct adapter *a, const char *what)
+{
+    return status_fail(PEAL_ERR_SYSTEM, "verbs: %s on %s port %d: %m; is the limit of locked "
+                       "memory (ulimit -l) or of open files (ulimit -n) too low?", what,
+                       a->place.device, a->place.port);
+}
+
+static int adapter_open(struct port *port, const struct place *place)
+{
+    struct adapter *a = &port->adapters[port->nadapters];
+    int completions = place->most_completions < FIRST_COMPLETIONS ? place->most_completions
+                                                                  : FIRST_COMPLETIONS;
+
+    memset(a, 0, sizeof *a);
+    a->port = port;
+    a->index = port->nadapters;
+    a->place = *place;
+    port->nadapters++;                 /* close takes what is half open */
+    errno = ENODEV;
+    if (!(a->context = context_open(place->device)))
+        return adapter_fail(a, "opening the device");
+    if (!(a->pd = ibv_alloc_pd(a->context)))
+        return adapter_fail(a, "ibv_alloc_pd");
+    if (!(a->channel = ibv_create_comp_channel(a->context)))
+        return adapter_fail(a, "ibv_create_comp_channel");
+    if (!(a->cq = ibv_create_cq(a->context, completions, a, a->channel, 0)))
+        return adapter_fail(a, "ibv_create_cq");
+    if (watch(port, a->channel->fd) != 0 || watch(port, a->context->async_fd) != 0)
+        return adapter_fail(a, "watching for events");
+    return PEAL_OK;
+}
+
+int verbs_adapters_open(struct port *port)
+{
+    const struct survey *survey = verbs_survey();
+    int most = verbs_option(VERBS_OPTION_RAILS), status = PEAL_OK;
+
+    if (port->nadapters > 0)
+        return PEAL_OK;
+    if (!survey)
+        return PEAL_ERR_UNSUPPORTED;
+    for (int i = 0; i < survey->nplaces && port->nadapters < most && !status; i++)
+        if (verbs_option_device(survey->places[i].device, survey->places[i].port))
+            status = adapter_open(port, &survey->places[i]);
+    if (status)
+        verbs_adapters_close(port);
+    return status;
+}
+
+void verbs_adapters_close(struct port *port)
+{
+    for (int i = 0; i < port->nadapters; i++) {
+        struct adapter *a = &port->adapters[i];
+
+        if (a->cq)
+            ibv_destroy_cq(a->cq);
+        if (a->channel) {
+            epoll_ctl(port->epoll, EPOLL_CTL_DEL, a->channel->fd, NULL);
+            ibv_destroy_comp_channel(a->channel);
+        }
+        if (a->pd)
+            ibv_dealloc_pd(a->pd);
+        if (a->context) {
+            epoll_ctl(port->epoll, EPOLL_CTL_DEL, a->context->async_fd, NULL);
+            ibv_close_device(a->context);
+        }
+    }
+    port->nadapters = 0;
+}
+
+/* A queue that overflows is the end of all that use it. */
+int verbs_adapter_promise(struct adapter *a, int completions)
+{
+    int wanted = a->promised + completions, cqe = a->cq->cqe;
+
+    if (wanted > cqe) {
+        while (cqe < wanted)
+            cqe *= 2;
+        if (cqe > a->place.most_completions)
+            cqe = a->place.most_completions;
+        if (cqe < wanted || (errno = ibv_resize_cq(a->cq, cqe)) != 0)
+            return status_fail(PEAL_ERR_SYSTEM, "verbs: %s cannot hold %d completions, for one "
+                               "peer more: %m; lower PEAL_VERBS_RING, or use fewer peers",
+                               a->place.device, wanted);
+    }
+    a->promised = wanted;
+    return PEAL_OK;
+}
+
+static void adapter_lost(struct adapter *a, const char *event)
+{
+    a->lost = true;
+    for (struct endpoint *e = a->port->endpoints; e; e = e->next)
+        for (int i = 0; i < e->nrails && !verbs_lost(e); i++)
+            if (e->rails[i].adapter == a && e->rails[i].state == RAIL_UP)
+                verbs_rail_fail(&e->rails[i], PEAL_ERR_PEER, "%s port %d to %s: %s; was the "
+                                "device removed, or its driver reset?", a->place.device,
+                                a->place.port, e->name, event);
+}
+
+/* A port that goes down comes back within the time of the retries, or not: the
+ * queue pairs find out, so this only says why. */
+static void adapter_event(struct adapter *a, const struct ibv_async_event *event)
+{
+    const char *text = ibv_event_type_str(event->event_type);
+
+    switch (event->event_type) {
+    case IBV_EVENT_DEVICE_FATAL:
+        log_warn("verbs: %s: %s", a->place.device, text);
+        adapter_lost(a, text);
+        break;
+    case IBV_EVENT_CQ_ERR:
+        adapter_lost(a, text);
+        break;
+    case IBV_EVENT_PORT_ERR:
+        if (event->element.port_num == a->place.port)
+            log_warn("verbs: %s port %d is down: what is under way is repeated for %d times; "
+                     "look at cable, switch and interface", a->place.device, a->place.port,
+                     verbs_option(VERBS_OPTION_RETRY));
+        break;
+    case IBV_EVENT_PORT_ACTIVE:
+        if (event->element.port_num == a->place.port)
+            log_warn("verbs: %s port %d is up again", a->place.device, a->place.port);
+        break;
+    default:
+        log_debug("verbs: %s: %s", a->place.device, text);
+    }
+}
+
+int verbs_adapter_events(struct adapter *a)
+{
+    struct ibv_async_event event;
+    struct ibv_cq *cq;
+    void *context;
+    unsigned heard = 0;
+    int moved = 0;
+
+    while (ibv_get_cq_event(a->channel, &cq, &context) == 0)
+        heard++;
+    if (heard > 0)
+        ibv_ack_cq_events(a->cq, heard);
+    while (ibv_get_async_event(a->context, &event) == 0) {
+        adapter_event(a, &event);
+        ibv_ack_async_event(&event);
+        moved++;
+    }
+    return moved + (int)heard;
+}
+
+int verbs_adapter_arm(struct adapter *a)
+{
+    if (ibv_req_notify_cq(a->cq, 0) == 0)
+        return PEAL_OK;
+    adapter_lost(a, "ibv_req_notify_cq failed");
+    return STATUS_AGAIN;
+}

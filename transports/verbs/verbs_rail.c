@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Rails: the life of their queue pairs. */
+#include "transports/verbs/verbs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { RNR_TIMER = 12, ENDLESS = 7, LEAST_DEPTH = 128, RECEIVE_BATCH = 32 };
+
+static int rail_error(const struct rail *rail, int status, const char *what)
+{
+    return status_fail(status, "verbs: %s for %s on %s port %d: %m%s", what,
+                       rail->endpoint->name, rail->adapter->place.device,
+                       rail->adapter->place.port,
+                       errno == ENOMEM ? "; is the limit of locked memory (ulimit -l) too low, or "
+                                         "has the device no more queue pairs?" : "");
+}
+
+static struct ibv_qp *queue_pair(struct rail *rail, uint32_t receives)
+{
+    struct adapter *a = rail->adapter;
+    struct ibv_qp_init_attr attr = {
+        .send_cq = a->cq, .recv_cq = a->cq, .qp_type = IBV_QPT_RC,
+        .cap = { .max_send_wr = rail->depth, .max_recv_wr = receives, .max_send_sge = 1,
+                 .max_recv_sge = 1 }
+    };
+    struct ibv_qp *qp = NULL;
+
+    /* No device says beforehand how much it takes inline. */
+    for (int bytes = verbs_option(VERBS_OPTION_INLINE); !qp; bytes /= 2) {
+        attr.cap.max_inline_data = bytes >= VERBS_HEADER ? (uint32_t)bytes : 0;
+        qp = ibv_create_qp(a->pd, &attr);
+        if (bytes < VERBS_HEADER)
+            break;
+    }
+    rail->most_inline = attr.cap.max_inline_data;
+    return qp;
+}
+
+int verbs_rail_receives(struct rail *rail)
+{
+    struct ibv_recv_wr wrs[RECEIVE_BATCH], *bad;
+
+    while (rail->used > 0) {
+        uint32_t n = rail->used < RECEIVE_BATCH ? rail->used : RECEIVE_BATCH;
+
+        memset(wrs, 0, n * sizeof wrs[0]);
+        for (uint32_t i = 0; i < n; i++) {
+            wrs[i].wr_id = (uintptr_t)rail | 1;
+            wrs[i].next = i + 1 < n ? &wrs[i + 1] : NULL;
+        }
+        errno = ibv_post_recv(rail->qp, wrs, &bad);
+        if (errno)
+            return rail_error(rail, PEAL_ERR_SYSTEM, "ibv_post_recv");
+        rail->used -= n;
+        rail->receives += n;
+    }
+    return PEAL_OK;
+}
+
+static int rail_register(struct rail *rail)
+{
+    struct endpoint *e = rail->endpoint;
+    struct ibv_pd *pd = rail->adapter->pd;
+
+    rail->landing = ibv_reg_mr(pd, e->landing, e->ring_in,
+                               IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+    if (rail->landing)
+        rail->mirror = ibv_reg_mr(pd, e->mirror, e->ring_out, IBV_ACCESS_LOCAL_WRITE);
+    return rail->mirror ? PEAL_OK
+                        : rail_error(rail, PEAL_ERR_MEMORY, "registering the landing ring");
+}
+
+int verbs_rail_create(struct rail *rail)
+{
+    struct endpoint *e = rail->endpoint;
+    struct ibv_qp_attr attr = {
+        .qp_state = IBV_QPS_INIT, .port_num = (uint8_t)rail->adapter->place.port,
+        .pkey_index = (uint16_t)verbs_option(VERBS_OPTION_PKEY),
+        .qp_access_flags = IBV_ACCESS_REMOTE_WRITE
+    };
+    uint32_t receives = verbs_receives(e);
+    int status;
+
+    rail->depth = 2 * e->frames_out < LEAST_DEPTH ? LEAST_DEPTH : 2 * e->frames_out;
+    if ((int)rail->depth > rail->adapter->place.most_work)
+        rail->depth = (uint32_t)rail->adapter->place.most_work;
+    rail->work = calloc(rail->depth, sizeof rail->work[0]);
+    if (!rail->work)
+        return status_fail(PEAL_ERR_MEMORY, "verbs: no memory for %s", e->name);
+    status = verbs_adapter_promise(rail->adapter, (int)(rail->depth + receives));
+    if (!status)
+        status = rail_register(rail);
+    if (status)
+        return status;
+    rail->qp = queue_pair(rail, receives);
+    if (!rail->qp)
+        return rail_error(rail, PEAL_ERR_SYSTEM, "ibv_create_qp");
+    if (getrandom(&rail->local_psn, sizeof rail->local_psn, GRND_NONBLOCK) < 0)
+        rail->local_psn = rail->qp->qp_num * 2654435761u;
+    rail->local_psn &= 0xffffff;
+    errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+                                               IBV_QP_ACCESS_FLAGS);
+    if (errno)
+        return rail_error(rail, PEAL_ERR_SYSTEM, "the queue pair to INIT (PEAL_VERBS_PKEY?)");
+    rail->used = receives;
+    return verbs_rail_receives(rail);
+}
+
+static enum ibv_mtu rail_mtu(const struct rail *rail)
+{
+    int wanted = verbs_option(VERBS_OPTION_MTU);
+    uint32_t mtu = rail->adapter->place.mtu < rail->remote.mtu ? rail->adapter->place.mtu
+                                                               : rail->remote.mtu;
+
+    for (uint32_t i = IBV_MTU_256; i < mtu && wanted > 0; i++)
+        if (128 << i >= wanted)
+            mtu = i;
+    return (enum ibv_mtu)mtu;
+}
+
+int verbs_rail_connect(struct rail *rail)
+{
+    struct ibv_qp_attr attr = {
+        .qp_state = IBV_QPS_RTR, .path_mtu = rail_mtu(rail), .dest_qp_num = rail->qpn,
+        .rq_psn = rail->psn, .max_dest_rd_atomic = 1, .min_rnr_timer = RNR_TIMER
+    };
+
+    verbs_address_fill(rail, &attr.ah_attr);
+    errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
+                          IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+                          IBV_QP_MIN_RNR_TIMER);
+    if (errno)
+        return rail_error(rail, PEAL_ERR_SYSTEM, errno == ETIMEDOUT || errno == EINVAL ?
+                          "no way to the peer's address (PEAL_VERBS_GID_INDEX; for RoCE: does the "
+                          "neighbour answer?): the queue pair to RTR" : "the queue pair to RTR");
+    memset(&attr, 0, sizeof attr);
+    attr.qp_state = IBV_QPS_RTS;
+    attr.sq_psn = rail->local_psn;
+    attr.timeout = (uint8_t)verbs_option(VERBS_OPTION_TIMEOUT);
+    attr.retry_cnt = (uint8_t)verbs_option(VERBS_OPTION_RETRY);
+    attr.rnr_retry = ENDLESS;          /* it does not happen: see verbs.h */
+    attr.max_rd_atomic = 1;            /* nothing is read; not every driver likes 0 */
+    errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT |
+                          IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC);
+    if (errno)
+        return rail_error(rail, PEAL_ERR_SYSTEM, "the queue pair to RTS");
+    rail->state = RAIL_UP;
+    return PEAL_OK;
+}
+
+void verbs_rail_close(struct rail *rail)
+{
+    struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
+
+    rail->state = RAIL_CLOSING;
+    if (rail->qp)
+        ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE);
+}
+
+/* After this the device touches none of the endpoint's memory. */
+void verbs_rail_destroy(struct rail *rail)
+{
+    if (rail->qp) {
+        ibv_destroy_qp(rail->qp);
+        rail->adapter->promised -= (int)(rail->depth + verbs_receives(rail->endpoint));
+    }
+    if (rail->landing)
+        ibv_dereg_mr(rail->landing);
+    if (rail->mirror)
+        ibv_dereg_mr(rail->mirror);
+    rail->qp = NULL;
+    rail->landing = rail->mirror = NULL;
+    rail->state = RAIL_DOWN;
+}

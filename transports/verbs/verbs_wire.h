@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What two ranks tell each other over verbs: frames in the landing rings, and
+ * records on the endpoint's socket.  Pure encoding, decoding and the checks that
+ * need no state; knows no device, endpoint or matching, so that it can be fuzzed
+ * alone.  Thread-safe.  Numbers are little-endian.
+ *
+ * A frame is a 64-byte header and its payload, written together into the
+ * receiver's ring by one RDMA write with immediate data: frame number modulo 2^16
+ * in the upper half, place in the ring (in units of 64 bytes) in the lower.  Frames
+ * are numbered from 0 per direction and taken in that order, over whichever rail
+ * they come; a frame that does not fit before the ring's end lies at its start.
+ *
+ *   bytes  field         meaning
+ *       0  magic         0x76 ('v')
+ *       1  version       1
+ *       2  kind          enum verbs_kind
+ *       3  stream        < TRANSPORT_STREAMS
+ *    4..7  number        of the message that this is about
+ *    8..23 signature     what, count: of the frame's sender
+ *   24..31 total         bytes of the whole message, as its sender sees it
+ *   32..39 offset        of the bytes that this is about, in the message
+ *   40..47 length        their number; EAGER, DATA: they are the payload
+ *   48..51 taken         frames of the other direction that have been taken
+ *   52..59 low[2]        per stream: all messages below have met their receive
+ *   60..63 communicator  low 32 bits of its number
+ *
+ * A short message is one EAGER.  A long one is written by RDMA where a GRANT
+ * says, then a DONE per rail tells what went over that rail; or, where the GRANT
+ * has no address, comes as DATA frames.  A receiver that knows where the message
+ * shall lie grants when the receive is posted; else, and if the grant is not there
+ * when the send starts, or expects another message, the sender ANNOUNCEs and the
+ * receiver answers GRANT (unless it has) or REFUSED.
+ *
+ * Records on the socket: OFFER from both sides (what I have), CONNECT from both
+ * (the queue pairs, after both have paired the offers in the same way), READY
+ * from both (mine can receive); DOWN when a rail has failed: which frames came. */
+#ifndef VERBS_WIRE_H
+#define VERBS_WIRE_H
+
+#include "transports/transport.h"
+
+enum {
+    VERBS_HEADER   = 64,           /* bytes of a frame's header, and unit of the ring */
+    VERBS_RAILS    = 8,            /* most rails of an endpoint */
+    VERBS_FRAMES   = 256,          /* most frames under way; a power of two */
+    VERBS_RING_LOW = 16 << 10,     /* bytes of a ring */
+    VERBS_RING_HIGH = 2 << 20,
+    VERBS_GRANT    = 8 + 4 * VERBS_RAILS,      /* payload of GRANT */
+    VERBS_DEVICE   = 32            /* bytes of a device's name, with the NUL */
+};
+#define VERBS_TOTAL_HIGH ((uint64_t)1 << 43)
+
+enum verbs_kind {
+    VERBS_EAGER = 1,
+    VERBS_ANNOUNCE,
+    VERBS_GRANT_TO,
+    VERBS_DATA,
+    VERBS_DONE,
+    VERBS_REFUSED,
+    VERBS_CREDIT                   /* only taken and low count */
+};
+
+struct verbs_frame {
+    enum verbs_kind  kind;
+    uint32_t         stream, number;
+    struct signature signature;
+    uint64_t         total, offset, length;
+    uint32_t         taken, low[TRANSPORT_STREAMS];
+    uint32_t         communicator;
+};
+
+struct verbs_grant {               /* address 0: through the ring */
+    uint64_t address;
+    uint32_t rkey[VERBS_RAILS];    /* 0 where the memory is not registered */
+};
+
+void verbs_frame_encode(const struct verbs_frame *frame, unsigned char wire[VERBS_HEADER]);
+/* NULL and the frame, which then keeps every rule that can be stated without the
+ * connection's state; or what is wrong. */
+const char *verbs_frame_decode(const unsigned char wire[VERBS_HEADER],
+                               struct verbs_frame *frame);
+/* Bytes of the payload behind the header. */
+size_t verbs_frame_payload(const struct verbs_frame *frame);
+
+void verbs_grant_encode(const struct verbs_grant *grant, unsigned char wire[VERBS_GRANT]);
+void verbs_grant_decode(const unsigned char wire[VERBS_GRANT], struct verbs_grant *grant);
+
+static inline uint32_t verbs_immediate(uint32_t frame, size_t place)
+{
+    return frame << 16 | (uint32_t)(place / VERBS_HEADER);
+}
+
+/* ---- Records ------------------------------------------------------------ */
+
+enum verbs_record { VERBS_OFFER = 1, VERBS_CONNECT, VERBS_READY, VERBS_DOWN };
+enum { VERBS_RECORD_HEAD = 8, VERBS_RECORD_MOST = 1024 };
+
+enum verbs_link { VERBS_INFINIBAND = 1, VERBS_ROCE, VERBS_IWARP };
+enum verbs_family { VERBS_GID_V4, VERBS_GID_V6, VERBS_GID_LOCAL, VERBS_FAMILIES };
+
+struct verbs_gid { unsigned char bytes[16]; };
+
+/* One port of one device, as its owner offers it. */
+struct verbs_offer_rail {
+    char             device[VERBS_DEVICE];
+    uint32_t         port, link;   /* enum verbs_link */
+    uint32_t         mtu;          /* enum ibv_mtu */
+    uint32_t         lid;
+    uint32_t         rate;         /* Mbit/s */
+    uint32_t         families;     /* which gids are there: bits 1 << enum verbs_family */
+    struct verbs_gid gids[VERBS_FAMILIES];     /* InfiniBand: in place V6 */
+};
+
+struct verbs_offer {
+    uint64_t                communicator;
+    uint32_t                eager;         /* bytes; the lesser of both counts */
+    uint32_t                ring, frames;  /* of the landing ring of who says this */
+    uint32_t                nrails;
+    struct verbs_offer_rail rails[VERBS_RAILS];
+};
+
+struct verbs_connect {
+    uint64_t ring;                 /* address of the landing ring */
+    uint32_t nrails;
+    struct { uint32_t qpn, psn, rkey; } rails[VERBS_RAILS];
+};
+
+struct verbs_down {
+    uint32_t rail;
+    uint32_t taken;                /* all frames below have come, */
+    uint64_t came[VERBS_FRAMES / 64];      /* and these, by number modulo VERBS_FRAMES */
+};
+
+/* The bytes of a whole record; `wire` has room for VERBS_RECORD_MOST. */
+size_t verbs_offer_encode(const struct verbs_offer *offer, unsigned char *wire);
+size_t verbs_connect_encode(const struct verbs_connect *connect, unsigned char *wire);
+size_t verbs_ready_encode(unsigned char *wire);
+size_t verbs_down_encode(const struct verbs_down *down, unsigned char *wire);
+
+/* Kind of a record and bytes that follow its head; or what is wrong. */
+const char *verbs_record_decode(const unsigned char head[VERBS_RECORD_HEAD],
+                                enum verbs_record *kind, size_t *length);
+/* Of exactly the length that the head tells. */
+const char *verbs_offer_decode(const unsigned char *body, struct verbs_offer *offer);
+const char *verbs_connect_decode(const unsigned char *body, struct verbs_connect *connect);
+const char *verbs_down_decode(const unsigned char *body, struct verbs_down *down);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Work requests and their completions.  Every completion belongs to a rail, whose
+ * address is in its number; one that was sent tells about all before it. */
+#include "transports/verbs/verbs.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROUNDS = 4 };               /* times VERBS_POLL, for fairness */
+
+void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
+{
+    struct endpoint *e = rail->endpoint;
+    char text[VERBS_WHY];
+    va_list args;
+    int others = 0;
+
+    if (rail->state != RAIL_UP || verbs_lost(e))
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    verbs_rail_close(rail);
+    for (int i = 0; i < e->nrails; i++)
+        others += e->rails[i].state == RAIL_UP;
+    if (e->stage < STAGE_READY || others == 0) {
+        verbs_break(e, status, "%s", text);
+        return;
+    }
+    log_warn("verbs: %s; going on over %d other rail%s", text, others, others > 1 ? "s" : "");
+    e->repairing++;
+    verbs_activity(e);
+}
+
+/* What could not be posted is in the rail's list of work, as if it had been. */
+static void post(struct rail *rail, struct ibv_send_wr *wrs)
+{
+    struct ibv_send_wr *bad;
+    int error = ibv_post_send(rail->qp, wrs, &bad);
+
+    if (error)
+        verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "ibv_post_send to %s over %s port %d failed: %s",
+                        rail->endpoint->name, rail->adapter->place.device,
+                        rail->adapter->place.port, strerror(error));
+}
+
+static void chain_post(struct chain *chain)
+{
+    for (unsigned i = 0; i < chain->n; i++) {
+        chain->wrs[i].next = i + 1 < chain->n ? &chain->wrs[i + 1] : NULL;
+        chain->wrs[i].sg_list = &chain->pieces[i];
+    }
+    if (chain->n > 0)
+        post(chain->rail, chain->wrs);
+    chain->n = 0;
+}
+
+static void chain_add(struct chain *chain, struct rail *rail, const struct ibv_send_wr *wr)
+{
+    chain->rail = rail;
+    chain->wrs[chain->n] = *wr;
+    if (wr->num_sge > 0)
+        chain->pieces[chain->n] = *wr->sg_list;
+    if (++chain->n == VERBS_CHAIN)
+        chain_post(chain);
+}
+
+void verbs_chain_begin(struct port *port)
+{
+    port->chaining = true;
+}
+
+void verbs_chain_end(struct port *port)
+{
+    port->chaining = false;
+    for (int i = 0; i < VERBS_RAILS; i++)
+        chain_post(&port->chains[i]);
+}
+
+/* The last of those that nobody else asks about is signaled too, often enough that
+ * a full queue always has some. */
+void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work)
+{
+    struct work *kept = &rail->work[rail->posted % rail->depth];
+    struct port *port = rail->endpoint->port;
+
+    *kept = *work;
+    kept->signaled = (work->order && work->kind == WORK_FRAME) || work->kind == WORK_NOTHING ||
+                     ++rail->unsignaled >= rail->depth / 4;
+    if (kept->signaled) {
+        rail->unsignaled = 0;
+        wr->send_flags |= IBV_SEND_SIGNALED;
+    }
+    wr->wr_id = (uintptr_t)rail;
+    rail->posted++;
+    rail->flying += work->bytes;
+    if (work->order)
+        work->order->works++;
+    if (port->chaining)
+        chain_add(&port->chains[rail->index], rail, wr);
+    else
+        post(rail, wr);
+}
+
+static void sent(struct rail *rail)
+{
+    while (rail->ended != rail->posted) {
+        const struct work *work = &rail->work[rail->ended++ % rail->depth];
+
+        rail->flying -= work->bytes;
+        if (work->order)
+            verbs_order_work_ended(rail->endpoint, work);
+        if (work->signaled)
+            break;
+    }
+}
+
+static void failed(struct rail *rail, const struct ibv_wc *wc, const char *what)
+{
+    verbs_rail_fail(rail, verbs_cause_status(wc->status),
+                    "%s %s over %s port %d (there: %s port %u) failed: %s (%d, vendor's code "
+                    "0x%x): %s", what, rail->endpoint->name, rail->adapter->place.device,
+                    rail->adapter->place.port, rail->remote.device, rail->remote.port,
+                    ibv_wc_status_str(wc->status), wc->status, wc->vendor_err,
+                    verbs_cause(wc->status));
+}
+
+static void received(struct rail *rail, const struct ibv_wc *wc)
+{
+    rail->receives--;
+    if (rail->emptied || (wc->status == IBV_WC_WR_FLUSH_ERR && rail->state == RAIL_CLOSING))
+        return;
+    if (wc->status != IBV_WC_SUCCESS) {
+        failed(rail, wc, "receiving from");
+        return;
+    }
+    rail->used++;
+    if (rail->used >= rail->endpoint->frames_in / 4 && rail->state == RAIL_UP &&
+        verbs_rail_receives(rail) != PEAL_OK)
+        verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "%s", status_text());
+    if (wc->opcode != IBV_WC_RECV_RDMA_WITH_IMM || !(wc->wc_flags & IBV_WC_WITH_IMM))
+        verbs_break(rail->endpoint, PEAL_ERR_PROTOCOL, "%s sent something over verbs that is no "
+                    "write with immediate data", rail->endpoint->name);
+    else
+        verbs_frame_came(rail, ntohl(wc->imm_data));
+}
+
+static void completed(const struct ibv_wc *wc)
+{
+    struct rail *rail = (struct rail *)(uintptr_t)(wc->wr_id & ~(uint64_t)1);
+
+    if (verbs_lost(rail->endpoint) && rail->endpoint->failure)
+        return;
+    if (wc->wr_id & 1)
+        received(rail, wc);
+    else if (rail->state == RAIL_UP && wc->status == IBV_WC_SUCCESS)
+        sent(rail);
+    else if (wc->status != IBV_WC_SUCCESS)
+        failed(rail, wc, "an RDMA write to");
+}
+
+int verbs_poll(struct port *port)
+{
+    struct ibv_wc wc[VERBS_POLL];
+    int moved = 0;
+
+    for (int i = 0; i < port->nadapters; i++) {
+        int n = VERBS_POLL;
+
+        for (int round = 0; round < ROUNDS && n == VERBS_POLL; round++) {
+            n = ibv_poll_cq(port->adapters[i].cq, VERBS_POLL, wc);
+            for (int k = 0; k < n; k++)
+                completed(&wc[k]);
+            moved += n > 0 ? n : 0;
+        }
+    }
+    return moved;
+}
