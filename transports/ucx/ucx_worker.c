@@ -11,14 +11,15 @@
 
 enum { TLS, NET_DEVICES, CHUNK, END };
 
-/* All others are UCX's own variables; see ucx_info -f. */
+/* All others are UCX's own variables; see ucx_info -f.  UCX's shared memory cannot say
+ * that a peer has died (1.13), so UCX does not use it for us: opening it would only
+ * take 10 ms. */
 const struct setting ucx_settings[] = {
-    [TLS] = { "PEAL_UCX_TLS", "",
-              "UCX_TLS for Peal alone: UCX's transports, such as \"rc,self\" or \"tcp\"; empty: "
-              "as UCX_TLS says", NULL },
+    [TLS] = { "PEAL_UCX_TLS", "^posix,sysv",
+              "UCX's transports for Peal alone, such as \"rc,self\" or \"tcp\"", "UCX_TLS" },
     [NET_DEVICES] = { "PEAL_UCX_NET_DEVICES", "",
-                      "UCX_NET_DEVICES for Peal alone, such as \"mlx5_0:1\"; empty: as "
-                      "UCX_NET_DEVICES says", NULL },
+                      "UCX's devices for Peal alone, such as \"mlx5_0:1\"; empty: all",
+                      "UCX_NET_DEVICES" },
     [CHUNK] = { "PEAL_UCX_CHUNK", "1M",
                 "bytes, 64K to 1G, of a long message that UCX is given as one; the smaller of "
                 "two peers' counts", NULL },
