@@ -528,7 +528,7 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
     transports_failures(transport, processes, seed);
 }
 
-static void run_variants(const struct transport *transport, uint64_t seed)
+static void run_variants(const struct transport *transport, bool threads_only, uint64_t seed)
 {
     for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
         const struct variant *v = &variants[i];
@@ -539,7 +539,7 @@ static void run_variants(const struct transport *transport, uint64_t seed)
             printf("with %s=%s\n", v->settings[k][0], v->settings[k][1]);
             CHECK(setenv(v->settings[k][0], v->settings[k][1], 1) == 0, "%m");
         }
-        for (int processes = 0; processes < 2; processes++)
+        for (int processes = 0; processes < 2 - threads_only; processes++)
             if (rig_reaches(transport, processes))
                 run_cases(transport, processes, seed + 1 + i);
         for (int k = 0; v->settings[k][0]; k++)
@@ -547,7 +547,7 @@ static void run_variants(const struct transport *transport, uint64_t seed)
     }
 }
 
-int transports_conform(uint64_t seed, const char *only)
+int transports_conform(uint64_t seed, const char *only, bool threads_only)
 {
     int ran = 0;
 
@@ -561,7 +561,7 @@ int transports_conform(uint64_t seed, const char *only)
             continue;
         }
         alarm(120 * rig_slowness());
-        for (int processes = 0; processes < 2; processes++)
+        for (int processes = 0; processes < 2 - threads_only; processes++)
             if (rig_reaches(*t, processes)) {
                 run_cases(*t, processes, seed);
                 ran++;
@@ -570,7 +570,7 @@ int transports_conform(uint64_t seed, const char *only)
                        status_text());
             }
         transports_hostile(*t, seed);
-        run_variants(*t, seed);
+        run_variants(*t, threads_only, seed);
     }
     return ran ? 0 : 77;
 }

@@ -237,6 +237,7 @@ static void kill_body(struct node *node)
         node_send(node, 1, 1, memory, LARGE, &op);
         for (int i = 0; i < 1000; i++)
             node_progress(node);
+        node_wait(node, &smalls[0].done);      /* connecting may take that long */
         node_barrier(node);
         while (sent < SMALLS && smalls[sent].done)
             sent++;

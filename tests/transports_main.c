@@ -10,5 +10,5 @@ int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
 
-    return transports_conform(seed, argc > 2 ? argv[2] : NULL);
+    return transports_conform(seed, argc > 2 ? argv[2] : NULL, false);
 }

@@ -100,7 +100,7 @@ void rig_fill(char *bytes, size_t length, uint64_t key);
 void rig_verify(const char *bytes, size_t length, uint64_t key, const char *what);
 
 /* All cases, for the transport of this name or for all (NULL); an exit status. */
-int transports_conform(uint64_t seed, const char *only);
+int transports_conform(uint64_t seed, const char *only, bool threads_only);
 
 /* The groups of cases in other files. */
 void transports_matching(void);

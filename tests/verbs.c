@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs transport over a double of libibverbs: the conformance suite on one
  * device and on several, with completions that come late; then what goes wrong.
- * Usage: verbs [seed [faults]] */
+ * Usage: verbs [seed [conformance|faults|rails|hostile]] */
 #include "tests/verbs_faults.h"
 
 #include "base/clock.h"
@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A killed process takes along what its device has put off, which the suite does not
+ * expect: hence only threads where that happens. */
 static void conform(const char *what, uint64_t seed, int devices, int slow)
 {
     printf("---- %s\n", what);
     double_faults()->devices = devices;
     double_faults()->slow = slow;
-    CHECK(transports_conform(seed, "verbs") == 0, "%s", what);
+    CHECK(transports_conform(seed, "verbs", slow > 0) == 0, "%s", what);
     double_faults()->slow = 0;
 }
 
@@ -44,14 +46,15 @@ static void nothing_there(void)
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
-    bool faults_only = argc > 2 && strcmp(argv[2], "faults") == 0;
+    const char *only = argc > 2 ? argv[2] : "";
     const char *effort = getenv("TEST_EFFORT");
     bool quick = effort && strcmp(effort, "quick") == 0;
 
     printf("seed %llu\n", (unsigned long long)seed);
+    setenv("PEAL_LOG", "error", 0);            /* rails that fail are warned about */
     double_faults()->seed = seed;
     nothing_there();
-    if (!faults_only) {
+    if (!*only || strcmp(only, "conformance") == 0) {
         setenv("PEAL_VERBS_DEVICES", "double0", 1);
         conform("one device", seed, DOUBLE_DEVICES, 0);
         unsetenv("PEAL_VERBS_DEVICES");
@@ -59,8 +62,13 @@ int main(int argc, char **argv)
             conform("three devices, late completions", seed + 1, DOUBLE_DEVICES, 30);
     }
     alarm(120 * rig_slowness());
-    verbs_pairs(seed);
-    verbs_faults(seed);
-    verbs_hostile(seed);
+    if (!*only || strcmp(only, "faults") == 0) {
+        verbs_pairs(seed);
+        verbs_faults(seed);
+    }
+    if (!*only || strcmp(only, "rails") == 0)
+        verbs_rails(seed);
+    if (!*only || strcmp(only, "hostile") == 0)
+        verbs_hostile(seed);
     return 0;
 }

@@ -82,7 +82,6 @@ static void rails_fail(uint64_t seed, bool processes)
 
     setenv("PEAL_VERBS_SLICE", "4K", 1);
     setenv("PEAL_VERBS_DIRECT", "8K", 1);
-    setenv("PEAL_LOG", "error", 0);
     for (int i = 0; i < 12; i++) {
         struct double_faults *faults = double_faults();
         int first = (int)node_random(&random, DOUBLE_DEVICES);
@@ -190,7 +189,7 @@ static void counts_body(struct node *node)
 {
     double rung, requests = count_messages(node, 8, 2000, &rung);
 
-    CHECK(requests < 1.02 && rung < 1.02, "%g requests, %g doorbells", requests, rung);
+    CHECK(requests < 1.1 && rung < 1.1, "%g requests, %g doorbells", requests, rung);
     if (node->rank == 0)
         printf("8 bytes: %.3f work requests and %.3f doorbells a message\n", requests, rung);
     requests = count_messages(node, 1 << 20, 100, &rung);
@@ -206,12 +205,16 @@ static void counts(uint64_t seed)
     unsetenv("PEAL_VERBS_DEVICES");
 }
 
+void verbs_rails(uint64_t seed)
+{
+    rails_fail(seed, false);
+    rails_fail(seed + 100, true);
+}
+
 void verbs_faults(uint64_t seed)
 {
     counts(seed);
     each_status(seed);
-    rails_fail(seed, false);
-    rails_fail(seed + 100, true);
     rig_run(&verbs_transport, 2, false, -1, seed, event_body);
     printf("a device ends\n");
     short_of_memory(seed);

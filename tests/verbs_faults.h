@@ -9,6 +9,7 @@
 extern const struct transport verbs_transport;
 
 void verbs_faults(uint64_t seed);
+void verbs_rails(uint64_t seed);
 void verbs_hostile(uint64_t seed);
 void verbs_pairs(uint64_t seed);
 

@@ -16,5 +16,10 @@ const struct build_fact build_facts[] = {
 #else
     { "PMIx", "no: under mpirun of Open MPI set PEAL_ROOT and PEAL_SECRET yourself" },
 #endif
+#ifdef HAVE_VERBS
+    { "libibverbs", "yes: InfiniBand and RoCE where peal-info --devices shows some" },
+#else
+    { "libibverbs", "no: InfiniBand and RoCE are used by TCP only" },
+#endif
     { NULL, NULL }
 };

@@ -220,6 +220,10 @@ int verbs_send(struct endpoint *e, const struct message *message, const void *by
     if (*started >> at % 64 & 1)
         return status_fail(PEAL_ERR_STATE, "message %u to %s was sent twice",
                            message->number, e->name);
+    /* The grant may be here: then there is nothing to announce. */
+    if (e->stage == STAGE_UP && length > e->eager && !e->slots[message->stream][at] &&
+        verbs_poll(e->port) > 0)
+        verbs_take_frames(e);
     s = verbs_sending_take(e->port);
     if (!s)
         return PEAL_ERR_MEMORY;
