@@ -88,7 +88,7 @@ finish() {
 
 conformance() { # TRANSPORT
   on_device 0
-  TEST_EFFORT=quick TEST_SLOWNESS=20 timeout 300 "$(program tests/transports)" "$seed" "$1" > out 2>&1 ||
+  TEST_EFFORT=quick TEST_SLOWNESS=20 timeout 150 "$(program tests/transports)" "$seed" "$1" > out 2>&1 ||
     why "exit status $?"
 }
 

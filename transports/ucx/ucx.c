@@ -134,7 +134,10 @@ static int port_arm(struct port *port)
             return STATUS_AGAIN;
     if (port->options.completions->first)
         return STATUS_AGAIN;
-    if (port->worker && ucx.worker_arm(port->worker) != UCS_OK)
+    /* What came between the latest look and the arming wakes nobody over verbs, until
+     * UCX's keepalive does after 20 seconds: look again. */
+    if (port->worker && (ucx.worker_arm(port->worker) != UCS_OK ||
+                         ucx.worker_progress(port->worker) > 0))
         return STATUS_AGAIN;
     return epoll_wait(port->epoll, &event, 1, 0) > 0 ? STATUS_AGAIN : PEAL_OK;
 }
