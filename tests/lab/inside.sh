@@ -38,7 +38,7 @@ try() {
   else
     echo "FAILED  $name ($((SECONDS - begun)) s)"
     cat "$work"/why 2> /dev/null
-    tail -n 30 "$work"/out* 2> /dev/null
+    tail -n 12 "$work"/out* 2> /dev/null
     failed=1
   fi
 }

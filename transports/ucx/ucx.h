@@ -179,6 +179,7 @@ extern const struct setting ucx_settings[];
     X(ucp, worker_create) X(ucp, worker_destroy) X(ucp, worker_progress)                \
     X(ucp, worker_get_address) X(ucp, worker_release_address)                           \
     X(ucp, worker_get_efd) X(ucp, worker_arm) X(ucp, worker_set_am_recv_handler)        \
+    X(ucp, mem_map) X(ucp, mem_unmap)                                                   \
     X(ucp, ep_create) X(ucp, ep_close_nbx)                                              \
     X(ucp, am_send_nbx) X(ucp, am_recv_data_nbx) X(ucp, am_data_release)                \
     X(ucp, request_check_status) X(ucp, request_free)                                   \

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 enum { TLS, NET_DEVICES, CHUNK, END };
+enum { LOCKED = 24 << 20 };            /* bytes; a UD device alone takes 20 MiB (1.13) */
 
 /* All others are UCX's own variables; see ucx_info -f.  UCX's shared memory cannot say
  * that a peer has died (1.13), so UCX does not use it for us: opening it would only
@@ -88,6 +89,28 @@ static int context_make(struct port *port)
     return status == UCS_OK ? PEAL_OK : fail("start", status);
 }
 
+/* With too little, UCX opens its devices all the same, and then connects to nobody and
+ * says nothing: so lock as much as it will, for a moment. */
+static int locked_memory_try(struct port *port)
+{
+    ucp_mem_map_params_t params = {
+        .field_mask = UCP_MEM_MAP_PARAM_FIELD_LENGTH | UCP_MEM_MAP_PARAM_FIELD_FLAGS,
+        .length = LOCKED,
+        .flags = UCP_MEM_MAP_ALLOCATE
+    };
+    char text[96];
+    ucp_mem_h memory;
+    ucs_status_t status;
+
+    if (!*locked_memory(text))
+        return PEAL_OK;
+    status = ucx.mem_map(port->context, &params, &memory);
+    if (status != UCS_OK)
+        return fail("lock memory for its devices", status);
+    ucx.mem_unmap(port->context, memory);
+    return PEAL_OK;
+}
+
 static int worker_start(struct port *port)
 {
     ucp_worker_params_t params = { .field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE,
@@ -131,6 +154,8 @@ int ucx_worker_make(struct port *port)
         return status_fail(PEAL_ERR_MEMORY, "ucx: no memory for %d peers", port->options.nranks);
     if (!port->context)
         status = context_make(port);
+    if (!status)
+        status = locked_memory_try(port);
     if (!status)
         status = worker_start(port);
     if (status)
