@@ -65,6 +65,23 @@ launchers | while read -r launcher; do
     }
     [ $bad -eq 0 ] || exit 1
 done || bad=1
+# An application of Open MPI over UCX, where Peal uses UCX too.
+if ! peal-info | grep -q '^ucx  *yes'; then
+    echo "SKIP: beside Open MPI's UCX: this build has no UCX, or it does not start" >&2
+elif ! command -v mpicc.openmpi >/dev/null; then
+    echo 'SKIP: no mpicc of Open MPI (package libopenmpi-dev)' >&2
+else
+    # shellcheck disable=SC2046
+    mpicc.openmpi "$source/tests/beside_mpi.c" $(pkg-config --cflags --libs peal) -o "$work/beside" ||
+        exit 1
+    for transports in ucx tcp; do
+        PEAL_TRANSPORTS=$transports
+        export PEAL_TRANSPORTS
+        try "beside Open MPI's UCX, over $transports" 'beside MPI: ok' \
+            mpirun.openmpi --mca pml ucx --mca pml_ucx_tls any --mca pml_ucx_devices any -n 2 "$work/beside"
+        unset PEAL_TRANSPORTS
+    done
+fi
 try 'peal-info' 'allreduce' peal-info
 try 'peal-info --json' '"version"' peal-info --json
 try 'peal-info --draw' 'rank 0' peal-info --draw allreduce ring 4

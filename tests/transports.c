@@ -158,7 +158,8 @@ static void ahead_body(struct node *node)
         struct message message = rig_message(0, sent);
 
         ops[sent].done = false;
-        for (int tries = 0; tries < 1000; tries++) {
+        /* Before the first, the two may have to connect. */
+        for (int tries = 0; tries < 1000 || sent == 0; tries++) {
             status = node->transport->send(node->peers[1], &message, word, sizeof word,
                                            &ops[sent].completion);
             if (status != STATUS_AGAIN)

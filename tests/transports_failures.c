@@ -149,6 +149,7 @@ static void drop_body(struct node *node)
         memory[i] = rig_alloc(lengths[i % OPS], false);
         rig_fill(memory[i], lengths[i % OPS], 3);
     }
+    node_greet(node);
     if (node->rank == 0) {
         for (int i = 0; i < OPS; i++) {
             node_recv(node, 1, (uint32_t)i & 1, memory[i], lengths[i], &ops[i]);

@@ -424,6 +424,22 @@ void node_recv(struct node *node, int peer, uint32_t stream, void *bytes, size_t
     node_recv_number(node, peer, stream, node->next_recv[peer][stream]++, &landing, op);
 }
 
+void node_greet(struct node *node)
+{
+    struct op sends[RIG_RANKS], recvs[RIG_RANKS];
+
+    for (int i = 0; i < node->nranks; i++)
+        if (i != node->rank)
+            node_recv(node, i, 1, NULL, 0, &recvs[i]);
+    for (int i = 0; i < node->nranks; i++)
+        if (i != node->rank)
+            node_send(node, i, 1, "", 0, &sends[i]);
+    for (int i = 0; i < node->nranks; i++)
+        if (i != node->rank)
+            CHECK(node_wait_op(node, &sends[i]) == PEAL_OK &&
+                  node_wait_op(node, &recvs[i]) == PEAL_OK, "greeting rank %d", i);
+}
+
 /* ---- Memory ------------------------------------------------------------------ */
 
 char *rig_alloc(size_t bytes, bool shareable)

@@ -87,6 +87,10 @@ void node_recv(struct node *node, int peer, uint32_t stream, void *bytes, size_t
 /* The signature that node_send_number() gives to a message. */
 struct message rig_message(uint32_t stream, uint32_t number);
 
+/* An empty message to and from each peer, in stream 1: all are connected then, and
+ * what follows may count on a peer that makes no progress. */
+void node_greet(struct node *node);
+
 /* Memory between guard bytes; `shareable`: from memory_alloc(). */
 char *rig_alloc(size_t bytes, bool shareable);
 void rig_free(char *bytes, size_t length, bool shareable);  /* checks the guards */

@@ -320,6 +320,7 @@ static void behind_body(struct node *node)
     char *memory = rig_alloc(LONG, false), few[FEW][8];
     struct op op, ops[FEW];
 
+    node_greet(node);
     if (node->rank == 1) {
         node_recv(node, 0, 1, memory, LONG, &op);
         node_progress(node);
@@ -377,8 +378,10 @@ static void differs_body(struct node *node)
                                      &op.completion) == PEAL_OK)
                 op.done = true;
             else
-                CHECK(node->transport->send(node->peers[1], &theirs, out, sent,
-                                            &op.completion) == PEAL_OK, "send");
+                while ((status = node->transport->send(node->peers[1], &theirs, out, sent,
+                                                       &op.completion)) == STATUS_AGAIN)
+                    node_progress(node);       /* it is not connected yet */
+            CHECK(op.done || status == PEAL_OK, "send: %s", status_name(status));
             CHECK(node_wait_op(node, &op) == PEAL_OK, "%s",
                   status_name(op.completion.status));
         } else {
@@ -409,6 +412,7 @@ static void bunch_body(struct node *node)
     struct op ops[2];
 
     node->sleepy = true;
+    node_greet(node);
     for (uint64_t i = 0; i < 300; i++) {
         rig_fill(memory, 64, i);
         if (node->rank == 0) {

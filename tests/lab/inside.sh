@@ -1,0 +1,197 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# What check-verbs runs in the lab, as root.
+#   inside.sh BUILD SEED one|two TRANSPORT...
+# "one": this machine has rxe0 and rxe1, on one wire; "two": it has rxe0 and is
+# number VERBS_LAB_HOST of two, of which number 0 prints the verdicts.
+# The tests are called by their names.
+# shellcheck disable=SC2317
+set -u
+build=$1 seed=$2 shape=$3
+shift 3
+transports=("$@")
+host=${VERBS_LAB_HOST:-0}
+work=$(mktemp -d) && cd "$work" || exit 1
+failed=0
+
+export LD_LIBRARY_PATH=$build/.libs
+export PEAL_SECRET="a secret for the lab" PEAL_INIT_TIMEOUT=60 PEAL_TIMEOUT=60 PEAL_LOG=error
+# UCX: the IPv4 GID, which it would take, does not work for its UD over rxe.
+export UCX_TLS=rc,self UCX_IB_GID_INDEX=0 UCX_WARN_UNUSED_ENV_VARS=n
+
+program() { # NAME: the program itself, not libtool's script
+  local folder=$build/${1%/*} name=${1##*/}
+  [[ $1 = */* ]] || folder=$build
+  if [ -x "$folder/.libs/$name" ]; then echo "$folder/.libs/$name"; else echo "$folder/$name"; fi
+}
+rank=$(program tests/lab_rank)
+
+# try NAME COMMAND...: prints how it went; a command says why not in $work/why.
+try() {
+  local name=$1 begun=$SECONDS
+  shift
+  # shellcheck disable=SC2053
+  [[ $name = ${LAB_TESTS:-*} ]] || return 0
+  rm -f "$work"/out* "$work"/why "$work"/ready*
+  if "$@"; then
+    [ "$host" != 0 ] || echo "ok      $name ($((SECONDS - begun)) s)"
+  else
+    echo "FAILED  $name ($((SECONDS - begun)) s)"
+    cat "$work"/why 2> /dev/null
+    tail -n 12 "$work"/out* 2> /dev/null
+    failed=1
+  fi
+}
+why() { echo "        $*" >> "$work/why"; return 1; }
+
+on_device() { # K: in a rank's environment, this machine's K-th device
+  export UCX_NET_DEVICES=rxe$1:1 PEAL_VERBS_DEVICES=rxe$1
+}
+
+# start N FIRST LAST DEVICES COMMAND...: ranks FIRST..LAST of N, dealt out to so many
+# devices, each with its output in a file.
+port=47000 pids=()
+start() {
+  local n=$1 first=$2 last=$3 devices=$4 r
+  shift 4
+  pids=()
+  for r in $(seq "$first" "$last"); do
+    (
+      on_device $((r % devices))
+      export PEAL_RANK=$r PEAL_SIZE=$n PEAL_ROOT=10.77.0.1:$port
+      exec "$@"
+    ) > "out.$r" 2>&1 &
+    pids[r]=$!
+  done
+  port=$((port + 1))
+}
+
+# finish SECONDS WANTED...: all end within the time, each with a wanted status.
+finish() {
+  local until=$((SECONDS + $1)) r rc bad=0
+  shift
+  for r in "${!pids[@]}"; do
+    while kill -0 "${pids[r]}" 2> /dev/null && [ "$SECONDS" -lt "$until" ]; do sleep 0.2; done
+    if kill -0 "${pids[r]}" 2> /dev/null; then
+      why "rank $r hangs"
+      kill -9 "${pids[r]}"
+      bad=1
+    fi
+    wait "${pids[r]}"
+    rc=$?
+    [[ " $* " = *" $rc "* ]] || { why "rank $r: exit status $rc, wanted $*"; bad=1; }
+  done
+  return "$bad"
+}
+
+# --- the tests; one machine --------------------------------------------------------
+
+conformance() { # TRANSPORT
+  on_device 0
+  TEST_EFFORT=quick TEST_SLOWNESS=20 timeout 150 "$(program tests/transports)" "$seed" "$1" > out 2>&1 ||
+    why "exit status $?"
+}
+
+collectives() { # TRANSPORT RANKS DEVICES
+  PEAL_TRANSPORTS=self,$1 start "$2" 0 $(($2 - 1)) "$3" "$rank" every
+  finish 120 0
+}
+
+launched() { # TRANSPORT
+  on_device 0
+  timeout 100 "$(program peal-run)" -n 2 "$(program peal-perf)" all_reduce --transports "$1" \
+    -b 8 -e 64K -f 64 -n 2 -c 1 > out 2>&1 || why "exit status $?"
+  grep -q 'Out of bounds values : 0 OK' out || why 'no verdict of peal-perf'
+}
+
+netem() { # TRANSPORT WHAT...: what the wire does while the ranks, one on each device, compute
+  local transport=$1 rc=0 dev
+  shift
+  for dev in vl0 vl1; do tc qdisc add dev "$dev" root netem "$@" || rc=1; done
+  collectives "$transport" 2 2 || rc=1
+  for dev in vl0 vl1; do tc qdisc del dev "$dev" root; done
+  return "$rc"
+}
+
+await() { # FILE...: until all are there
+  local until=$((SECONDS + 60)) file
+  for file; do
+    while [ ! -s "$file" ]; do
+      [ "$SECONDS" -lt "$until" ] || { why "no $file: the ranks do not start"; return; }
+      sleep 0.1
+    done
+  done
+}
+
+# The wire is dead for a second: the sums are right, or an error names a rank.
+link_down() { # TRANSPORT
+  PEAL_TIMEOUT=20 PEAL_TRANSPORTS=self,$1 start 2 0 1 2 "$rank" through "$work/ready" 4
+  await ready.0 ready.1
+  ip link set vl0 down
+  sleep 1
+  ip link set vl0 up
+  finish 60 0 3
+  local rc=$?
+  grep -h '^rank' out.* | sed 's/^/        /'
+  # The address and the routes of the lab went with the link.
+  ip -6 addr show dev vl0 | grep -q fe80 || sleep 2
+  ip route replace 10.77.0.2 dev vl0 src 10.77.0.1 table 77
+  return "$rc"
+}
+
+killed() { # TRANSPORT
+  PEAL_TRANSPORTS=self,$1 start 3 0 2 2 "$rank" through "$work/ready" 1000
+  await ready.0 ready.1 ready.2 || return
+  kill -9 "${pids[1]}"
+  wait "${pids[1]}" 2> /dev/null
+  unset "pids[1]"
+  finish 20 3 || return
+  [ "$(grep -l 'rank 1' out.0 out.2 | wc -l)" = 2 ] || why 'an error does not name rank 1'
+}
+
+# As a user who may lock 64 KiB: it works, or says at once why not.
+locked_memory() { # TRANSPORT
+  local rc=0
+  PEAL_TRANSPORTS=self,$1 start 2 0 1 1 setpriv --reuid 65534 --regid 65534 --clear-groups \
+    bash -c 'ulimit -l 64; exec "$@"' sh "$rank" every
+  finish 60 0 1 || rc=1
+  if grep -q . out.*; then
+    grep -qi -e 'lock' -e memlock out.* || { why 'the error does not speak of locked memory'; rc=1; }
+  fi
+  return "$rc"
+}
+
+one() { # TRANSPORT
+  try "$1: conformance" conformance "$1"
+  try "$1: every collective, 2 ranks, one device" collectives "$1" 2 1
+  try "$1: every collective, 4 ranks, one device" collectives "$1" 4 1
+  try "$1: every collective, 2 ranks, two devices" collectives "$1" 2 2
+  try "$1: every collective, 4 ranks, two devices" collectives "$1" 4 2
+  try "$1: peal-perf under peal-run" launched "$1"
+  try "$1: 1 % of the packets lost" netem "$1" loss 1%
+  try "$1: packets in another order" netem "$1" delay 1ms reorder 98%
+  try "$1: the link goes down and up" link_down "$1"
+  try "$1: a rank is killed" killed "$1"
+  try "$1: 64 KiB of locked memory" locked_memory "$1"
+}
+
+# --- two machines --------------------------------------------------------------------
+
+spread() { # TRANSPORT RANKS: half of them here
+  local half=$(($2 / 2))
+  PEAL_TRANSPORTS=self,$1 start "$2" $((host * half)) $((host * half + half - 1)) 1 "$rank" every
+  finish 150 0
+}
+
+two() { # TRANSPORT
+  try "$1: every collective, 2 ranks on two machines" spread "$1" 2
+  try "$1: every collective, 4 ranks on two machines" spread "$1" 4
+}
+
+for transport in "${transports[@]}"; do
+  case $shape in
+    one) one "$transport" ;;
+    two) two "$transport" ;;
+  esac
+done
+exit $failed
