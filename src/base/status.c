@@ -9,12 +9,14 @@
 #include <string.h>
 
 static _Thread_local char text[STATUS_TEXT];
+static _Thread_local unsigned count;
 
 int status_fail(int status, const char *format, ...)
 {
     int error = errno;
     va_list args;
 
+    count++;
     va_start(args, format);
     errno = error;
     vsnprintf(text, sizeof text, format, args);
@@ -42,6 +44,11 @@ int status_prefix(int status, const char *format, ...)
 const char *status_text(void)
 {
     return text;
+}
+
+unsigned status_count(void)
+{
+    return count;
 }
 
 void status_keep(char kept[STATUS_TEXT])

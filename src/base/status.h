@@ -21,6 +21,9 @@ int status_fail(int status, const char *format, ...)
 /* The calling thread's text; never NULL. */
 const char *status_text(void);
 
+/* How often the calling thread has called status_fail(): whether the text is new. */
+unsigned status_count(void);
+
 /* Put words in front of the present text: "rank 3: " + text. */
 int status_prefix(int status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

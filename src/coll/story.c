@@ -72,12 +72,13 @@ int coll_broke(struct peal_comm *comm, const struct run *run, int status)
         return comm_break(comm, PEAL_ERR_MISMATCH, text);
     }
     if (status == PEAL_ERR_PEER) {
+        bool told = cause && run_fault(cause)->told;
         char name[128] = "a peer";
 
         if (cause && run_fault(cause)->peer >= 0)
             comm_peer_name(comm, run_fault(cause)->peer, name, sizeof name);
         snprintf(text, sizeof text, "the connection to %s was lost%s%s", name,
-                 *status_text() ? ": " : "", status_text());
+                 told ? ": " : "", told ? status_text() : "");
         return comm_break_when_told(comm, status, text);
     }
     return comm_break(comm, status, *status_text() ? status_text() : peal_strerror(status));

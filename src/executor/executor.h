@@ -102,7 +102,12 @@ uint64_t run_call(const struct run *run);
 struct signature run_signature(const struct run *run);
 
 /* If the run failed with PEAL_ERR_MISMATCH: whose message differed, and how. */
-struct run_fault { int peer; struct signature theirs; size_t their_bytes, our_bytes; };
+struct run_fault {
+    int              peer;         /* -1: none */
+    bool             told;         /* status_text() is about it */
+    struct signature theirs;
+    size_t           their_bytes, our_bytes;
+};
 const struct run_fault *run_fault(const struct run *run);
 
 /* Peers whose messages are awaited; returns how many, writes at most `most`. */

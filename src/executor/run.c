@@ -238,6 +238,7 @@ void run_broke(struct run *run, int status)
 {
     struct engine *engine = run->engine;
 
+    run->fault.told = status_count() != run->failures;
     run_end(run, status);
     if (run->abandoned)
         return;
@@ -338,6 +339,7 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     run->status = PEAL_OK;
     run->abandoned = false;
     run->fault = (struct run_fault){ .peer = -1 };
+    run->failures = status_count();
     for (uint32_t i = 0; i < plan->npeers; i++) {
         struct link *link = &engine->links[plan->peers[i].peer];
 

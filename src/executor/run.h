@@ -43,6 +43,7 @@ struct run {
     unsigned char     *scratch;
     void              *staged;              /* the same, if peers can see it; or NULL */
     struct run_fault   fault;
+    unsigned           failures;   /* status_count() when it was started */
 };
 
 static inline unsigned char *run_at(const struct run *run, struct span span)

@@ -125,13 +125,15 @@ static int port_descriptor(struct port *port)
 static int port_arm(struct port *port)
 {
     struct epoll_event event;
+    bool ending = false;
 
     port->look = true;             /* whoever wakes up does so because of epoll */
+    for (const struct endpoint *e = port->due; e; e = e->next_due)
+        ending |= e->gone || e->broken;
     if (port->due)
         settle(port, true);
-    for (const struct endpoint *e = port->due; e; e = e->next_due)
-        if (e->gone || e->broken)      /* UCX is still letting go */
-            return STATUS_AGAIN;
+    if (ending)                    /* something of others may have come meanwhile */
+        return STATUS_AGAIN;
     if (port->options.completions->first)
         return STATUS_AGAIN;
     /* What came between the latest look and the arming wakes nobody over verbs, until
@@ -217,7 +219,7 @@ static void port_close(struct port *port, bool flush)
         ucx_offers_release(e);
         adrift |= ucx_endpoint_adrift(e);
     }
-    if (adrift)                        /* it has no memory but its own */
+    if (adrift)                        /* with what it may still use of the pools */
         log_debug("ucx: a peer went while it was being connected: its worker is left behind");
     else
         ucx_worker_free(port);
@@ -228,7 +230,8 @@ static void port_close(struct port *port, bool flush)
         ucx_endpoint_free(e);
     }
     close(port->epoll);
-    ucx_pools_free(port);
+    if (!adrift)
+        ucx_pools_free(port);
     free(port);
 }
 

@@ -29,8 +29,8 @@ static bool arrive_whole(struct endpoint *e, const struct ucx_header *h, void *d
     struct match *match;
     int status;
 
-    if (length > TRANSPORT_EAGER) {
-        offend(e, h, "a long message without asking");
+    if (length > TRANSPORT_EAGER || (offered && length == 0)) {
+        offend(e, h, "a message in a way that does not fit its length");
         return false;
     }
     status = matching_arrive(&e->matching, &message, length, false, &match);
@@ -141,7 +141,7 @@ ucs_status_t ucx_arrive(void *user, const void *header, size_t header_length, vo
         return UCS_OK;
     }
     e->received++;
-    if (e->broken)
+    if (e->broken || e->closed)
         return UCS_OK;
     used = arrive(e, &h, data, length, offered);
     if (!e->broken)

@@ -118,7 +118,7 @@ void ucx_endpoint_join(struct endpoint *e)
     };
     ucs_status_t status;
 
-    if (e->ep || e->gone || e->broken || !e->greeted || !(e->dialled || e->ready_came))
+    if (e->ep || e->closed || e->gone || e->broken || !e->greeted || !(e->dialled || e->ready_came))
         return;
     status = ucx.ep_create(e->port->worker, &params, &e->ep);
     if (status == UCS_OK) {
@@ -232,7 +232,8 @@ bool ucx_endpoint_closing(struct endpoint *e)
         ucx.request_free(e->closing);
         e->closing = NULL;
     }
-    return e->closing || (e->closed && e->flights > 0);
+    return e->closing || (e->closed && e->flights > 0) ||
+           (ucx_endpoint_adrift(e) && e->fetches > 0);
 }
 
 /* UCX has given back all memory. */

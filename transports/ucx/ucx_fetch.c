@@ -210,6 +210,8 @@ int ucx_recv(struct endpoint *e, const struct message *message,
     if (match)
         fetch_kept(e, match);
     ucx_credit_tell(e, false);
+    if (ucx_credit_owed(e))
+        ucx_endpoint_due(e);
     return PEAL_OK;
 }
 

@@ -115,7 +115,7 @@ static void push(struct endpoint *e, struct sending *s)
 {
     bool more = true;
 
-    while (more && !e->broken && s->flights < UCX_FLIGHTS && s->begun < s->pieces &&
+    while (more && !e->broken && !e->closed && s->flights < UCX_FLIGHTS && s->begun < s->pieces &&
            s->begun < s->base + UCX_AHEAD) {
         struct flight *flight = ucx_flight_take(e->port);
         uint64_t offset = s->begun * e->chunk;
@@ -254,7 +254,8 @@ bool ucx_credit_tell(struct endpoint *e, bool idle)
 {
     bool said = false;
 
-    for (uint32_t i = 0; i < TRANSPORT_STREAMS && ucx_joined(e) && !e->broken; i++) {
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS && ucx_joined(e) && !e->broken && !e->closed;
+         i++) {
         uint32_t news = matching_low(&e->matching, i) - e->told[i];
         struct flight *flight;
 
