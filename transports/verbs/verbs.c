@@ -135,11 +135,12 @@ static int port_arm(struct port *port)
     int status = PEAL_OK;
 
     port->look = true;
-    if (serve_active(port, true) > 0 || port_busy(port))
+    /* A peek since the last progress() may have taken what others wait for. */
+    if (serve_active(port, false) + serve_active(port, true) > 0 || port_busy(port))
         return STATUS_AGAIN;
     for (int i = 0; i < port->nadapters && !status; i++)
         status = verbs_adapter_arm(&port->adapters[i]);
-    if (status || verbs_poll(port) > 0 || port_busy(port))
+    if (status || verbs_poll(port) > 0 || port_busy(port) || port->options.completions->first)
         return STATUS_AGAIN;
     return PEAL_OK;
 }
@@ -191,14 +192,13 @@ static void port_flush(struct port *port)
 {
     uint64_t deadline = clock_deadline(FLUSH_MS / 1000.0);
     struct pollfd descriptor = { port->epoll, POLLIN, 0 };
-    struct completion_queue unheard;
 
     /* What completes now is no longer told: the owner has stopped listening. */
-    completion_queue_init(&unheard);
-    port->options.completions = &unheard;
+    port->options.completions = &port->unheard;
     for (struct endpoint *e = port->endpoints; e; e = e->next)
-        e->matching.completions = &unheard;
+        e->matching.completions = &port->unheard;
     while (port_flushing(port) && clock_now() < deadline) {
+        completion_queue_init(&port->unheard);
         port->look = true;
         if (port_progress(port) == 0 && port_arm(port) == PEAL_OK)
             poll(&descriptor, 1, 1);
@@ -209,6 +209,7 @@ static void port_close(struct port *port, bool flush)
 {
     if (!port)
         return;
+    completion_queue_init(&port->unheard);
     if (flush)
         port_flush(port);
     while (port->endpoints) {

@@ -148,7 +148,8 @@ struct rail {
     struct place_gid gid;          /* ours */
     uint32_t         qpn, psn, rkey;           /* the peer's; ours is local_psn */
     uint32_t         local_psn, most_inline;
-    struct work     *work;         /* in a circle of `depth` */
+    struct work     *work;         /* in a circle of `depth`, a power of two */
+    uint32_t         promised;     /* completions, to the adapter's queue */
     uint32_t         depth, posted, ended, unsignaled;
     uint32_t         receives;     /* posted and not used */
     uint32_t         used;         /* to be posted again */
@@ -168,6 +169,7 @@ struct incoming {
     struct region   *region;       /* granted straight, or NULL */
     struct chunk    *chunks;
     uint64_t         granted;      /* bytes of the message */
+    bool             streamed;     /* some came through the ring */
     bool             asked;        /* something was granted: only once, but for chunks */
     bool             wanting;      /* in line */
 };
@@ -248,6 +250,7 @@ struct order_block;
 struct incoming_block;
 struct port {
     struct port_options    options;
+    struct completion_queue unheard;           /* while it closes */
     size_t                 eager, ring, slice, direct, chunk;
     uint32_t               frames;
     int                    epoll;
@@ -380,7 +383,8 @@ const char *verbs_granted(struct endpoint *e, const struct verbs_frame *frame,
 const char *verbs_refused(struct endpoint *e, const struct verbs_frame *frame);
 
 /* verbs_order.c: writing to granted places. */
-bool verbs_order_start(struct endpoint *e, struct sending *s, const struct verbs_frame *frame,
+/* Returns for how many bytes there are orders now: fewer than granted, no memory. */
+uint64_t verbs_order_start(struct endpoint *e, struct sending *s, const struct verbs_frame *frame,
                        const struct verbs_grant *grant);
 int  verbs_orders_deal(struct endpoint *e);
 void verbs_order_work_ended(struct endpoint *e, const struct work *work);
@@ -393,6 +397,7 @@ int  verbs_recv(struct endpoint *e, const struct message *message,
                 const struct landing *landing, struct completion *done);
 int  verbs_take_frames(struct endpoint *e);
 void verbs_incoming_fail(struct endpoint *e);
+void verbs_chunks_serve(struct port *port);        /* whoever waits for bounce memory */
 
 /* verbs_short.c */
 int  verbs_put(struct endpoint *e, const struct message *message, const void *bytes,

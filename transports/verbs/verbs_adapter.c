@@ -186,7 +186,7 @@ int verbs_adapter_events(struct adapter *a)
 
 int verbs_adapter_arm(struct adapter *a)
 {
-    if (ibv_req_notify_cq(a->cq, 0) == 0)
+    if (a->lost || ibv_req_notify_cq(a->cq, 0) == 0)
         return PEAL_OK;
     adapter_lost(a, "ibv_req_notify_cq failed");
     return STATUS_AGAIN;

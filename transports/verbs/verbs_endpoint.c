@@ -181,6 +181,7 @@ static void endpoint_fail(struct endpoint *e)
     verbs_sends_fail(e, status);
     matching_fail(&e->matching, status);
     verbs_incoming_fail(e);
+    verbs_chunks_serve(e->port);
     verbs_activity(e);
 }
 

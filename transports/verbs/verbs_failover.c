@@ -20,7 +20,7 @@ static bool rail_emptied(struct endpoint *e, struct rail *rail)
 
     if (rail->emptied)
         return true;
-    if (rail->receives > 0 && !rail->adapter->lost)
+    if (rail->receives > 0 && rail->qp)
         return false;
     rail->emptied = true;              /* what comes now is not looked at */
     memcpy(down.came, e->came, sizeof down.came);

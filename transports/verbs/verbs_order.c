@@ -42,7 +42,7 @@ static bool order_add(struct endpoint *e, struct sending *s, const struct verbs_
     return true;
 }
 
-bool verbs_order_start(struct endpoint *e, struct sending *s, const struct verbs_frame *frame,
+uint64_t verbs_order_start(struct endpoint *e, struct sending *s, const struct verbs_frame *frame,
                        const struct verbs_grant *grant)
 {
     uint64_t most = (uint64_t)slice_most(e) * (VERBS_SLICES - 1);
@@ -53,14 +53,14 @@ bool verbs_order_start(struct endpoint *e, struct sending *s, const struct verbs
 
         part.address += at;
         if (!order_add(e, s, &part, frame->offset + at, length))
-            return false;
+            return at;
     }
     verbs_activity(e);
-    return true;
+    return frame->length;
 }
 
 /* The rail that would have sent it first; NULL: none has room. */
-static struct rail *rail_choose(struct endpoint *e)
+static struct rail *rail_choose(struct endpoint *e, const struct order *o)
 {
     struct rail *best = NULL;
     double soonest = 0;
@@ -72,6 +72,7 @@ static struct rail *rail_choose(struct endpoint *e)
         double when = ((double)rail->flying + 4096) / rate;
 
         if (rail->state != RAIL_UP || verbs_rail_room(rail) <= SPARE ||
+            !o->of->region->mr[rail->adapter->index] || o->grant.rkey[i] == 0 ||
             (best && when >= soonest))
             continue;
         best = rail;
@@ -152,7 +153,7 @@ int verbs_orders_deal(struct endpoint *e)
     for (struct order *o; !verbs_lost(e) && !e->repairing && (o = e->orders); ) {
         struct rail *rail;
 
-        while (o->left && !e->repairing && !verbs_lost(e) && (rail = rail_choose(e))) {
+        while (o->left && !e->repairing && !verbs_lost(e) && (rail = rail_choose(e, o))) {
             unsigned index = (unsigned)__builtin_ctzll(o->left);
 
             o->left &= o->left - 1;

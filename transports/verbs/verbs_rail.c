@@ -51,11 +51,14 @@ int verbs_rail_receives(struct rail *rail)
             wrs[i].wr_id = (uintptr_t)rail | 1;
             wrs[i].next = i + 1 < n ? &wrs[i + 1] : NULL;
         }
+        bad = NULL;
         errno = ibv_post_recv(rail->qp, wrs, &bad);
         if (errno)
-            return rail_error(rail, PEAL_ERR_SYSTEM, "ibv_post_recv");
+            n = bad ? (uint32_t)(bad - wrs) : 0;
         rail->used -= n;
         rail->receives += n;
+        if (errno)
+            return rail_error(rail, PEAL_ERR_SYSTEM, "ibv_post_recv");
     }
     return PEAL_OK;
 }
@@ -73,6 +76,13 @@ static int rail_register(struct rail *rail)
                         : rail_error(rail, PEAL_ERR_MEMORY, "registering the landing ring");
 }
 
+static int rail_lost(const struct rail *rail)
+{
+    return status_fail(PEAL_ERR_PEER, "verbs: %s port %d, for %s, is gone: was the device removed, "
+                       "or its driver reset?", rail->adapter->place.device,
+                       rail->adapter->place.port, rail->endpoint->name);
+}
+
 int verbs_rail_create(struct rail *rail)
 {
     struct endpoint *e = rail->endpoint;
@@ -84,16 +94,19 @@ int verbs_rail_create(struct rail *rail)
     uint32_t receives = verbs_receives(e);
     int status;
 
+    if (rail->adapter->lost)
+        return rail_lost(rail);
     rail->depth = 2 * e->frames_out < LEAST_DEPTH ? LEAST_DEPTH : 2 * e->frames_out;
-    if ((int)rail->depth > rail->adapter->place.most_work)
-        rail->depth = (uint32_t)rail->adapter->place.most_work;
+    while ((int)rail->depth > rail->adapter->place.most_work)
+        rail->depth /= 2;
     rail->work = calloc(rail->depth, sizeof rail->work[0]);
     if (!rail->work)
         return status_fail(PEAL_ERR_MEMORY, "verbs: no memory for %s", e->name);
     status = verbs_adapter_promise(rail->adapter, (int)(rail->depth + receives));
-    if (!status)
-        status = rail_register(rail);
     if (status)
+        return status;
+    rail->promised = rail->depth + receives;
+    if ((status = rail_register(rail)))
         return status;
     rail->qp = queue_pair(rail, receives);
     if (!rail->qp)
@@ -128,6 +141,8 @@ int verbs_rail_connect(struct rail *rail)
         .rq_psn = rail->psn, .max_dest_rd_atomic = 1, .min_rnr_timer = RNR_TIMER
     };
 
+    if (rail->adapter->lost)
+        return rail_lost(rail);
     verbs_address_fill(rail, &attr.ah_attr);
     errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
                           IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
@@ -156,17 +171,21 @@ void verbs_rail_close(struct rail *rail)
     struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
 
     rail->state = RAIL_CLOSING;
-    if (rail->qp)
-        ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE);
+    if (!rail->qp || (!rail->adapter->lost && ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE) == 0))
+        return;
+    /* It may be alive, and nobody will hear what becomes of it: that must not land when
+     * it has been repeated. */
+    ibv_destroy_qp(rail->qp);
+    rail->qp = NULL;
 }
 
 /* After this the device touches none of the endpoint's memory. */
 void verbs_rail_destroy(struct rail *rail)
 {
-    if (rail->qp) {
+    if (rail->qp)
         ibv_destroy_qp(rail->qp);
-        rail->adapter->promised -= (int)(rail->depth + verbs_receives(rail->endpoint));
-    }
+    rail->adapter->promised -= (int)rail->promised;
+    rail->promised = 0;
     if (rail->landing)
         ibv_dereg_mr(rail->landing);
     if (rail->mirror)

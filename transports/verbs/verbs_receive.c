@@ -7,8 +7,6 @@
 
 enum { IN_FLIGHT = 2 };            /* chunks of one message: one comes, one is computed with */
 
-static void chunks_serve(struct port *port);
-
 static struct incoming *incoming_of(const struct match *match)
 {
     return (struct incoming *)(uintptr_t)match->remote[0];
@@ -59,7 +57,6 @@ void verbs_incoming_fail(struct endpoint *e)
 {
     while (e->incoming)
         incoming_end(e, e->incoming);
-    chunks_serve(e->port);
 }
 
 static struct incoming *incoming_begin(struct endpoint *e, const struct message *message)
@@ -157,7 +154,7 @@ static void grant_chunks(struct endpoint *e, struct incoming *in)
     }
 }
 
-static void chunks_serve(struct port *port)
+void verbs_chunks_serve(struct port *port)
 {
     while (port->wanting && port->free_chunks) {
         struct incoming *in = port->wanting;
@@ -187,7 +184,8 @@ static void answer(struct endpoint *e, struct match *match)
     }
     match->remote[0] = (uintptr_t)in;
     in->match = match;
-    if (match->landing.how && match->bytes > 2 * e->piece && verbs_chunks_make(e->port))
+    if (match->landing.how && match->bytes > 2 * e->piece && verbs_chunks_make(e->port) &&
+        e->port->free_chunks)          /* else others are using them, who may be slow */
         grant_chunks(e, in);
     else if (!grant_straight(e, in, &match->landing))
         grant_ring(e, in, match->bytes);
@@ -303,13 +301,16 @@ static int granted_match(struct endpoint *e, const struct verbs_frame *f, struct
 }
 
 /* All of a chunk is here. */
-static void chunk_land(struct endpoint *e, struct match *match, struct incoming *in,
-                       struct chunk **at)
+static int chunk_land(struct endpoint *e, const struct verbs_frame *f, struct match *match,
+                      struct incoming *in, struct chunk **at)
 {
     struct chunk *chunk = *at;
-    int status = landing_put(&match->landing, chunk->offset, chunk->bytes, chunk->length);
     uint64_t length = chunk->length;
+    int status;
 
+    if (length > match->bytes - match->filled)
+        return offend(e, f, "more bytes than were asked for");
+    status = landing_put(&match->landing, chunk->offset, chunk->bytes, chunk->length);
     *at = chunk->next;
     chunk->next = e->port->free_chunks;
     e->port->free_chunks = chunk;
@@ -317,7 +318,8 @@ static void chunk_land(struct endpoint *e, struct match *match, struct incoming 
         incoming_end(e, in);
     else
         grant_chunks(e, in);
-    chunks_serve(e->port);
+    verbs_chunks_serve(e->port);
+    return PEAL_OK;
 }
 
 static int take_done(struct endpoint *e, const struct verbs_frame *f)
@@ -330,6 +332,8 @@ static int take_done(struct endpoint *e, const struct verbs_frame *f)
     if (status)
         return status;
     in = incoming_of(match);
+    if (in->streamed)
+        return offend(e, f, "news of bytes of a message that comes through the ring");
     if (in->region) {
         if (matching_landed(&e->matching, match, f->length, PEAL_OK))
             incoming_end(e, in);
@@ -341,7 +345,7 @@ static int take_done(struct endpoint *e, const struct verbs_frame *f)
         return offend(e, f, "news of bytes that were not granted");
     (*at)->filled += f->length;
     if ((*at)->filled == (*at)->length)
-        chunk_land(e, match, in, at);
+        return chunk_land(e, f, match, in, at);
     return PEAL_OK;
 }
 
@@ -350,17 +354,21 @@ static int take_done(struct endpoint *e, const struct verbs_frame *f)
 static int take_data(struct endpoint *e, const struct verbs_frame *f,
                      const unsigned char *payload)
 {
+    struct incoming *in;
     struct match *match;
     int status = granted_match(e, f, &match);
 
     if (status)
         return status;
-    if (f->offset != match->filled)
+    in = incoming_of(match);
+    if (f->offset != match->filled || (match->filled > 0 && !in->streamed) ||
+        (in->chunks && in->chunks->filled > 0))
         return offend(e, f, "a piece that is not the next");
+    in->streamed = true;
     status = landing_put(&match->landing, f->offset, payload, f->length);
     if (matching_landed(&e->matching, match, f->length, status)) {
-        incoming_end(e, incoming_of(match));
-        chunks_serve(e->port);
+        incoming_end(e, in);
+        verbs_chunks_serve(e->port);
     }
     return PEAL_OK;
 }

@@ -170,7 +170,8 @@ void verbs_frame_take(struct endpoint *e, const struct verbs_frame *frame)
 bool verbs_credit_owed(const struct endpoint *e)
 {
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++)
-        if (e->full[i] && e->told_low[i] != matching_low(&e->matching, i))
+        if (matching_low(&e->matching, i) - e->told_low[i] >= TRANSPORT_WINDOW / 2 ||
+            (e->full[i] && e->told_low[i] != matching_low(&e->matching, i)))
             return true;
     return e->in_next - e->told_taken >= e->frames_in / 2 || e->untold >= e->ring_in / 2;
 }

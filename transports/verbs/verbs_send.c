@@ -128,9 +128,18 @@ static bool grant_use(struct endpoint *e, struct sending *s, const struct verbs_
 {
     if (s->granted == 0 && grant->address != 0)
         s->region = verbs_region_take(e, s->bytes, s->length, false);
-    s->granted = s->region ? s->granted + frame->length : s->length;
-    if (s->region)
-        return verbs_order_start(e, s, frame, grant);
+    if (s->region) {
+        uint64_t ordered = verbs_order_start(e, s, frame, grant);
+
+        s->granted += ordered;
+        if (ordered == frame->length)
+            return true;
+        s->next = e->announced;        /* from where it will be ended */
+        e->announced = s;
+        verbs_break(e, PEAL_ERR_MEMORY, "verbs: no memory to send to %s", e->name);
+        return false;
+    }
+    s->granted = s->length;
     s->next = NULL;
     *e->last_stream = s;
     e->last_stream = &s->next;
@@ -146,8 +155,8 @@ static void send_long(struct endpoint *e, struct sending *s, struct sending **sl
     if (ready) {
         agree = ready->frame.total == s->length &&
                 signature_equal(&ready->frame.signature, &s->frame.signature);
-        if (agree && !grant_use(e, s, &ready->frame, &ready->grant))
-            verbs_break(e, PEAL_ERR_MEMORY, "verbs: no memory to send to %s", e->name);
+        if (agree)
+            grant_use(e, s, &ready->frame, &ready->grant);
         verbs_sending_give(e->port, ready);
         *slot = NULL;
     }
@@ -268,8 +277,8 @@ static const char *grant_before_send(struct endpoint *e, const struct verbs_fram
         return NULL;                   /* it crossed what has been sent otherwise */
     if (!send_window_open(&e->window, frame->stream, frame->number))
         return "a grant beyond the window";
-    if (e->started[frame->stream][at / 64] >> at % 64 & 1)
-        return NULL;                   /* the same */
+    if (e->stage == STAGE_UP && e->started[frame->stream][at / 64] >> at % 64 & 1)
+        return NULL;                   /* the same; before that nothing can have been sent */
     if (frame->length != frame->total || e->slots[frame->stream][at])
         return "a grant that nobody can have asked for";
     s = verbs_sending_take(e->port);
@@ -294,9 +303,7 @@ const char *verbs_granted(struct endpoint *e, const struct verbs_frame *frame,
     if (frame->offset != s->granted || frame->length > s->length - s->granted)
         return "a grant that is not the next";
     *at = s->next;
-    if (!grant_use(e, s, frame, grant))
-        return "a grant for which there is no memory here";
-    if (s->granted < s->length) {      /* more is to come */
+    if (grant_use(e, s, frame, grant) && s->granted < s->length) {      /* more is to come */
         s->next = e->announced;
         e->announced = s;
     }

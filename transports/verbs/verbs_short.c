@@ -74,6 +74,8 @@ int verbs_take(struct endpoint *e, const struct message *message, size_t length)
     if (!same)
         return e->broken ? e->broken : PEAL_ERR_PROTOCOL;
     verbs_frame_take(e, &frame);
+    if (message->number - e->told_low[message->stream] >= TRANSPORT_WINDOW - 1)
+        e->full[message->stream] = true;
     matching_skip(&e->matching, message->stream);
     verbs_credit_tell(e, false);
     verbs_activity(e);

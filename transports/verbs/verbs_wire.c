@@ -223,7 +223,8 @@ const char *verbs_offer_decode(const unsigned char *at, struct verbs_offer *offe
     o.frames = (uint32_t)get(at + 16, 4);
     o.nrails = (uint32_t)get(at + 20, 4);
     if (o.eager > TRANSPORT_EAGER || o.ring < VERBS_RING_LOW || o.ring > VERBS_RING_HIGH ||
-        (o.ring & (o.ring - 1)) != 0 || o.frames < 8 || o.frames > VERBS_FRAMES)
+        (o.ring & (o.ring - 1)) != 0 || o.frames < 8 || o.frames > VERBS_FRAMES ||
+        (o.frames & (o.frames - 1)) != 0)
         return "an offer of an impossible ring";
     if (o.nrails < 1 || o.nrails > VERBS_RAILS)
         return "an offer of no rails, or of too many";
