@@ -230,8 +230,7 @@ static void port_close(struct port *port, bool flush)
         ucx_endpoint_free(e);
     }
     close(port->epoll);
-    if (!adrift)
-        ucx_pools_free(port);
+    ucx_pools_free(port, adrift);
     free(port);
 }
 

@@ -199,7 +199,7 @@ struct sending *ucx_sending_take(struct port *port);   /* likewise */
 void ucx_sending_give(struct port *port, struct sending *s);
 unsigned char *ucx_bounce_take(struct port *port);     /* NULL: all in use */
 void ucx_bounce_give(struct port *port, unsigned char *bounce);
-void ucx_pools_free(struct port *port);
+void ucx_pools_free(struct port *port, bool in_use);   /* in_use: UCX may still read it */
 size_t ucx_option_chunk(void);
 
 /* ucx_endpoint.c */

@@ -3,6 +3,7 @@
  * other ports or with an application that uses UCX too.  And the port's memory. */
 #include "transports/ucx/ucx.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,15 +260,28 @@ void ucx_bounce_give(struct port *port, unsigned char *bounce)
     port->bounces[port->nbounces++] = bounce;
 }
 
-void ucx_pools_free(struct port *port)
+/* What a worker that was left behind may still read: kept for the life of the process. */
+static struct ucx_block *_Atomic left;
+
+static void block_leave(struct ucx_block *block)
+{
+    block->next = atomic_load(&left);
+    while (!atomic_compare_exchange_weak(&left, &block->next, block))
+        continue;
+}
+
+void ucx_pools_free(struct port *port, bool in_use)
 {
     while (port->blocks) {
-        struct ucx_block *next = port->blocks->next;
+        struct ucx_block *block = port->blocks;
 
-        free(port->blocks);
-        port->blocks = next;
+        port->blocks = block->next;
+        if (in_use)
+            block_leave(block);
+        else
+            free(block);
     }
-    for (int i = 0; i < port->nmade; i++)
+    for (int i = 0; i < port->nmade && !in_use; i++)
         free(port->all[i]);
     match_pool_free(&port->pool);
     free(port->peers);
