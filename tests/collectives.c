@@ -2,6 +2,7 @@
 /* Every collective with real ranks: over each transport and mixtures of them,
  * each algorithm, type, operation, root, in place and not, in all three forms,
  * against an independent reference, with guards around every buffer. */
+#include "effort.h"
 #include "ranks.h"
 #include "samples.h"
 
@@ -437,7 +438,7 @@ int main(int argc, char **argv)
     const char *given = getenv("TEST_TRANSPORTS");
     const char *only = given ? "given" : argc > 2 ? argv[2] : NULL;
     /* For slow builds: each algorithm by name on 3 ranks only. */
-    bool quick = getenv("TEST_EFFORT") && strcmp(getenv("TEST_EFFORT"), "quick") == 0;
+    bool quick = effort_quick();
     static char sets[ALGORITHM_SETS][256];
     double started = ranks_now();
     int nsets = algorithm_sets(sets), bad = nsets < 1;

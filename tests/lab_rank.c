@@ -7,12 +7,12 @@
  *                              peer failed: PEAL_ERR_PEER or PEAL_ERR_TIMEOUT; the text
  *                              of that must name a rank. */
 #include "peal.h"
+#include "rank_alone.h"
 #include "samples.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MOST = 60000, RANKS = 16, LARGE = 100000 };
@@ -22,21 +22,6 @@ struct self {
     peal_comm_t comm;
     uint32_t   *in, *out, *want;       /* RANKS * MOST elements each */
 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int say(int rank, int status, const char *what)
-{
-    fprintf(stderr, "rank %d: %s: %s: %s\n", rank, what, peal_strerror(status),
-            peal_last_error());
-    return 1;
-}
 
 /* `count` elements of out must be those of want. */
 static void expect(struct self *me, int status, const char *what, size_t count)

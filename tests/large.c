@@ -2,6 +2,7 @@
 /* More than 2^31 elements, more than 4 GiB: collectives between threads, and
  * one message over every transport.  Looks at the places where a number of 31
  * or 32 bits would go wrong, and at some others. */
+#include "effort.h"
 #include "ranks.h"
 
 #include <stdio.h>
@@ -143,7 +144,7 @@ int main(void)
     struct ranks_plan plan = { .name = "large", .config = &config, .body = body, .seconds = 300 };
 
     config.timeout = 250;
-    if (getenv("TEST_EFFORT") && strcmp(getenv("TEST_EFFORT"), "quick") == 0) {
+    if (effort_quick()) {
         printf("SKIP: TEST_EFFORT=quick; the plain build moves 4 GiB buffers\n");
         return 77;
     }

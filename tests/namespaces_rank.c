@@ -5,30 +5,15 @@
  *                                 allreduces until the network fails; ends well
  *                                 if that gave PEAL_ERR_PEER or PEAL_ERR_TIMEOUT */
 #include "peal.h"
+#include "rank_alone.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { COUNT = 1 << 20 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int say(int rank, int status, const char *what)
-{
-    fprintf(stderr, "rank %d: %s: %s: %s\n", rank, what, peal_strerror(status),
-            peal_last_error());
-    return 1;
-}
 
 static int sums(int rank, int size, peal_comm_t comm)
 {

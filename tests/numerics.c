@@ -2,6 +2,7 @@
 /* Bits: all ranks get the same, repeated runs get the same, and the
  * reproducible mode gets the same whatever the algorithm, the transport, the
  * slices and the place of the ranks.  Small floats are summed in float32. */
+#include "effort.h"
 #include "ranks.h"
 
 #include <math.h>
@@ -164,8 +165,7 @@ int main(int argc, char **argv)
     peal_config_t exact = PEAL_CONFIG_INIT;
     struct ranks_plan plan = { .name = "accumulation", .nranks = 8, .config = &exact,
                                .body = accumulation };
-    const char *effort = getenv("TEST_EFFORT");
-    int bad = 0, unlike = 0, nsizes = effort && strcmp(effort, "quick") == 0 ? 2 : 4;
+    int bad = 0, unlike = 0, nsizes = effort_quick() ? 2 : 4;
 
     setenv("PEAL_LOG", "error", 0);
     prints = ranks_share(FLOATS * OPS * sizeof *prints);

@@ -2,6 +2,7 @@
 /* The verbs transport over a double of libibverbs: the conformance suite on one
  * device and on several, with completions that come late; then what goes wrong.
  * Usage: verbs [seed [conformance|faults|rails|hostile]] */
+#include "tests/effort.h"
 #include "tests/verbs_faults.h"
 
 #include "base/clock.h"
@@ -47,8 +48,7 @@ int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
     const char *only = argc > 2 ? argv[2] : "";
-    const char *effort = getenv("TEST_EFFORT");
-    bool quick = effort && strcmp(effort, "quick") == 0;
+    bool quick = effort_quick();
 
     printf("seed %llu\n", (unsigned long long)seed);
     setenv("PEAL_LOG", "error", 0);            /* rails that fail are warned about */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Faults of devices: completions that fail, rails that go, memory and queue pairs
  * that are short. */
+#include "tests/effort.h"
 #include "tests/verbs_faults.h"
 
 #include <stdlib.h>
@@ -77,8 +78,7 @@ static void each_status(uint64_t seed)
  * under way. */
 static void rails_fail(uint64_t seed, bool processes)
 {
-    const char *effort = getenv("TEST_EFFORT");
-    int times = effort && strcmp(effort, "quick") == 0 ? 4 : 12, fired = 0;
+    int times = effort_quick() ? 4 : 12, fired = 0;
     struct node random = { .random = seed };
 
     setenv("PEAL_VERBS_SLICE", "4K", 1);

@@ -394,3 +394,17 @@ void matching_clear(struct matching *matching)
         *slot = NULL;
     }
 }
+
+const char *send_window_credit(struct send_window *window, uint32_t stream, uint32_t low)
+{
+    uint32_t number = window->low[stream];
+
+    if (!send_window_advance(window, stream, low))
+        return "a credit that goes back or beyond the window";
+    for (; number != low; number++) {
+        if (!send_window_started(window, stream, number))
+            return "a credit for a message that was not sent";
+        send_window_forget(window, stream, number);
+    }
+    return NULL;
+}

@@ -156,9 +156,11 @@ static inline uint32_t matching_low(const struct matching *matching, uint32_t st
     return matching->streams[stream].low;
 }
 
-/* The sender's view of its receiver's `low`; begins as zeros. */
+/* The sender's view of its receiver's `low`, and which of the messages from there on it
+ * has started; begins as zeros. */
 struct send_window {
     uint32_t low[TRANSPORT_STREAMS];
+    uint64_t started[TRANSPORT_STREAMS][TRANSPORT_WINDOW / 64];
 };
 
 static inline bool send_window_open(const struct send_window *window, uint32_t stream,
@@ -176,5 +178,34 @@ static inline bool send_window_advance(struct send_window *window, uint32_t stre
     window->low[stream] = low;
     return true;
 }
+
+static inline bool send_window_started(const struct send_window *window, uint32_t stream,
+                                       uint32_t number)
+{
+    uint32_t at = number % TRANSPORT_WINDOW;
+
+    return window->started[stream][at / 64] >> at % 64 & 1;
+}
+
+static inline void send_window_start(struct send_window *window, uint32_t stream,
+                                     uint32_t number)
+{
+    uint32_t at = number % TRANSPORT_WINDOW;
+
+    window->started[stream][at / 64] |= (uint64_t)1 << at % 64;
+}
+
+/* It was not started after all, or is below low now. */
+static inline void send_window_forget(struct send_window *window, uint32_t stream,
+                                      uint32_t number)
+{
+    uint32_t at = number % TRANSPORT_WINDOW;
+
+    window->started[stream][at / 64] &= ~((uint64_t)1 << at % 64);
+}
+
+/* As send_window_advance(), of a window whose messages are noted as started: NULL, or
+ * what is wrong. */
+const char *send_window_credit(struct send_window *window, uint32_t stream, uint32_t low);
 
 #endif

@@ -267,6 +267,9 @@ int  transport_peek_never(struct endpoint *from, const struct message *message,
 int  transport_take_never(struct endpoint *from, const struct message *message,
                           size_t length);
 
+/* For transports: a descriptor of epoll, for a port. */
+int  transport_epoll(int *epoll);
+
 extern const struct transport *const transports[];      /* best first, NULL-ended */
 
 /* By name; NULL if there is none. */

@@ -3,6 +3,7 @@
 #include "transports/transport.h"
 
 #include <string.h>
+#include <sys/epoll.h>
 
 #define ENTRY(name) extern const struct transport name##_transport;
 #include "transports.list"
@@ -47,6 +48,15 @@ void where_publish(struct where *where)
         where->fabrics[n++].word = word;
     }
     status_restore(kept);
+}
+
+int transport_epoll(int *epoll)
+{
+    *epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (*epoll >= 0)
+        return PEAL_OK;
+    return status_fail(PEAL_ERR_SYSTEM, "epoll_create1: %m; is the limit of open files "
+                       "(ulimit -n) reached?");
 }
 
 int transport_put_never(struct endpoint *to, const struct message *message,

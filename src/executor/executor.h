@@ -101,7 +101,7 @@ uint64_t run_deadline(const struct run *run);
 uint64_t run_call(const struct run *run);
 struct signature run_signature(const struct run *run);
 
-/* If the run failed with PEAL_ERR_MISMATCH: whose message differed, and how. */
+/* How the run failed; with PEAL_ERR_MISMATCH: whose message differed, and how. */
 struct run_fault {
     int              peer;         /* -1: none */
     bool             told;         /* status_text() is about it */

@@ -65,6 +65,7 @@ static int shm_open_port(const struct port_options *options, struct port **out)
 {
     struct port *port = calloc(1, sizeof *port);
     size_t ring = setting_size(&shm_settings[RING], SHM_RING_LOW, SHM_RING_HIGH);
+    int status;
 
     if (!port)
         return status_fail(PEAL_ERR_MEMORY, "shm: no memory for a port");
@@ -77,13 +78,13 @@ static int shm_open_port(const struct port_options *options, struct port **out)
     for (port->ring = SHM_RING_LOW; port->ring * 2 <= ring; port->ring *= 2)
         continue;
     match_pool_init(&port->pool);
-    port->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (port->epoll < 0) {
+    pool_init(&port->outs, sizeof(struct outgoing));
+    status = transport_epoll(&port->epoll);
+    if (status)
         free(port);
-        return status_fail(PEAL_ERR_SYSTEM, "shm: epoll_create1: %m");
-    }
-    *out = port;
-    return PEAL_OK;
+    else
+        *out = port;
+    return status;
 }
 
 static void endpoint_free(struct endpoint *endpoint)
@@ -301,7 +302,7 @@ static void shm_close(struct port *port, bool flush)
         endpoint_free(port->endpoints);
         port->endpoints = next;
     }
-    send_free(port);
+    pool_free(&port->outs);
     match_pool_free(&port->pool);
     free(port->bounce);
     close(port->epoll);

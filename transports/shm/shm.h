@@ -16,6 +16,7 @@
 #define SHM_H
 
 #include "transports/matching.h"
+#include "transports/pool.h"
 #include "transports/transport.h"
 
 #include <stdatomic.h>
@@ -163,8 +164,7 @@ struct port {
     struct port_options options;
     struct endpoint    *endpoints;
     struct match_pool   pool;
-    struct outgoing    *free_outs;
-    struct out_chunk   *out_chunks;
+    struct pool         outs;
     char               *bounce;    /* for process_vm_readv, when first needed */
     size_t              ring, eager;
     bool                reads_allowed, slept;
@@ -221,7 +221,6 @@ int  send_wanted(struct endpoint *endpoint, uint32_t stream, uint32_t number,
 int  send_stream(struct endpoint *endpoint);
 void send_fail(struct endpoint *endpoint, int status);
 bool send_pending(const struct endpoint *endpoint);
-void send_free(struct port *port);
 
 /* shm_short.c */
 int  shm_put(struct endpoint *to, const struct message *message, const void *bytes,

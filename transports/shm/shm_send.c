@@ -8,36 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-enum {
-    OUT_CHUNK   = 16,
-    SHARE_BYTES = 4 << 10          /* from here on a mapping beats the ring */
-};
-
-struct out_chunk {
-    struct out_chunk *next;
-    struct outgoing   outs[OUT_CHUNK];
-};
-
-static struct outgoing *out_take(struct port *port)
-{
-    struct outgoing *out = port->free_outs;
-
-    if (!out) {
-        struct out_chunk *chunk = calloc(1, sizeof *chunk);
-
-        if (!chunk)
-            return NULL;
-        chunk->next = port->out_chunks;
-        port->out_chunks = chunk;
-        for (int i = 0; i < OUT_CHUNK; i++) {
-            chunk->outs[i].next = port->free_outs;
-            port->free_outs = &chunk->outs[i];
-        }
-        out = port->free_outs;
-    }
-    port->free_outs = out->next;
-    return out;
-}
+enum { SHARE_BYTES = 4 << 10 };    /* from here on a mapping beats the ring */
 
 static struct outgoing **out_slot(struct endpoint *endpoint, uint32_t stream, uint32_t number)
 {
@@ -54,8 +25,7 @@ static void out_done(struct endpoint *endpoint, struct outgoing *out, int status
         endpoint->shares[out->share].users--;
     *out_slot(endpoint, out->stream, out->number) = NULL;
     endpoint->offered--;
-    out->next = port->free_outs;
-    port->free_outs = out;
+    pool_give(&port->outs, out);
 }
 
 /* `share`: where the bytes can be mapped, or NULL. */
@@ -68,7 +38,7 @@ static int offer_send(struct endpoint *to, const struct message *message, const 
 
     if (*place || !ring_room(to, 0))
         return STATUS_AGAIN;
-    out = out_take(to->port);
+    out = pool_take(&to->port->outs);
     if (!out)
         return status_fail(PEAL_ERR_MEMORY, "shm: no memory to send to %s", to->peer);
     *out = (struct outgoing){ .bytes = bytes, .length = length, .done = done, .share = -1,
@@ -215,15 +185,4 @@ void send_fail(struct endpoint *endpoint, int status)
     }
     endpoint->wanted = NULL;
     endpoint->wanted_last = &endpoint->wanted;
-}
-
-void send_free(struct port *port)
-{
-    while (port->out_chunks) {
-        struct out_chunk *next = port->out_chunks->next;
-
-        free(port->out_chunks);
-        port->out_chunks = next;
-    }
-    port->free_outs = NULL;
 }

@@ -37,6 +37,7 @@ static int reach(const struct where *self, const struct where *peer, struct reac
 static int port_open(const struct port_options *options, struct port **port)
 {
     struct port *p = calloc(1, sizeof *p);
+    int status;
 
     if (!p)
         return status_fail(PEAL_ERR_MEMORY, "no memory for a TCP port");
@@ -44,14 +45,13 @@ static int port_open(const struct port_options *options, struct port **port)
     p->eager = tcp_option_eager();
     p->chunk = tcp_option_chunk();
     match_pool_init(&p->pool);
-    p->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (p->epoll < 0) {
+    pool_init(&p->sendings, sizeof(struct sending));
+    status = transport_epoll(&p->epoll);
+    if (status)
         free(p);
-        return status_fail(PEAL_ERR_SYSTEM, "epoll_create1: %m; is the limit of open files "
-                           "(ulimit -n) reached?");
-    }
-    *port = p;
-    return PEAL_OK;
+    else
+        *port = p;
+    return status;
 }
 
 static int unacknowledged(const struct lane *lane)
@@ -139,7 +139,7 @@ static void port_close(struct port *port, bool flush)
     }
     close(port->epoll);
     match_pool_free(&port->pool);
-    tcp_sending_free(port);
+    pool_free(&port->sendings);
     free(port->bounce);
     free(port);
 }

@@ -20,6 +20,7 @@
 #define TCP_H
 
 #include "transports/matching.h"
+#include "transports/pool.h"
 #include "transports/tcp/tcp_wire.h"
 
 enum {
@@ -88,7 +89,6 @@ struct endpoint {
     /* Sending. */
     bool               finished;           /* close() has said that no more will come */
     struct send_window window;
-    uint64_t           started[TRANSPORT_STREAMS][TRANSPORT_WINDOW / 64];
     struct sending    *slots[TRANSPORT_STREAMS][TRANSPORT_WINDOW];
                                            /* announced, or READY before the send */
     struct sending    *streaming, **last_streaming;
@@ -109,7 +109,6 @@ struct endpoint {
     struct lane        lanes[];
 };
 
-struct sending_block;
 struct port {
     struct port_options   options;
     size_t                eager;           /* most bytes sent without READY */
@@ -122,8 +121,7 @@ struct port {
     struct endpoint      *active, *endpoints;
     struct lane          *unsent;          /* lanes with something to write */
     struct match_pool     pool;
-    struct sending       *free;
-    struct sending_block *blocks;
+    struct pool           sendings;
     unsigned char        *bounce;          /* TCP_HEADER + TCP_BOUNCE bytes */
 };
 
@@ -161,7 +159,6 @@ void tcp_stream(struct endpoint *e, struct sending *s);
 void tcp_queue(struct lane *lane, struct sending *s);
 struct sending *tcp_sending_take(struct port *port);   /* NULL: no memory, reported */
 void tcp_sending_give(struct port *port, struct sending *s);
-void tcp_sending_free(struct port *port);
 void tcp_sends_fail(struct endpoint *e, int status);
 
 /* tcp_write.c */

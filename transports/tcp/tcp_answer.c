@@ -2,13 +2,6 @@
 /* What the receiver tells the sender: READY, REFUSED, credit. */
 #include "transports/tcp/tcp.h"
 
-static bool was_started(const struct endpoint *e, uint32_t stream, uint32_t number)
-{
-    uint32_t at = number % TRANSPORT_WINDOW;
-
-    return e->started[stream][at / 64] >> at % 64 & 1;
-}
-
 /* The announced message with this number, or NULL. */
 static struct sending *announced(const struct endpoint *e, uint32_t stream, uint32_t number)
 {
@@ -25,20 +18,14 @@ const char *tcp_credit_take(struct endpoint *e, const struct tcp_header *header)
 
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
         uint32_t low = e->window.low[i], credit = header->credit[i];
+        const char *wrong = send_window_credit(&e->window, i, credit);
 
-        if (credit - low > TRANSPORT_WINDOW)
-            return "a credit that goes back or beyond the window";
-        for (; low != credit; low++) {
-            uint32_t at = low % TRANSPORT_WINDOW;
-
-            if (!was_started(e, i, low))
-                return "a credit for a message that was not sent";
+        if (wrong)
+            return wrong;
+        for (; low != credit; low++)
             if (announced(e, i, low) &&
                 !(answer && i == header->stream && low == header->number))
                 return "a credit for a message that was not answered";
-            e->started[i][at / 64] &= ~((uint64_t)1 << at % 64);
-        }
-        send_window_advance(&e->window, i, credit);
     }
     return NULL;
 }
@@ -80,7 +67,7 @@ const char *tcp_ready(struct endpoint *e, const struct tcp_header *header)
         return NULL;                   /* it crossed a short message, which has matched */
     if (!send_window_open(&e->window, header->stream, header->number))
         return "a READY beyond the window";
-    if (was_started(e, header->stream, header->number))
+    if (send_window_started(&e->window, header->stream, header->number))
         return NULL;                   /* it crossed a short message */
     return ready_before_send(e, header);
 }

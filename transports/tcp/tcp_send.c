@@ -5,49 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 16 };               /* sendings allocated at once */
-
-struct sending_block {
-    struct sending_block *next;
-    struct sending        sendings[BLOCK];
-};
-
 struct sending *tcp_sending_take(struct port *port)
 {
-    struct sending *s;
+    struct sending *s = pool_take(&port->sendings);
 
-    if (!port->free) {
-        struct sending_block *block = malloc(sizeof *block);
-
-        if (!block) {
-            status_fail(PEAL_ERR_MEMORY, "tcp: no memory for what is to be sent");
-            return NULL;
-        }
-        block->next = port->blocks;
-        port->blocks = block;
-        for (int i = 0; i < BLOCK; i++)
-            tcp_sending_give(port, &block->sendings[i]);
-    }
-    s = port->free;
-    port->free = s->next;
-    memset(s, 0, sizeof *s);
+    if (s)
+        memset(s, 0, sizeof *s);
+    else
+        status_fail(PEAL_ERR_MEMORY, "tcp: no memory for what is to be sent");
     return s;
 }
 
 void tcp_sending_give(struct port *port, struct sending *s)
 {
-    s->next = port->free;
-    port->free = s;
-}
-
-void tcp_sending_free(struct port *port)
-{
-    while (port->blocks) {
-        struct sending_block *next = port->blocks->next;
-
-        free(port->blocks);
-        port->blocks = next;
-    }
+    pool_give(&port->sendings, s);
 }
 
 /* Behind what the lane has already got. */
@@ -159,7 +130,6 @@ int tcp_send(struct endpoint *e, const struct message *message, const void *byte
 {
     uint32_t at = message->number % TRANSPORT_WINDOW;
     struct sending **slot = &e->slots[message->stream][at];
-    uint64_t *started = &e->started[message->stream][at / 64];
     struct sending *s;
 
     if (e->failure) {
@@ -174,7 +144,7 @@ int tcp_send(struct endpoint *e, const struct message *message, const void *byte
     if (length > TCP_TOTAL_HIGH)
         return status_fail(PEAL_ERR_ARGUMENT, "tcp: %zu bytes to %s in one message", length,
                            e->name);
-    if (*started >> at % 64 & 1)
+    if (send_window_started(&e->window, message->stream, message->number))
         return status_fail(PEAL_ERR_STATE, "message %u to %s was sent twice",
                            message->number, e->name);
     s = tcp_sending_take(e->port);
@@ -184,7 +154,7 @@ int tcp_send(struct endpoint *e, const struct message *message, const void *byte
     s->bytes = bytes;
     s->length = length;
     s->done = done;
-    *started |= (uint64_t)1 << at % 64;
+    send_window_start(&e->window, message->stream, message->number);
     e->waiting++;
     if (length > e->port->eager) {
         send_long(e, s);

@@ -38,12 +38,11 @@ static void put_rest(struct endpoint *e, struct sending *s, const struct message
 static bool put_possible(struct endpoint *e, const struct message *message, size_t length)
 {
     const struct lane *lane = &e->lanes[0];
-    uint32_t at = message->number % TRANSPORT_WINDOW;
 
     return length <= SHORT && length <= e->port->eager && !e->failure && !e->broken &&
            !e->finished && !lane->queue && !lane->streaming && lane->nchunks == 0 &&
            !lane->blocked && send_window_open(&e->window, message->stream, message->number) &&
-           !(e->started[message->stream][at / 64] >> at % 64 & 1);
+           !send_window_started(&e->window, message->stream, message->number);
 }
 
 /* One system call.  Returns the bytes of header and payload that are gone. */
@@ -76,7 +75,7 @@ int tcp_put(struct endpoint *e, const struct message *message, const void *bytes
     if (!put_possible(e, message, length))
         return STATUS_AGAIN;
     /* For the case that not all goes at once: then it is too late to fail. */
-    if (!e->port->free) {
+    if (!e->port->sendings.free) {
         if (!(s = tcp_sending_take(e->port)))
             return STATUS_AGAIN;
         tcp_sending_give(e->port, s);
@@ -89,7 +88,7 @@ int tcp_put(struct endpoint *e, const struct message *message, const void *bytes
         return STATUS_AGAIN;
     }
     tcp_told(lane);
-    e->started[message->stream][at / 64] |= (uint64_t)1 << at % 64;
+    send_window_start(&e->window, message->stream, message->number);
     if (*slot) {                       /* a READY that it does not need */
         tcp_sending_give(e->port, *slot);
         *slot = NULL;

@@ -1,43 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "transports/tcp/tcp_wire.h"
 
-#include <endian.h>
+#include "transports/little_endian.h"
+
 #include <string.h>
 
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two credits");
 
-/* Once per message: single stores and loads, not byte by byte. */
-static inline void put(unsigned char *to, uint64_t value, size_t bytes)
-{
-    value = htole64(value);
-    memcpy(to, &value, bytes);
-}
-
-static inline uint64_t get(const unsigned char *from, size_t bytes)
-{
-    uint64_t value = 0;
-
-    memcpy(&value, from, bytes);
-    return le64toh(value);
-}
-
 void tcp_wire_encode(const struct tcp_header *h, unsigned char wire[TCP_HEADER])
 {
-    put(wire, TCP_MAGIC, 2);
+    little_put(wire, TCP_MAGIC, 2);
     wire[2] = TCP_VERSION;
     wire[3] = (unsigned char)h->kind;
-    put(wire + 4, h->communicator, 4);
-    put(wire + 8, h->stream, 2);
-    put(wire + 10, 0, 2);
-    put(wire + 12, h->number, 4);
-    put(wire + 16, h->signature.what, 8);
-    put(wire + 24, h->signature.count, 8);
-    put(wire + 32, h->total, 8);
-    put(wire + 40, h->offset, 8);
-    put(wire + 48, h->length, 4);
-    put(wire + 52, h->credit[0], 4);
-    put(wire + 56, h->credit[1], 4);
-    put(wire + 60, 0, 4);
+    little_put(wire + 4, h->communicator, 4);
+    little_put(wire + 8, h->stream, 2);
+    little_put(wire + 10, 0, 2);
+    little_put(wire + 12, h->number, 4);
+    little_put(wire + 16, h->signature.what, 8);
+    little_put(wire + 24, h->signature.count, 8);
+    little_put(wire + 32, h->total, 8);
+    little_put(wire + 40, h->offset, 8);
+    little_put(wire + 48, h->length, 4);
+    little_put(wire + 52, h->credit[0], 4);
+    little_put(wire + 56, h->credit[1], 4);
+    little_put(wire + 60, 0, 4);
 }
 
 static const char *check_chunk(const struct tcp_header *h)
@@ -82,24 +68,24 @@ const char *tcp_wire_decode(const unsigned char wire[TCP_HEADER], struct tcp_hea
     struct tcp_header h;
     const char *wrong;
 
-    if (get(wire, 2) != TCP_MAGIC)
+    if (little_get(wire, 2) != TCP_MAGIC)
         return "no header where one must be";
     if (wire[2] != TCP_VERSION)
         return "a header of another protocol version (is it another release of Peal?)";
     if (wire[3] < TCP_EAGER || wire[3] > TCP_CREDIT)
         return "a header of unknown kind";
     h.kind = (enum tcp_kind)wire[3];
-    h.communicator = (uint32_t)get(wire + 4, 4);
-    h.stream = (uint32_t)get(wire + 8, 2);
-    h.number = (uint32_t)get(wire + 12, 4);
-    h.signature.what = get(wire + 16, 8);
-    h.signature.count = get(wire + 24, 8);
-    h.total = get(wire + 32, 8);
-    h.offset = get(wire + 40, 8);
-    h.length = (uint32_t)get(wire + 48, 4);
-    h.credit[0] = (uint32_t)get(wire + 52, 4);
-    h.credit[1] = (uint32_t)get(wire + 56, 4);
-    if (get(wire + 10, 2) != 0 || get(wire + 60, 4) != 0)
+    h.communicator = (uint32_t)little_get(wire + 4, 4);
+    h.stream = (uint32_t)little_get(wire + 8, 2);
+    h.number = (uint32_t)little_get(wire + 12, 4);
+    h.signature.what = little_get(wire + 16, 8);
+    h.signature.count = little_get(wire + 24, 8);
+    h.total = little_get(wire + 32, 8);
+    h.offset = little_get(wire + 40, 8);
+    h.length = (uint32_t)little_get(wire + 48, 4);
+    h.credit[0] = (uint32_t)little_get(wire + 52, 4);
+    h.credit[1] = (uint32_t)little_get(wire + 56, 4);
+    if (little_get(wire + 10, 2) != 0 || little_get(wire + 60, 4) != 0)
         return "a header with reserved bytes set";
     if (h.stream >= TRANSPORT_STREAMS)
         return "a stream that does not exist";

@@ -45,6 +45,7 @@ static int reach(const struct where *self, const struct where *peer, struct reac
 static int port_open(const struct port_options *options, struct port **port)
 {
     struct port *p = calloc(1, sizeof *p);
+    int status;
 
     if (!p)
         return status_fail(PEAL_ERR_MEMORY, "no memory for a UCX port");
@@ -52,14 +53,14 @@ static int port_open(const struct port_options *options, struct port **port)
     p->chunk = ucx_option_chunk();
     p->last_hungry = &p->hungry;
     match_pool_init(&p->pool);
-    p->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (p->epoll < 0) {
+    pool_init(&p->flights, sizeof(struct flight));
+    pool_init(&p->sendings, sizeof(struct sending));
+    status = transport_epoll(&p->epoll);
+    if (status)
         free(p);
-        return status_fail(PEAL_ERR_SYSTEM, "epoll_create1: %m; is the limit of open files "
-                           "(ulimit -n) reached?");
-    }
-    *port = p;
-    return PEAL_OK;
+    else
+        *port = p;
+    return status;
 }
 
 /* ---- Moving ----------------------------------------------------------------------- */

@@ -34,6 +34,7 @@
 #define UCX_H
 
 #include "transports/matching.h"
+#include "transports/pool.h"
 
 #include <ucp/api/ucp.h>
 
@@ -133,7 +134,6 @@ struct endpoint {
 
     /* Sending. */
     struct send_window window;
-    uint64_t           started[TRANSPORT_STREAMS][TRANSPORT_WINDOW / 64];
     struct sending    *streaming;
     struct flight     *lost;               /* what UCX could not send */
     unsigned           waiting;            /* sends that are not done */
@@ -144,7 +144,6 @@ struct endpoint {
     bool               full[TRANSPORT_STREAMS];    /* the sender has used it up */
 };
 
-struct ucx_block;
 struct port {
     struct port_options   options;
     size_t                chunk;           /* bytes of a piece that we would like */
@@ -157,9 +156,7 @@ struct port {
     struct endpoint      *endpoints, *due;
     struct endpoint     **peers;           /* by rank */
     struct match_pool     pool;
-    struct flight        *free_flights;
-    struct sending       *free_sendings;
-    struct ucx_block     *blocks;          /* the memory of both */
+    struct pool           flights, sendings;
     unsigned char        *all[UCX_BOUNCES], *bounces[UCX_BOUNCES];
     int                   nmade, nbounces;         /* of `all`; free ones, in `bounces` */
     struct flight        *hungry, **last_hungry;   /* wait for a bounce buffer */

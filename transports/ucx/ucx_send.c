@@ -174,8 +174,6 @@ static int send_whole(struct endpoint *e, const struct message *message, const v
 int ucx_send(struct endpoint *e, const struct message *message, const void *bytes,
              size_t length, struct completion *done)
 {
-    uint32_t at = message->number % TRANSPORT_WINDOW;
-    uint64_t *started = &e->started[message->stream][at / 64];
     int status;
 
     if (e->failure) {
@@ -188,14 +186,14 @@ int ucx_send(struct endpoint *e, const struct message *message, const void *byte
     if (length > UCX_TOTAL_HIGH)
         return status_fail(PEAL_ERR_ARGUMENT, "ucx: %zu bytes to %s in one message", length,
                            e->name);
-    if (*started >> at % 64 & 1)
+    if (send_window_started(&e->window, message->stream, message->number))
         return status_fail(PEAL_ERR_STATE, "message %u to %s was sent twice",
                            message->number, e->name);
-    *started |= (uint64_t)1 << at % 64;
+    send_window_start(&e->window, message->stream, message->number);
     status = length > TRANSPORT_EAGER ? send_long(e, message, bytes, length, done)
                                       : send_whole(e, message, bytes, length, done);
     if (status)
-        *started &= ~((uint64_t)1 << at % 64);
+        send_window_forget(&e->window, message->stream, message->number);
     return status;
 }
 
@@ -205,21 +203,13 @@ int ucx_send(struct endpoint *e, const struct message *message, const void *byte
 const char *ucx_credit_take(struct endpoint *e, const struct ucx_header *h)
 {
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
-        uint32_t low = e->window.low[i];
+        const char *wrong;
 
-        if ((int32_t)(h->low[i] - low) <= 0)
+        if ((int32_t)(h->low[i] - e->window.low[i]) <= 0)
             continue;
-        if (h->low[i] - low > TRANSPORT_WINDOW)
-            return "a credit beyond the window";
-        for (; low != h->low[i]; low++) {
-            uint64_t *started = &e->started[i][low % TRANSPORT_WINDOW / 64];
-            uint64_t bit = (uint64_t)1 << low % 64;
-
-            if (!(*started & bit))
-                return "a credit for a message that was not sent";
-            *started &= ~bit;
-        }
-        send_window_advance(&e->window, i, low);
+        wrong = send_window_credit(&e->window, i, h->low[i]);
+        if (wrong)
+            return wrong;
     }
     return NULL;
 }

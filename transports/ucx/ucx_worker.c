@@ -3,7 +3,6 @@
  * other ports or with an application that uses UCX too.  And the port's memory. */
 #include "transports/ucx/ucx.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,74 +175,35 @@ void ucx_worker_free(struct port *port)
 
 /* ---- Memory ------------------------------------------------------------------ */
 
-enum { BLOCK = 32 };               /* flights or sendings allocated at once */
-
-struct ucx_block {
-    struct ucx_block *next;
-    union { struct flight flight; struct sending sending; } items[BLOCK];
-};
-
-static struct ucx_block *block_make(struct port *port)
+static void *take(struct pool *pool)
 {
-    struct ucx_block *block = malloc(sizeof *block);
+    void *item = pool_take(pool);
 
-    if (!block) {
+    if (item)
+        memset(item, 0, pool->each);
+    else
         status_fail(PEAL_ERR_MEMORY, "ucx: no memory for what is to be sent or fetched");
-        return NULL;
-    }
-    block->next = port->blocks;
-    port->blocks = block;
-    return block;
+    return item;
 }
 
 struct flight *ucx_flight_take(struct port *port)
 {
-    struct ucx_block *block;
-    struct flight *flight;
-
-    if (!port->free_flights) {
-        if (!(block = block_make(port)))
-            return NULL;
-        for (int i = 0; i < BLOCK; i++)
-            ucx_flight_give(port, &block->items[i].flight);
-    }
-    flight = port->free_flights;
-    port->free_flights = flight->next;
-    flight->sending = NULL;
-    flight->done = NULL;
-    flight->match = NULL;
-    flight->offer = NULL;
-    flight->bounce = NULL;
-    return flight;
+    return take(&port->flights);
 }
 
 void ucx_flight_give(struct port *port, struct flight *flight)
 {
-    flight->next = port->free_flights;
-    port->free_flights = flight;
+    pool_give(&port->flights, flight);
 }
 
 struct sending *ucx_sending_take(struct port *port)
 {
-    struct ucx_block *block;
-    struct sending *s;
-
-    if (!port->free_sendings) {
-        if (!(block = block_make(port)))
-            return NULL;
-        for (int i = 0; i < BLOCK; i++)
-            ucx_sending_give(port, &block->items[i].sending);
-    }
-    s = port->free_sendings;
-    port->free_sendings = s->next;
-    memset(s, 0, sizeof *s);
-    return s;
+    return take(&port->sendings);
 }
 
 void ucx_sending_give(struct port *port, struct sending *s)
 {
-    s->next = port->free_sendings;
-    port->free_sendings = s;
+    pool_give(&port->sendings, s);
 }
 
 unsigned char *ucx_bounce_take(struct port *port)
@@ -260,26 +220,14 @@ void ucx_bounce_give(struct port *port, unsigned char *bounce)
     port->bounces[port->nbounces++] = bounce;
 }
 
-/* What a worker that was left behind may still read: kept for the life of the process. */
-static struct ucx_block *_Atomic left;
-
-static void block_leave(struct ucx_block *block)
-{
-    block->next = atomic_load(&left);
-    while (!atomic_compare_exchange_weak(&left, &block->next, block))
-        continue;
-}
-
 void ucx_pools_free(struct port *port, bool in_use)
 {
-    while (port->blocks) {
-        struct ucx_block *block = port->blocks;
-
-        port->blocks = block->next;
-        if (in_use)
-            block_leave(block);
-        else
-            free(block);
+    if (in_use) {
+        pool_leave(&port->flights);
+        pool_leave(&port->sendings);
+    } else {
+        pool_free(&port->flights);
+        pool_free(&port->sendings);
     }
     for (int i = 0; i < port->nmade && !in_use; i++)
         free(port->all[i]);

@@ -29,6 +29,7 @@ static int socket_count(void)
 static int port_open(const struct port_options *options, struct port **port)
 {
     struct port *p = calloc(1, sizeof *p);
+    int status;
 
     if (!p)
         return status_fail(PEAL_ERR_MEMORY, "no memory for a verbs port");
@@ -36,14 +37,15 @@ static int port_open(const struct port_options *options, struct port **port)
     p->last_wanting = &p->wanting;
     verbs_option_port(p);
     match_pool_init(&p->pool);
-    p->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (p->epoll < 0) {
+    pool_init(&p->sendings, sizeof(struct sending));
+    pool_init(&p->orders, sizeof(struct order));
+    pool_init(&p->incomings, sizeof(struct incoming));
+    status = transport_epoll(&p->epoll);
+    if (status)
         free(p);
-        return status_fail(PEAL_ERR_SYSTEM, "epoll_create1: %m; is the limit of open files "
-                           "(ulimit -n) reached?");
-    }
-    *port = p;
-    return PEAL_OK;
+    else
+        *port = p;
+    return status;
 }
 
 /* ---- Progress --------------------------------------------------------------- */
@@ -223,7 +225,9 @@ static void port_close(struct port *port, bool flush)
     verbs_adapters_close(port);
     close(port->epoll);
     match_pool_free(&port->pool);
-    verbs_blocks_free(port);
+    pool_free(&port->sendings);
+    pool_free(&port->orders);
+    pool_free(&port->incomings);
     free(port);
 }
 

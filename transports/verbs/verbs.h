@@ -29,6 +29,7 @@
 #define VERBS_H
 
 #include "transports/matching.h"
+#include "transports/pool.h"
 #include "transports/verbs/verbs_wire.h"
 
 #include <infiniband/verbs.h>
@@ -212,7 +213,6 @@ struct endpoint {
     uint32_t           frame_place[VERBS_FRAMES], frame_bytes[VERBS_FRAMES];
     int8_t             frame_rail[VERBS_FRAMES];
     struct send_window window;
-    uint64_t           started[TRANSPORT_STREAMS][TRANSPORT_WINDOW / 64];
     struct sending    *slots[TRANSPORT_STREAMS][TRANSPORT_WINDOW];
                                                /* grants before their send */
     struct sending    *early, **last_early;    /* before the endpoint was up */
@@ -245,9 +245,6 @@ struct chain {
     struct ibv_sge     pieces[VERBS_CHAIN];
 };
 
-struct sending_block;
-struct order_block;
-struct incoming_block;
 struct port {
     struct port_options    options;
     struct completion_queue unheard;           /* while it closes */
@@ -263,12 +260,8 @@ struct port {
     bool                   chaining;
     struct chain           chains[VERBS_RAILS];    /* of the endpoint that is pushed */
     struct match_pool      pool;
-    struct sending        *free_sending;
-    struct order          *free_orders;
-    struct incoming       *free_incoming, *wanting, **last_wanting;
-    struct sending_block  *sending_blocks;
-    struct order_block    *order_blocks;
-    struct incoming_block *incoming_blocks;
+    struct pool            sendings, orders, incomings;
+    struct incoming       *wanting, **last_wanting;
     struct region         *regions;            /* kept */
     int                    nregions;
     uint64_t               clock;              /* uses of regions */
@@ -359,14 +352,13 @@ void verbs_region_give(struct port *port, struct region *region);
 void verbs_regions_free(struct port *port);
 bool verbs_chunks_make(struct port *port);         /* false: there can be none */
 void verbs_chunks_free(struct port *port);
-/* Free lists that grow in blocks; NULL: no memory, reported. */
+/* NULL: no memory, reported. */
 struct sending *verbs_sending_take(struct port *port);
 void verbs_sending_give(struct port *port, struct sending *s);
 struct order *verbs_order_take(struct port *port);
 void verbs_order_give(struct port *port, struct order *o);
 struct incoming *verbs_incoming_take(struct port *port);
 void verbs_incoming_give(struct port *port, struct incoming *in);
-void verbs_blocks_free(struct port *port);
 
 /* verbs_send.c */
 int  verbs_send(struct endpoint *e, const struct message *message, const void *bytes,

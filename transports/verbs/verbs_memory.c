@@ -15,11 +15,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BLOCK = 16, CHUNKS = 16 };
+enum { CHUNKS = 16 };
 
-struct sending_block  { struct sending_block *next; struct sending all[BLOCK]; };
-struct order_block    { struct order_block *next; struct order all[BLOCK]; };
-struct incoming_block { struct incoming_block *next; struct incoming all[BLOCK]; };
 
 static struct ibv_mr *memory_register(struct adapter *a, const void *bytes, size_t length,
                                       bool remote)
@@ -211,104 +208,44 @@ void verbs_chunks_free(struct port *port)
 
 /* ---- Free lists --------------------------------------------------------------- */
 
-static void *no_memory(void)
+/* An item of zeros. */
+static void *take(struct pool *pool)
 {
-    status_fail(PEAL_ERR_MEMORY, "verbs: no memory for what is under way");
-    return NULL;
+    void *item = pool_take(pool);
+
+    if (item)
+        memset(item, 0, pool->each);
+    else
+        status_fail(PEAL_ERR_MEMORY, "verbs: no memory for what is under way");
+    return item;
 }
 
 struct sending *verbs_sending_take(struct port *port)
 {
-    struct sending *s;
-
-    if (!port->free_sending) {
-        struct sending_block *block = malloc(sizeof *block);
-
-        if (!block)
-            return no_memory();
-        block->next = port->sending_blocks;
-        port->sending_blocks = block;
-        for (int i = 0; i < BLOCK; i++)
-            verbs_sending_give(port, &block->all[i]);
-    }
-    s = port->free_sending;
-    port->free_sending = s->next;
-    memset(s, 0, sizeof *s);
-    return s;
-}
-
-void verbs_sending_give(struct port *port, struct sending *s)
-{
-    s->next = port->free_sending;
-    port->free_sending = s;
+    return take(&port->sendings);
 }
 
 struct order *verbs_order_take(struct port *port)
 {
-    struct order *o;
-
-    if (!port->free_orders) {
-        struct order_block *block = malloc(sizeof *block);
-
-        if (!block)
-            return no_memory();
-        block->next = port->order_blocks;
-        port->order_blocks = block;
-        for (int i = 0; i < BLOCK; i++)
-            verbs_order_give(port, &block->all[i]);
-    }
-    o = port->free_orders;
-    port->free_orders = o->next;
-    memset(o, 0, sizeof *o);
-    return o;
-}
-
-void verbs_order_give(struct port *port, struct order *o)
-{
-    o->next = port->free_orders;
-    port->free_orders = o;
+    return take(&port->orders);
 }
 
 struct incoming *verbs_incoming_take(struct port *port)
 {
-    struct incoming *in;
+    return take(&port->incomings);
+}
 
-    if (!port->free_incoming) {
-        struct incoming_block *block = malloc(sizeof *block);
+void verbs_sending_give(struct port *port, struct sending *s)
+{
+    pool_give(&port->sendings, s);
+}
 
-        if (!block)
-            return no_memory();
-        block->next = port->incoming_blocks;
-        port->incoming_blocks = block;
-        for (int i = 0; i < BLOCK; i++)
-            verbs_incoming_give(port, &block->all[i]);
-    }
-    in = port->free_incoming;
-    port->free_incoming = in->next;
-    memset(in, 0, sizeof *in);
-    return in;
+void verbs_order_give(struct port *port, struct order *o)
+{
+    pool_give(&port->orders, o);
 }
 
 void verbs_incoming_give(struct port *port, struct incoming *in)
 {
-    in->next = port->free_incoming;
-    port->free_incoming = in;
-}
-
-void verbs_blocks_free(struct port *port)
-{
-    void *next;
-
-    for (; port->sending_blocks; port->sending_blocks = next) {
-        next = port->sending_blocks->next;
-        free(port->sending_blocks);
-    }
-    for (; port->order_blocks; port->order_blocks = next) {
-        next = port->order_blocks->next;
-        free(port->order_blocks);
-    }
-    for (; port->incoming_blocks; port->incoming_blocks = next) {
-        next = port->incoming_blocks->next;
-        free(port->incoming_blocks);
-    }
+    pool_give(&port->incomings, in);
 }

@@ -203,18 +203,10 @@ const char *verbs_credit_take(struct endpoint *e, const struct verbs_frame *fram
         e->tail = e->frame_end[(frame->taken - 1) % VERBS_FRAMES];
     e->out_taken = frame->taken;
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
-        uint32_t low = e->window.low[i];
+        const char *wrong = send_window_credit(&e->window, i, frame->low[i]);
 
-        if (frame->low[i] - low > TRANSPORT_WINDOW)
-            return "a credit that goes back or beyond the window";
-        for (; low != frame->low[i]; low++) {
-            uint32_t at = low % TRANSPORT_WINDOW;
-
-            if (!(e->started[i][at / 64] >> at % 64 & 1))
-                return "a credit for a message that was not sent";
-            e->started[i][at / 64] &= ~((uint64_t)1 << at % 64);
-        }
-        send_window_advance(&e->window, i, frame->low[i]);
+        if (wrong)
+            return wrong;
     }
     return NULL;
 }

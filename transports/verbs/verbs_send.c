@@ -211,7 +211,6 @@ int verbs_send(struct endpoint *e, const struct message *message, const void *by
                size_t length, struct completion *done)
 {
     uint32_t at = message->number % TRANSPORT_WINDOW;
-    uint64_t *started = &e->started[message->stream][at / 64];
     struct sending *s;
 
     if (e->failure) {
@@ -226,7 +225,7 @@ int verbs_send(struct endpoint *e, const struct message *message, const void *by
     if (length > VERBS_TOTAL_HIGH)
         return status_fail(PEAL_ERR_ARGUMENT, "verbs: %zu bytes to %s in one message", length,
                            e->name);
-    if (*started >> at % 64 & 1)
+    if (send_window_started(&e->window, message->stream, message->number))
         return status_fail(PEAL_ERR_STATE, "message %u to %s was sent twice",
                            message->number, e->name);
     /* The grant may be here: then there is nothing to announce. */
@@ -241,7 +240,7 @@ int verbs_send(struct endpoint *e, const struct message *message, const void *by
     s->bytes = bytes;
     s->length = length;
     s->done = done;
-    *started |= (uint64_t)1 << at % 64;
+    send_window_start(&e->window, message->stream, message->number);
     e->waiting++;
     if (e->stage == STAGE_UP) {
         message_start(e, s);
@@ -277,7 +276,7 @@ static const char *grant_before_send(struct endpoint *e, const struct verbs_fram
         return NULL;                   /* it crossed what has been sent otherwise */
     if (!send_window_open(&e->window, frame->stream, frame->number))
         return "a grant beyond the window";
-    if (e->stage == STAGE_UP && e->started[frame->stream][at / 64] >> at % 64 & 1)
+    if (e->stage == STAGE_UP && send_window_started(&e->window, frame->stream, frame->number))
         return NULL;                   /* the same; before that nothing can have been sent */
     if (frame->length != frame->total || e->slots[frame->stream][at])
         return "a grant that nobody can have asked for";

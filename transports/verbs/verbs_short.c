@@ -10,7 +10,6 @@ int verbs_put(struct endpoint *e, const struct message *message, const void *byt
 {
     uint32_t at = message->number % TRANSPORT_WINDOW;
     struct sending **slot = &e->slots[message->stream][at];
-    uint64_t *started = &e->started[message->stream][at / 64];
     struct verbs_frame frame = { .kind = VERBS_EAGER, .stream = message->stream,
                                  .number = message->number, .signature = message->signature,
                                  .total = length, .length = length };
@@ -19,13 +18,14 @@ int verbs_put(struct endpoint *e, const struct message *message, const void *byt
     (void)done;
     if (length > e->eager || e->failure || e->stage != STAGE_UP || e->queue || e->streams ||
         !send_window_open(&e->window, message->stream, message->number) ||
-        *started >> at % 64 & 1 || !(to = verbs_frame_begin(e, length, false)))
+        send_window_started(&e->window, message->stream, message->number) ||
+        !(to = verbs_frame_begin(e, length, false)))
         return STATUS_AGAIN;
     if (*slot) {                       /* a grant that it does not need */
         verbs_sending_give(e->port, *slot);
         *slot = NULL;
     }
-    *started |= (uint64_t)1 << at % 64;
+    send_window_start(&e->window, message->stream, message->number);
     if (length > 0)
         memcpy(to, bytes, length);
     verbs_frame_end(e, &frame, -1, NULL, 0);

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "transports/verbs/verbs_wire.h"
 
-#include <endian.h>
+#include "transports/little_endian.h"
+
 #include <string.h>
 
 enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 1, RECORD_MAGIC = 0x7650 };
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two lows");
 _Static_assert(VERBS_RING_HIGH / VERBS_HEADER <= 1 << 16, "a place fits the immediate data");
-
-static inline void put(unsigned char *to, uint64_t value, size_t bytes)
-{
-    value = htole64(value);
-    memcpy(to, &value, bytes);
-}
-
-static inline uint64_t get(const unsigned char *from, size_t bytes)
-{
-    uint64_t value = 0;
-
-    memcpy(&value, from, bytes);
-    return le64toh(value);
-}
 
 /* ---- Frames --------------------------------------------------------------- */
 
@@ -30,16 +17,16 @@ void verbs_frame_encode(const struct verbs_frame *f, unsigned char wire[VERBS_HE
     wire[1] = WIRE_VERSION;
     wire[2] = (unsigned char)f->kind;
     wire[3] = (unsigned char)f->stream;
-    put(wire + 4, f->number, 4);
-    put(wire + 8, f->signature.what, 8);
-    put(wire + 16, f->signature.count, 8);
-    put(wire + 24, f->total, 8);
-    put(wire + 32, f->offset, 8);
-    put(wire + 40, f->length, 8);
-    put(wire + 48, f->taken, 4);
-    put(wire + 52, f->low[0], 4);
-    put(wire + 56, f->low[1], 4);
-    put(wire + 60, f->communicator, 4);
+    little_put(wire + 4, f->number, 4);
+    little_put(wire + 8, f->signature.what, 8);
+    little_put(wire + 16, f->signature.count, 8);
+    little_put(wire + 24, f->total, 8);
+    little_put(wire + 32, f->offset, 8);
+    little_put(wire + 40, f->length, 8);
+    little_put(wire + 48, f->taken, 4);
+    little_put(wire + 52, f->low[0], 4);
+    little_put(wire + 56, f->low[1], 4);
+    little_put(wire + 60, f->communicator, 4);
 }
 
 /* The rules of each kind. */
@@ -83,16 +70,16 @@ const char *verbs_frame_decode(const unsigned char wire[VERBS_HEADER],
         return "a frame of unknown kind";
     f.kind = (enum verbs_kind)wire[2];
     f.stream = wire[3];
-    f.number = (uint32_t)get(wire + 4, 4);
-    f.signature.what = get(wire + 8, 8);
-    f.signature.count = get(wire + 16, 8);
-    f.total = get(wire + 24, 8);
-    f.offset = get(wire + 32, 8);
-    f.length = get(wire + 40, 8);
-    f.taken = (uint32_t)get(wire + 48, 4);
-    f.low[0] = (uint32_t)get(wire + 52, 4);
-    f.low[1] = (uint32_t)get(wire + 56, 4);
-    f.communicator = (uint32_t)get(wire + 60, 4);
+    f.number = (uint32_t)little_get(wire + 4, 4);
+    f.signature.what = little_get(wire + 8, 8);
+    f.signature.count = little_get(wire + 16, 8);
+    f.total = little_get(wire + 24, 8);
+    f.offset = little_get(wire + 32, 8);
+    f.length = little_get(wire + 40, 8);
+    f.taken = (uint32_t)little_get(wire + 48, 4);
+    f.low[0] = (uint32_t)little_get(wire + 52, 4);
+    f.low[1] = (uint32_t)little_get(wire + 56, 4);
+    f.communicator = (uint32_t)little_get(wire + 60, 4);
     if (f.stream >= TRANSPORT_STREAMS)
         return "a stream that does not exist";
     if (f.total > VERBS_TOTAL_HIGH)
@@ -112,16 +99,16 @@ size_t verbs_frame_payload(const struct verbs_frame *f)
 
 void verbs_grant_encode(const struct verbs_grant *grant, unsigned char wire[VERBS_GRANT])
 {
-    put(wire, grant->address, 8);
+    little_put(wire, grant->address, 8);
     for (int i = 0; i < VERBS_RAILS; i++)
-        put(wire + 8 + 4 * i, grant->rkey[i], 4);
+        little_put(wire + 8 + 4 * i, grant->rkey[i], 4);
 }
 
 void verbs_grant_decode(const unsigned char wire[VERBS_GRANT], struct verbs_grant *grant)
 {
-    grant->address = get(wire, 8);
+    grant->address = little_get(wire, 8);
     for (int i = 0; i < VERBS_RAILS; i++)
-        grant->rkey[i] = (uint32_t)get(wire + 8 + 4 * i, 4);
+        grant->rkey[i] = (uint32_t)little_get(wire + 8 + 4 * i, 4);
 }
 
 /* ---- Records --------------------------------------------------------------- */
@@ -136,10 +123,10 @@ _Static_assert(VERBS_RECORD_HEAD + OFFER_BYTES <= VERBS_RECORD_MOST, "all record
 
 static unsigned char *put_head(unsigned char *wire, enum verbs_record kind, size_t length)
 {
-    put(wire, RECORD_MAGIC, 2);
+    little_put(wire, RECORD_MAGIC, 2);
     wire[2] = WIRE_VERSION;
     wire[3] = (unsigned char)kind;
-    put(wire + 4, length, 4);
+    little_put(wire + 4, length, 4);
     return wire + VERBS_RECORD_HEAD;
 }
 
@@ -149,13 +136,13 @@ static const size_t lengths[] = { [VERBS_OFFER] = OFFER_BYTES, [VERBS_CONNECT] =
 const char *verbs_record_decode(const unsigned char head[VERBS_RECORD_HEAD],
                                 enum verbs_record *kind, size_t *length)
 {
-    if (get(head, 2) != RECORD_MAGIC)
+    if (little_get(head, 2) != RECORD_MAGIC)
         return "no record where one must be";
     if (head[2] != WIRE_VERSION)
         return "a record of another protocol version (is it another release of Peal?)";
     if (head[3] < VERBS_OFFER || head[3] > VERBS_DOWN)
         return "a record of unknown kind";
-    if (get(head + 4, 4) != lengths[head[3]])
+    if (little_get(head + 4, 4) != lengths[head[3]])
         return "a record of another length than its kind has";
     *kind = (enum verbs_record)head[3];
     *length = lengths[head[3]];
@@ -167,11 +154,11 @@ size_t verbs_offer_encode(const struct verbs_offer *offer, unsigned char *wire)
     unsigned char *at = put_head(wire, VERBS_OFFER, OFFER_BYTES);
 
     memset(at, 0, OFFER_BYTES);
-    put(at, offer->communicator, 8);
-    put(at + 8, offer->eager, 4);
-    put(at + 12, offer->ring, 4);
-    put(at + 16, offer->frames, 4);
-    put(at + 20, offer->nrails, 4);
+    little_put(at, offer->communicator, 8);
+    little_put(at + 8, offer->eager, 4);
+    little_put(at + 12, offer->ring, 4);
+    little_put(at + 16, offer->frames, 4);
+    little_put(at + 20, offer->nrails, 4);
     at += 24;
     for (uint32_t i = 0; i < offer->nrails; i++, at += RAIL_BYTES) {
         const struct verbs_offer_rail *rail = &offer->rails[i];
@@ -180,7 +167,7 @@ size_t verbs_offer_encode(const struct verbs_offer *offer, unsigned char *wire)
 
         memcpy(at, rail->device, VERBS_DEVICE);
         for (size_t k = 0; k < 6; k++)
-            put(at + VERBS_DEVICE + 4 * k, numbers[k], 4);
+            little_put(at + VERBS_DEVICE + 4 * k, numbers[k], 4);
         memcpy(at + VERBS_DEVICE + 24, rail->gids, sizeof rail->gids);
     }
     return VERBS_RECORD_HEAD + OFFER_BYTES;
@@ -198,7 +185,7 @@ static const char *rail_decode(const unsigned char *at, struct verbs_offer_rail 
         if (*c <= ' ' || *c >= 127)
             return "a device's name that is none";
     for (size_t k = 0; k < 6; k++)
-        numbers[k] = (uint32_t)get(at + VERBS_DEVICE + 4 * k, 4);
+        numbers[k] = (uint32_t)little_get(at + VERBS_DEVICE + 4 * k, 4);
     rail->port = numbers[0];
     rail->link = numbers[1];
     rail->mtu = numbers[2];
@@ -215,13 +202,13 @@ static const char *rail_decode(const unsigned char *at, struct verbs_offer_rail 
 
 const char *verbs_offer_decode(const unsigned char *at, struct verbs_offer *offer)
 {
-    struct verbs_offer o = { .communicator = get(at, 8) };
+    struct verbs_offer o = { .communicator = little_get(at, 8) };
     const char *wrong = NULL;
 
-    o.eager = (uint32_t)get(at + 8, 4);
-    o.ring = (uint32_t)get(at + 12, 4);
-    o.frames = (uint32_t)get(at + 16, 4);
-    o.nrails = (uint32_t)get(at + 20, 4);
+    o.eager = (uint32_t)little_get(at + 8, 4);
+    o.ring = (uint32_t)little_get(at + 12, 4);
+    o.frames = (uint32_t)little_get(at + 16, 4);
+    o.nrails = (uint32_t)little_get(at + 20, 4);
     if (o.eager > TRANSPORT_EAGER || o.ring < VERBS_RING_LOW || o.ring > VERBS_RING_HIGH ||
         (o.ring & (o.ring - 1)) != 0 || o.frames < 8 || o.frames > VERBS_FRAMES ||
         (o.frames & (o.frames - 1)) != 0)
@@ -240,26 +227,26 @@ size_t verbs_connect_encode(const struct verbs_connect *connect, unsigned char *
     unsigned char *at = put_head(wire, VERBS_CONNECT, CONNECT_BYTES);
 
     memset(at, 0, CONNECT_BYTES);
-    put(at, connect->ring, 8);
-    put(at + 8, connect->nrails, 4);
+    little_put(at, connect->ring, 8);
+    little_put(at + 8, connect->nrails, 4);
     for (uint32_t i = 0; i < connect->nrails; i++) {
-        put(at + 12 + 12 * i, connect->rails[i].qpn, 4);
-        put(at + 16 + 12 * i, connect->rails[i].psn, 4);
-        put(at + 20 + 12 * i, connect->rails[i].rkey, 4);
+        little_put(at + 12 + 12 * i, connect->rails[i].qpn, 4);
+        little_put(at + 16 + 12 * i, connect->rails[i].psn, 4);
+        little_put(at + 20 + 12 * i, connect->rails[i].rkey, 4);
     }
     return VERBS_RECORD_HEAD + CONNECT_BYTES;
 }
 
 const char *verbs_connect_decode(const unsigned char *at, struct verbs_connect *connect)
 {
-    struct verbs_connect c = { .ring = get(at, 8), .nrails = (uint32_t)get(at + 8, 4) };
+    struct verbs_connect c = { .ring = little_get(at, 8), .nrails = (uint32_t)little_get(at + 8, 4) };
 
     if (c.nrails < 1 || c.nrails > VERBS_RAILS)
         return "queue pairs for no rails, or for too many";
     for (uint32_t i = 0; i < c.nrails; i++) {
-        c.rails[i].qpn = (uint32_t)get(at + 12 + 12 * i, 4);
-        c.rails[i].psn = (uint32_t)get(at + 16 + 12 * i, 4);
-        c.rails[i].rkey = (uint32_t)get(at + 20 + 12 * i, 4);
+        c.rails[i].qpn = (uint32_t)little_get(at + 12 + 12 * i, 4);
+        c.rails[i].psn = (uint32_t)little_get(at + 16 + 12 * i, 4);
+        c.rails[i].rkey = (uint32_t)little_get(at + 20 + 12 * i, 4);
         if (c.rails[i].qpn >> 24 || c.rails[i].psn >> 24)
             return "an impossible queue pair";
     }
@@ -277,18 +264,18 @@ size_t verbs_down_encode(const struct verbs_down *down, unsigned char *wire)
 {
     unsigned char *at = put_head(wire, VERBS_DOWN, DOWN_BYTES);
 
-    put(at, down->rail, 4);
-    put(at + 4, down->taken, 4);
+    little_put(at, down->rail, 4);
+    little_put(at + 4, down->taken, 4);
     for (int i = 0; i < VERBS_FRAMES / 64; i++)
-        put(at + 8 + 8 * i, down->came[i], 8);
+        little_put(at + 8 + 8 * i, down->came[i], 8);
     return VERBS_RECORD_HEAD + DOWN_BYTES;
 }
 
 const char *verbs_down_decode(const unsigned char *at, struct verbs_down *down)
 {
-    down->rail = (uint32_t)get(at, 4);
-    down->taken = (uint32_t)get(at + 4, 4);
+    down->rail = (uint32_t)little_get(at, 4);
+    down->taken = (uint32_t)little_get(at + 4, 4);
     for (int i = 0; i < VERBS_FRAMES / 64; i++)
-        down->came[i] = get(at + 8 + 8 * i, 8);
+        down->came[i] = little_get(at + 8 + 8 * i, 8);
     return down->rail < VERBS_RAILS ? NULL : "news of a rail that does not exist";
 }
