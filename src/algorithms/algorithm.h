@@ -79,16 +79,6 @@ static inline struct price price_even(int nranks, double rounds, struct load eac
     };
 }
 
-/* What is staged is seen by the peers: one round brings the offer, one the news
- * that it was taken. */
-static inline struct price staged_price(int nranks, struct load busiest, struct load all)
-{
-    struct price none = { 0, { 0, 0, 0 }, { 0, 0, 0 } };
-
-    all.messages *= 2;
-    return nranks > 1 ? (struct price){ 2, busiest, all } : none;
-}
-
 struct algorithm {
     const char     *name;            /* "ring" */
     enum collective collective;

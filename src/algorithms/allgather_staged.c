@@ -7,7 +7,7 @@
  *      1  a=               b=               c=
  *      2  a>1 a>2 c<2 b<1  b>2 b>0 a<0 c<2  c>0 c>1 b<1 a<0
  */
-#include "algorithms/ring.h"
+#include "algorithms/staged.h"
 
 static void build(struct schedule *s, const struct call *c)
 {

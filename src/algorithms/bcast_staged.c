@@ -7,7 +7,7 @@
  *      1  a=
  *      2  a>1 a>2 a>3  a<0     a<0     a<0
  */
-#include "algorithms/ring.h"
+#include "algorithms/staged.h"
 
 static void build(struct schedule *s, const struct call *c)
 {
