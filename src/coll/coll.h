@@ -63,7 +63,8 @@ struct coll_speed {
     double crowding;       /* ranks for each core, at least 1 */
     double bandwidth;      /* bytes per second that a rank sends */
     double reduction;      /* bytes per second that a rank combines */
-    double slice;          /* bytes of a message above which it is cut */
+    double slice;          /* bytes of a message above which it is cut ... */
+    double least;          /* ... and below which it is not, to fill the rounds sooner */
     bool   lends;          /* a rank's memory can be seen by the others */
 };
 

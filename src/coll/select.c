@@ -31,11 +31,14 @@ const struct reach
 struct coll_speed select_speed(const struct reach *links, double crowding)
 {
     static const double core = 24e9;   /* combining, in the caches */
+    static const double least = 128 << 10;     /* shorter ones cost more than they save */
     size_t slice = setting_size(&coll_settings[SLICE], 1, SIZE_MAX);
+
+    double most = (double)(slice ? slice : links->slice);
 
     return (struct coll_speed){
         links->latency, links->overhead, crowding, links->bandwidth, core,
-        (double)(slice ? slice : links->slice), false
+        most, slice || most < least ? most : least, false
     };
 }
 
@@ -79,39 +82,57 @@ static double call_bytes(const struct call *c)
     return (double)c->size * (double)sum / c->nranks;
 }
 
-static int count_slices(const struct load *load, double most)
-{
-    double message = load->messages > 0 ? load->sent / load->messages : 0;
-    double allowed = message > most ? PLAN_MESSAGES / load->messages : 1;
-
-    if (message <= most)
-        return 1;
-    allowed = allowed < FEW_SLICES ? FEW_SLICES : allowed;
-    allowed = allowed > MOST_SLICES ? MOST_SLICES : allowed;
-    return (int)(message / most < allowed ? message / most : allowed);
-}
-
 static double larger(double a, double b)
 {
     return a > b ? a : b;
 }
 
+static double message_bytes(const struct load *load)
+{
+    return load->messages > 0 ? load->sent / load->messages : 0;
+}
+
+static int most_slices(const struct load *load)
+{
+    double allowed = load->messages > 0 ? PLAN_MESSAGES / load->messages : 1;
+
+    allowed = allowed < FEW_SLICES ? FEW_SLICES : allowed;
+    return (int)(allowed > MOST_SLICES ? MOST_SLICES : allowed);
+}
+
+static double seconds(const struct price *price, const struct coll_speed *speed, double at_once,
+                      int nslices)
+{
+    static const double hand_over = 1.2e-6;    /* of a core, to the next process */
+    const struct load *busiest = &price->busiest, *all = &price->all;
+    /* Slices follow each other through the rounds like wagons: only the first pays all
+     * rounds in sequence, of which those count in which the busiest rank waits. */
+    double idle = larger(price->rounds - busiest->messages, 0) * message_bytes(busiest) / nslices;
+
+    return price->rounds * (speed->latency + (speed->crowding - 1) * hand_over) +
+           larger(busiest->messages, all->messages / at_once) * nslices * speed->overhead +
+           larger(busiest->sent + idle, all->sent / at_once) / speed->bandwidth +
+           larger(busiest->reduced, all->reduced / at_once) / speed->reduction;
+}
+
 struct coll_choice select_price(const struct algorithm *a, const struct call *c,
                                 const struct coll_speed *speed)
 {
-    static const double hand_over = 1.2e-6;    /* of a core, to the next process */
     struct price price = a->price(c->nranks, call_bytes(c));
-    struct coll_choice choice = { a, count_slices(&price.busiest, speed->slice), 0 };
-    double at_once = c->nranks / speed->crowding;
+    double message = message_bytes(&price.busiest), at_once = c->nranks / speed->crowding;
+    int most = most_slices(&price.busiest), n = 1;
+    struct coll_choice choice = { a, 1, 0 };
 
-    /* Slices follow each other through the steps like wagons: only the first
-     * one pays all rounds in sequence. */
-    choice.seconds =
-        price.rounds * (speed->latency + (speed->crowding - 1) * hand_over) +
-        larger(price.busiest.messages, price.all.messages / at_once) * choice.nslices *
-            speed->overhead +
-        larger(price.busiest.sent, price.all.sent / at_once) / speed->bandwidth +
-        larger(price.busiest.reduced, price.all.reduced / at_once) / speed->reduction;
+    if (message > speed->slice)
+        n = message / speed->slice < most ? (int)(message / speed->slice) : most;
+    choice.nslices = n;
+    choice.seconds = seconds(&price, speed, at_once, n);
+    while ((n *= 2) <= most && message / n >= speed->least) {
+        double shorter = seconds(&price, speed, at_once, n);
+
+        if (shorter < choice.seconds * (1 - 1e-9))
+            choice = (struct coll_choice){ a, n, shorter };
+    }
     return choice;
 }
 
