@@ -81,6 +81,8 @@ int verbs_adapters_open(struct port *port)
             status = adapter_open(port, &survey->places[i]);
     if (status)
         verbs_adapters_close(port);
+    else
+        verbs_paging_find(port);
     return status;
 }
 

@@ -59,16 +59,15 @@ static unsigned interface_of(const struct verbs_gid *gid)
 static const struct place_gid *gid_choose(const struct place *place, enum verbs_family family,
                                           const struct verbs_gid *near, unsigned interface)
 {
-    int wanted = verbs_option(VERBS_OPTION_GID_INDEX), best = -1;
     const struct place_gid *chosen = NULL;
+    int best = -1;
 
     for (int i = 0; i < place->ngids; i++) {
         const struct place_gid *gid = &place->gids[i];
         int score = memcmp(&gid->gid, near, sizeof *near) == 0 ? 2
                     : interface > 0 && gid->interface == interface;
 
-        if (gid->family != family || (wanted >= 0 && gid->index != wanted &&
-                                      place->link != VERBS_INFINIBAND) || score <= best)
+        if (gid->family != family || score <= best || !verbs_option_gid(place, gid))
             continue;
         best = score;
         chosen = gid;
@@ -96,6 +95,8 @@ static void offer_rail(struct verbs_offer_rail *rail, const struct place *place,
     }
 }
 
+/* Several queue pairs over a port are rails like any others: its port is offered as
+ * often, after all ports have been once. */
 void verbs_offer_make(struct endpoint *e)
 {
     struct port *port = e->port;
@@ -107,9 +108,12 @@ void verbs_offer_make(struct endpoint *e)
     offer->eager = (uint32_t)port->eager;
     offer->ring = (uint32_t)port->ring;
     offer->frames = port->frames;
-    offer->nrails = (uint32_t)port->nadapters;
-    for (int i = 0; i < port->nadapters; i++)
-        offer_rail(&offer->rails[i], &port->adapters[i].place, &near, interface);
+    offer->nrails = (uint32_t)(port->nadapters * verbs_option(VERBS_OPTION_QPS));
+    if (offer->nrails > VERBS_RAILS)
+        offer->nrails = VERBS_RAILS;
+    for (uint32_t i = 0; i < offer->nrails; i++)
+        offer_rail(&offer->rails[i], &port->adapters[i % (uint32_t)port->nadapters].place, &near,
+                   interface);
 }
 
 /* The family that both have; -1: they cannot talk. */
@@ -123,6 +127,17 @@ static int rails_family(const struct verbs_offer_rail *a, const struct verbs_off
         if (a->families & b->families & 1u << f)
             return f;
     return -1;
+}
+
+/* Its place in the table.  An address is there once for each version of RoCE. */
+static void rail_gid(struct rail *rail)
+{
+    const struct place *place = &rail->adapter->place;
+
+    for (int g = 0; g < place->ngids; g++)
+        if (memcmp(&place->gids[g].gid, &rail->gid.gid, 16) == 0 &&
+            verbs_option_gid(place, &place->gids[g]))
+            rail->gid = place->gids[g];
 }
 
 /* Number i of one side talks to number i of the other where it can: so it stays on
@@ -147,13 +162,11 @@ int verbs_rails_pair(struct endpoint *e)
             memset(rail, 0, sizeof *rail);
             rail->endpoint = e;
             rail->index = e->nrails++;
-            rail->adapter = &e->port->adapters[own];
+            rail->adapter = &e->port->adapters[own % (uint32_t)e->port->nadapters];
             rail->remote = e->theirs.rails[other];
             rail->gid.family = (enum verbs_family)family;
             rail->gid.gid = e->offer.rails[own].gids[family];
-            for (int g = 0; g < rail->adapter->place.ngids; g++)
-                if (memcmp(&rail->adapter->place.gids[g].gid, &rail->gid.gid, 16) == 0)
-                    rail->gid = rail->adapter->place.gids[g];
+            rail_gid(rail);
             break;
         }
     if (e->nrails > 0)

@@ -24,15 +24,13 @@ static void address_text(const struct place_gid *gid, char *text, size_t bytes)
 /* The one that is tried first, then the others. */
 static void addresses(const struct place *place, char *text, size_t bytes)
 {
-    int wanted = place->link == VERBS_INFINIBAND ? -1 : verbs_option(VERBS_OPTION_GID_INDEX);
-
     text[0] = '\0';
     for (int f = 0; f < VERBS_FAMILIES; f++)
         for (int i = 0; i < place->ngids; i++) {
             size_t used = strlen(text);
 
-            if (place->gids[i].family != (enum verbs_family)f ||
-                (wanted >= 0 && place->gids[i].index != wanted) || used + 2 >= bytes)
+            if (place->gids[i].family != (enum verbs_family)f || used + 2 >= bytes ||
+                !verbs_option_gid(place, &place->gids[i]))
                 continue;
             if (used > 0)
                 strcpy(text + used++, " ");
@@ -45,7 +43,7 @@ static const char *remark(const struct place *place, const char *gids)
     if (!verbs_option_device(place->device, place->port))
         return "left out by PEAL_VERBS_DEVICES or PEAL_VERBS_PORT";
     if (place->link == VERBS_ROCE && !*gids)
-        return "no GID of index PEAL_VERBS_GID_INDEX of RoCE v2: it reaches nobody";
+        return "PEAL_VERBS_GID_INDEX, _ROCE, _FAMILY or _NETWORK leave no address: it reaches nobody";
     if (place->link == VERBS_ROCE && place->mtu < IBV_MTU_4096)
         return "an interface MTU of 4200 or more would let packets be larger";
     return "";
