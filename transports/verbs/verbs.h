@@ -304,6 +304,7 @@ void verbs_devices(struct report *report);
 int  verbs_reach(const struct where *self, const struct where *peer, struct reach *how);
 
 /* verbs_adapter.c */
+struct ibv_context *verbs_context_open(const char *device);    /* or NULL */
 int  verbs_adapters_open(struct port *port);       /* once; later calls do nothing */
 void verbs_adapters_close(struct port *port);
 int  verbs_adapter_promise(struct adapter *a, int completions);

@@ -22,7 +22,7 @@ static int watch(struct port *port, int fd)
     return epoll_ctl(port->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-static struct ibv_context *context_open(const char *name)
+struct ibv_context *verbs_context_open(const char *name)
 {
     struct ibv_device **devices = ibv_get_device_list(NULL);
     struct ibv_context *context = NULL;
@@ -54,7 +54,7 @@ static int adapter_open(struct port *port, const struct place *place)
     a->place = *place;
     port->nadapters++;                 /* close takes what is half open */
     errno = ENODEV;
-    if (!(a->context = context_open(place->device)))
+    if (!(a->context = verbs_context_open(place->device)))
         return adapter_fail(a, "opening the device");
     if (!(a->pd = ibv_alloc_pd(a->context)))
         return adapter_fail(a, "ibv_alloc_pd");
