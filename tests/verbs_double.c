@@ -130,11 +130,6 @@ int ibv_fork_init(void)
     return 0;
 }
 
-enum ibv_fork_status ibv_is_fork_initialized(void)
-{
-    return arena->fork_safe ? IBV_FORK_UNNEEDED : IBV_FORK_DISABLED;
-}
-
 struct ibv_device **ibv_get_device_list(int *count)
 {
     struct ibv_device **list = calloc(DOUBLE_DEVICES + 1, sizeof *list);

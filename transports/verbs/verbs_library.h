@@ -24,7 +24,7 @@
     X(destroy_cq) X(get_cq_event) X(ack_cq_events) X(create_qp) X(modify_qp)            \
     X(destroy_qp)
 /* Those that a libibverbs may lack; NULL then. */
-#define VERBS_OPTIONAL_FUNCTIONS(X) X(is_fork_initialized) X(reg_dmabuf_mr)
+#define VERBS_OPTIONAL_FUNCTIONS(X) X(reg_dmabuf_mr)
 
 #define VERBS_MEMBER(name) __typeof__(&ibv_##name) name;
 extern struct verbs_library {
