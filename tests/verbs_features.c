@@ -208,6 +208,12 @@ static void addresses(void)
 
 static void disabled(void)
 {
+    struct where where = { .host = 0 };
+
+    where_publish(&where, "");
+    CHECK(where_fabric(&where, "verbs") != 0, "no fabric is published");
+    where_publish(&where, "self,shm");
+    CHECK(where_fabric(&where, "verbs") == 0, "published, though it is not allowed");
     setenv("NCCL_IB_DISABLE", "1", 1);
     CHECK(verbs_transport.usable() == PEAL_ERR_UNSUPPORTED &&
           strstr(status_text(), "NCCL_IB_DISABLE"), "NCCL_IB_DISABLE=1");
