@@ -42,6 +42,17 @@ static int adapter_fail(const struct adapter *a, const char *what)
                        a->place.device, a->place.port);
 }
 
+/* With the addresses that the settings leave: so none is there twice, for both
+ * versions of RoCE. */
+static void place_take(struct adapter *a, const struct place *place)
+{
+    a->place = *place;
+    a->place.ngids = 0;
+    for (int i = 0; i < place->ngids; i++)
+        if (verbs_option_gid(place, &place->gids[i]))
+            a->place.gids[a->place.ngids++] = place->gids[i];
+}
+
 static int adapter_open(struct port *port, const struct place *place)
 {
     struct adapter *a = &port->adapters[port->nadapters];
@@ -51,7 +62,7 @@ static int adapter_open(struct port *port, const struct place *place)
     memset(a, 0, sizeof *a);
     a->port = port;
     a->index = port->nadapters;
-    a->place = *place;
+    place_take(a, place);
     port->nadapters++;                 /* close takes what is half open */
     errno = ENODEV;
     if (!(a->context = verbs_context_open(place->device)))

@@ -67,7 +67,7 @@ static const struct place_gid *gid_choose(const struct place *place, enum verbs_
         int score = memcmp(&gid->gid, near, sizeof *near) == 0 ? 2
                     : interface > 0 && gid->interface == interface;
 
-        if (gid->family != family || score <= best || !verbs_option_gid(place, gid))
+        if (gid->family != family || score <= best)
             continue;
         best = score;
         chosen = gid;
@@ -129,17 +129,6 @@ static int rails_family(const struct verbs_offer_rail *a, const struct verbs_off
     return -1;
 }
 
-/* Its place in the table.  An address is there once for each version of RoCE. */
-static void rail_gid(struct rail *rail)
-{
-    const struct place *place = &rail->adapter->place;
-
-    for (int g = 0; g < place->ngids; g++)
-        if (memcmp(&place->gids[g].gid, &rail->gid.gid, 16) == 0 &&
-            verbs_option_gid(place, &place->gids[g]))
-            rail->gid = place->gids[g];
-}
-
 /* Number i of one side talks to number i of the other where it can: so it stays on
  * one plane of a network that has several.  The side with fewer begins again.  Both
  * ends do the same with the same two offers. */
@@ -166,7 +155,9 @@ int verbs_rails_pair(struct endpoint *e)
             rail->remote = e->theirs.rails[other];
             rail->gid.family = (enum verbs_family)family;
             rail->gid.gid = e->offer.rails[own].gids[family];
-            rail_gid(rail);
+            for (int g = 0; g < rail->adapter->place.ngids; g++)
+                if (memcmp(&rail->adapter->place.gids[g].gid, &rail->gid.gid, 16) == 0)
+                    rail->gid = rail->adapter->place.gids[g];
             break;
         }
     if (e->nrails > 0)
