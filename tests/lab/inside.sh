@@ -193,6 +193,15 @@ devices() {
     why 'NCCL_IB_DISABLE is not named'
 }
 
+# Devices, and no rdma-core to use them by: Peal works over what else there is.
+no_library() {
+  local library
+  library=$(readlink -f "$(ldconfig -p | sed -n 's/.*=> \(.*libibverbs.so.1\)$/\1/p' | head -n 1)")
+  unshare -m sh -c 'mount --bind /dev/null "$0" && "$1" --transports && exec "$2" -n 2 "$3" every' \
+    "$library" "$(program peal-info)" "$(program peal-run)" "$rank" > out 2>&1 || why "exit status $?"
+  grep -q 'libibverbs.so.1 cannot be loaded' out || why 'it is not said'
+}
+
 one() { # TRANSPORT
   try "$1: conformance" conformance "$1"
   try "$1: every collective, 2 ranks, one device" collectives "$1" 2 1
@@ -210,6 +219,7 @@ one() { # TRANSPORT
   try "$1: several queue pairs of a port" queue_pairs
   try "$1: paging is asked for, and not there" paging
   try "$1: what peal-info says of the devices" devices
+  try "$1: libibverbs is missing" no_library
 }
 
 # --- two machines --------------------------------------------------------------------
