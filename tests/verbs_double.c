@@ -382,14 +382,6 @@ uint64_t double_registered(bool paged)
     return __atomic_load_n(&arena->registered[paged], __ATOMIC_RELAXED);
 }
 
-struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova,
-                                 int fd, int access)
-{
-    (void)pd, (void)offset, (void)length, (void)iova, (void)fd, (void)access;
-    errno = arena->faults.dmabuf ? EBADF : EOPNOTSUPP;
-    return NULL;
-}
-
 int ibv_dereg_mr(struct ibv_mr *mr)
 {
     double_lock();

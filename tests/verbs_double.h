@@ -23,7 +23,6 @@ struct double_faults {
     int      most_inline;          /* bytes */
     size_t   memory;               /* most bytes pinned; 0: any */
     int      paging;               /* on demand: 0 none, 1 of regions, 2 of all memory too */
-    bool     dmabuf;               /* can be registered */
     int      queue_pairs;          /* most of a process; 0: any */
     bool     port_down[DOUBLE_DEVICES];
     bool     violations;           /* wrong keys are expected */

@@ -7,7 +7,6 @@
 #define FUNCTION(name) .name = ibv_##name,
 struct verbs_library verbs_library = {
     VERBS_FUNCTIONS(FUNCTION)
-    VERBS_OPTIONAL_FUNCTIONS(FUNCTION)
     .query_gid_table = _ibv_query_gid_table
 };
 

@@ -3,6 +3,7 @@
  * addresses are used; and children that are forked meanwhile. */
 #include "tests/verbs_faults.h"
 
+#include "base/report.h"
 #include "transports/verbs/verbs.h"
 
 #include <arpa/inet.h>
@@ -225,9 +226,46 @@ static void disabled(void)
     printf("verbs are left out\n");
 }
 
+/* ---- What peal-info says ------------------------------------------------------------- */
+
+static void expect_report(const char *name, const char *value, const char *row, const char *word)
+{
+    struct report report;
+    char *text, *line, *end;
+
+    setenv(name, value, 1);
+    report_begin(&report, "devices", false);
+    verbs_transport.devices(&report);
+    text = report_end(&report);
+    unsetenv(name);
+    line = text ? strstr(text, row) : NULL;
+    CHECK(line, "no row of %s: %s", row, text);
+    if ((end = strchr(line, '\n')))
+        *end = '\0';
+    CHECK(strstr(line, word), "with %s=%s, \"%s\" lacks \"%s\"", name, value, line, word);
+    free(text);
+}
+
+static void reports(void)
+{
+    expect_report("PEAL_VERBS_DIRECT", "131072", "double0:1", " 131072 ");
+    expect_report("PEAL_VERBS_RAILS", "8", "double1:1", "RoCE       50 Gb/s");
+    expect_report("PEAL_VERBS_RAILS", "8", "double0:1", " none ");
+    double_faults()->paging = 1;
+    expect_report("PEAL_VERBS_RAILS", "8", "double0:1", " regions ");
+    double_faults()->paging = 2;
+    expect_report("PEAL_VERBS_RAILS", "8", "double0:1", " all ");
+    double_faults()->paging = 0;
+    expect_report("PEAL_VERBS_GID_INDEX", "7", "double2:1", "reaches nobody");
+    expect_report("PEAL_VERBS_DEVICES", "=double1", "double0:1", "left out by PEAL_VERBS_DEVICES");
+    expect_report("NCCL_IB_DISABLE", "1", "double1:1", "left out by NCCL_IB_DISABLE");
+    printf("what peal-info says\n");
+}
+
 void verbs_features(uint64_t seed)
 {
     disabled();
+    reports();
     addresses();
     paging(seed);
     queue_pairs(seed);

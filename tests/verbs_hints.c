@@ -98,6 +98,8 @@ static void trees(void)
     CHECK(!strcmp(h.interface, "eth4") && h.ecn_notify == 8 && h.ecn_react == 15 &&
           h.traffic_class == 106 && h.translated && h.gpu && h.peer_memory && h.pfc == -1,
           "%s %d %d %d", h.interface, h.ecn_notify, h.ecn_react, h.traffic_class);
+    CHECK(!strcmp(verbs_hints_gpu(&h, false), "peermem") &&
+          !strcmp(verbs_hints_gpu(&h, true), "dma-buf"), "GPUs");
     expect_advice(&h, true, 0, "roce_np");
     expect_advice(&h, true, 0, "iommu=pt");
     h.pfc = 1 << 4;
@@ -118,6 +120,12 @@ static void trees(void)
     verbs_hints_read(root, "mlx5_1", 1, &h);
     CHECK(!h.interface[0] && h.ecn_notify == -1 && h.traffic_class == -1 && !h.translated,
           "something of a device that is not there");
+    empty_root();
+    put_text("/sys/module/amdgpu/", "");
+    verbs_hints_read(root, "mlx5_0", 1, &h);
+    CHECK(!strcmp(verbs_hints_gpu(&h, false), "no"), "a GPU without a way to it");
+    h.gpu = false;
+    CHECK(!strcmp(verbs_hints_gpu(&h, true), "no GPU"), "no GPU");
     verbs_hints_bits(0xff, bits, sizeof bits);
     CHECK(!strcmp(bits, "0,1,2,3"), "cut off: %s", bits);
     verbs_hints_bits(-1, bits, sizeof bits);

@@ -86,14 +86,6 @@ static void abilities_find(const struct place *place, struct abilities *can)
         ibv_close_device(context);
 }
 
-/* May the device read and write memory of GPUs?  Peal does not make use of it yet. */
-static const char *gpudirect(const struct verbs_hints *hints, const struct abilities *can)
-{
-    if (!hints->gpu)
-        return "no GPU";
-    return can->dmabuf ? "dma-buf" : hints->peer_memory ? "peermem" : "no";
-}
-
 static void place_report(struct report *r, const struct place *place)
 {
     static const char *const links[] = { "", "InfiniBand", "RoCE", "iWARP" };
@@ -122,7 +114,7 @@ static void place_report(struct report *r, const struct place *place)
     report_field(r, "ecn", 4, "%s", bits);
     report_field(r, "paging", 8, "%s", can.implicit && can.paging ? "all" : can.paging ? "regions"
                                                                                        : "none");
-    report_field(r, "gpudirect", 9, "%s", gpudirect(&hints, &can));
+    report_field(r, "gpudirect", 9, "%s", verbs_hints_gpu(&hints, can.dmabuf));
     report_field(r, "direct", 9, "%zu", can.direct);
     report_field(r, "gids", 0, "%s", gids);
     report_field(r, "remark", 0, "%s", text);

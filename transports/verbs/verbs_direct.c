@@ -53,7 +53,7 @@ static double copying(char *memory)
  * two, so that a little more or less changes nothing. */
 static size_t crossover(double few, double many, double copy)
 {
-    double b = (many - few) / (MANY - FEW), a = few - b * FEW, c = copy / MANY;
+    double b = many > few ? (many - few) / (MANY - FEW) : 0, a = few - b * FEW, c = copy / MANY;
     size_t bytes = LOW;
 
     if (c <= b)
@@ -77,9 +77,10 @@ size_t verbs_direct_measure(struct ibv_pd *pd)
     munmap(memory, 2 * MANY);
     if (few <= 0 || many <= 0)
         return 0;
-    log_info("verbs: registering 16 KiB takes %.1f us, 256 KiB %.1f us, copying 256 KiB %.1f us: "
-             "memory that is not from peal_mem_alloc is registered from %zu KiB on", few * 1e6,
-             many * 1e6, copy * 1e6, crossover(few, many, copy) >> 10);
+    log_info("verbs: registering 16 KiB with %s takes %.1f us, 256 KiB %.1f us, copying 256 KiB "
+             "%.1f us: memory that is not from peal_mem_alloc is registered from %zu KiB on",
+             ibv_get_device_name(pd->context->device), few * 1e6, many * 1e6, copy * 1e6,
+             crossover(few, many, copy) >> 10);
     return crossover(few, many, copy);
 }
 

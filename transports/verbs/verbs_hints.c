@@ -132,6 +132,13 @@ void verbs_hints_bits(int bits, char *text, size_t bytes)
             used += (size_t)snprintf(text + used, bytes - used, "%s%d", used ? "," : "", i);
 }
 
+const char *verbs_hints_gpu(const struct verbs_hints *hints, bool dmabuf)
+{
+    if (!hints->gpu)
+        return "no GPU";
+    return dmabuf ? "dma-buf" : hints->peer_memory ? "peermem" : "no";
+}
+
 __attribute__((format(printf, 3, 4)))
 static void say(char *text, size_t bytes, const char *format, ...)
 {

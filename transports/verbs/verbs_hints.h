@@ -35,6 +35,9 @@ int verbs_hints_pfc_parse(const void *message, size_t bytes);
  * packets have unless the driver forces another. */
 void verbs_hints_advise(const struct verbs_hints *hints, bool roce, int traffic_class,
                         char *text, size_t bytes);
+/* May the device read and write memory of GPUs, and by what?  Peal does not make use
+ * of it yet.  `dmabuf`: the device takes such. */
+const char *verbs_hints_gpu(const struct verbs_hints *hints, bool dmabuf);
 /* "0,3", "none" or "?". */
 void verbs_hints_bits(int bits, char *text, size_t bytes);
 

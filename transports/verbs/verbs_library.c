@@ -36,21 +36,16 @@ static void load(void)
                  "rdma-core)", name, dlerror());
         return;
     }
-#define FIND(function)                                                                  \
-    *(void **)&verbs_library.function = dlsym(library, "ibv_" #function);
-#define NEED(function)                                                                  \
-    FIND(function)                                                                      \
+#define FIND(function, symbol)                                                          \
+    *(void **)&verbs_library.function = dlsym(library, symbol);                         \
     if (!verbs_library.function)                                                        \
-        snprintf(why, sizeof why, "%s has no %s; Peal needs rdma-core 31 or later", name, \
-                 "ibv_" #function);
-    VERBS_FUNCTIONS(NEED)
-    VERBS_OPTIONAL_FUNCTIONS(FIND)
-#undef NEED
+        snprintf(why, sizeof why, "%s has no %s; Peal needs rdma-core 32 or later", name, symbol);
+#define FIND_AS_NAMED(function) FIND(function, "ibv_" #function)
+    VERBS_FUNCTIONS(FIND_AS_NAMED)
+    FIND(query_gid_table, "_ibv_query_gid_table")
+#undef FIND_AS_NAMED
 #undef FIND
-    *(void **)&verbs_library.query_gid_table = dlsym(library, "_ibv_query_gid_table");
-    if (!verbs_library.query_gid_table)
-        snprintf(why, sizeof why, "%s has no ibv_query_gid_table; Peal needs rdma-core 31 or "
-                 "later", name);
+    *(void **)&verbs_library.reg_dmabuf_mr = dlsym(library, "ibv_reg_dmabuf_mr");
 }
 
 const char *verbs_library_load(void)

@@ -23,14 +23,14 @@
     X(create_comp_channel) X(destroy_comp_channel) X(create_cq) X(resize_cq)            \
     X(destroy_cq) X(get_cq_event) X(ack_cq_events) X(create_qp) X(modify_qp)            \
     X(destroy_qp)
-/* Those that a libibverbs may lack; NULL then. */
-#define VERBS_OPTIONAL_FUNCTIONS(X) X(reg_dmabuf_mr)
 
 #define VERBS_MEMBER(name) __typeof__(&ibv_##name) name;
 extern struct verbs_library {
     VERBS_FUNCTIONS(VERBS_MEMBER)
-    VERBS_OPTIONAL_FUNCTIONS(VERBS_MEMBER)
     __typeof__(&_ibv_query_gid_table) query_gid_table;
+    /* From rdma-core 34 on, else NULL; headers may be older. */
+    struct ibv_mr *(*reg_dmabuf_mr)(struct ibv_pd *pd, uint64_t offset, size_t length,
+                                    uint64_t iova, int fd, int access);
 } verbs_library;
 #undef VERBS_MEMBER
 
