@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One rank for the lab (tests/lab/), told by PEAL_RANK and its kin what it is.
  *   lab_rank every             every collective and send/recv, checked; ends with 0
+ *   lab_rank forks             allreduces, checked, while children are forked that write to
+ *                              their copies of the memory and end at once; ends with 0
  *   lab_rank through F SECONDS makes file F.RANK, with its pid, when all is well; then
  *                              large allreduces, checked, until rank 0 has seen so many
  *                              seconds pass.  Ends with 0, or with 3 if the network or a
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { MOST = 60000, RANKS = 16, LARGE = 100000 };
@@ -80,6 +83,33 @@ static void every(struct self *me, size_t count)
     expect(me, peal_barrier(me->comm), "barrier", 0);
 }
 
+static int forks(struct self *me)
+{
+    static const uint32_t counts[] = { 10, 3000, MOST };
+    struct sample sample = { PEAL_UINT32, PEAL_SUM, me->size, MOST };
+
+    for (int i = 0; i < 30 && !me->bad; i++) {
+        size_t count = counts[i % 3], bytes = count * sizeof *me->in;
+        peal_request_t request;
+        int ended = 0;
+        pid_t child;
+
+        sample_input(&sample, me->rank, 0, count, me->in);
+        sample_combined(&sample, 0, count, me->want);
+        if (peal_iallreduce(me->in, me->out, count, PEAL_UINT32, PEAL_SUM, me->comm, &request))
+            return say(me->rank, PEAL_ERR_SYSTEM, "iallreduce");
+        child = fork();
+        if (child == 0) {
+            memset(me->in, 255, bytes);
+            memset(me->out, 255, bytes);
+            _exit(0);
+        }
+        expect(me, peal_wait(&request), "allreduce", count);
+        me->bad += child < 0 || waitpid(child, &ended, 0) != child || ended != 0;
+    }
+    return me->bad != 0;
+}
+
 /* Element 0 says whether rank 0 wants to go on; the others are checked. */
 static int through(struct self *me, const char *name, double seconds)
 {
@@ -136,6 +166,8 @@ int main(int argc, char **argv)
         return 2;
     if (!strcmp(argv[1], "through") && argc > 3) {
         result = through(&me, argv[2], atof(argv[3]));
+    } else if (!strcmp(argv[1], "forks")) {
+        result = forks(&me);
     } else {
         for (size_t i = 0; i < sizeof counts / sizeof *counts && !me.bad; i++)
             every(&me, counts[i]);

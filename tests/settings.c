@@ -82,7 +82,7 @@ static void warnings(struct rank *me)
 static void reports(struct rank *me)
 {
     static const struct { const char *topic, *word; } topics[] = {
-        { "version", "0." }, { "build", "" }, { "transports", "tcp" }, { "launch", "" },
+        { "version", "0." }, { "build", "" }, { "transports", "tcp" }, { "devices", "" }, { "launch", "" },
         { "settings", "PEAL_TIMEOUT" }, { "algorithms", "double_tree" },
         { "draw allreduce ring 3", "" }, { "draw bcast binomial 4 100", "" },
         { "explain allreduce 1M 8", "ring" },

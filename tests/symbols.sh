@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# The shared library exports what peal.h declares, and nothing else.
+# The shared library exports what peal.h declares, and nothing else; what it loads
+# when it is needed, it must not be linked with.
 # Usage: symbols.sh [library]; or LIBRARY=...  Needs nm.
 library=${1:-${LIBRARY:-.libs/libpeal.so}}
 header=${HEADER:-${srcdir:-.}/include/peal.h}
@@ -16,6 +17,8 @@ sed 's|/\*.*\*/||' "$header" | grep -oE '^(int|size_t|const char \*) ?\*?peal_[a
     grep -oE 'peal_[a-z0-9_]+' | sort -u > "$folder/declared"
 comm -23 "$folder/exported" "$folder/declared" | sed 's/^/exported but not declared: /' > "$folder/bad"
 comm -13 "$folder/exported" "$folder/declared" | sed 's/^/declared but not exported: /' >> "$folder/bad"
+nm -D --undefined-only "$library" | grep -E ' _?(ibv|rdma|ucp|ucs|PMIx)_' |
+    sed 's/^ */linked, not loaded: /' >> "$folder/bad"
 cat "$folder/bad"
 if [ -s "$folder/bad" ] || [ ! -s "$folder/declared" ]; then
     echo "symbols: FAIL"

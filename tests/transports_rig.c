@@ -128,7 +128,7 @@ static void node_where(struct where *where, int rank, bool processes)
     where->pid = (uint32_t)getpid();
     where->pid_namespace = stat("/proc/self/ns/pid", &space) ? 0 : (uint32_t)space.st_ino;
     snprintf(where->hostname, sizeof where->hostname, "here");
-    where_publish(where);
+    where_publish(where, "");
 }
 
 bool rig_reaches(const struct transport *transport, bool processes)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs transport over a double of libibverbs: the conformance suite on one
  * device and on several, with completions that come late; then what goes wrong.
- * Usage: verbs [seed [conformance|faults|rails|hostile]] */
+ * Usage: verbs [seed [conformance|features|faults|rails|hostile]] */
 #include "tests/effort.h"
 #include "tests/verbs_faults.h"
 
@@ -62,6 +62,8 @@ int main(int argc, char **argv)
             conform("three devices, late completions", seed + 1, DOUBLE_DEVICES, 30);
     }
     alarm(120 * rig_slowness());
+    if (!*only || strcmp(only, "features") == 0)
+        verbs_features(seed);
     if (!*only || strcmp(only, "faults") == 0) {
         verbs_pairs(seed);
         verbs_faults(seed);

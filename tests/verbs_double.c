@@ -126,6 +126,7 @@ void double_notify(const struct event_end *end, uint64_t value)
 
 int ibv_fork_init(void)
 {
+    arena->fork_safe = true;
     return 0;
 }
 
@@ -150,10 +151,32 @@ const char *ibv_get_device_name(struct ibv_device *device)
     return device->name;
 }
 
+static int query_device_ex(struct ibv_context *context,
+                           const struct ibv_query_device_ex_input *input,
+                           struct ibv_device_attr_ex *attr, size_t bytes)
+{
+    (void)input;
+    memset(attr, 0, bytes);
+    ibv_query_device(context, &attr->orig_attr);
+    if (arena->faults.paging > 0) {
+        attr->odp_caps.general_caps = IBV_ODP_SUPPORT;
+        attr->odp_caps.per_transport_caps.rc_odp_caps = IBV_ODP_SUPPORT_SEND |
+                                                        IBV_ODP_SUPPORT_WRITE;
+    }
+    if (arena->faults.paging > 1)
+        attr->odp_caps.general_caps |= IBV_ODP_SUPPORT_IMPLICIT;
+    return 0;
+}
+
 struct ibv_context *ibv_open_device(struct ibv_device *device)
 {
-    struct ibv_context *context = calloc(1, sizeof *context);
+    struct verbs_context *whole = calloc(1, sizeof *whole);
+    struct ibv_context *context = &whole->context;
     struct event_end end;
+
+    whole->sz = sizeof *whole;
+    whole->query_device_ex = query_device_ex;
+    context->abi_compat = __VERBS_ABI_IS_EXTENDED;
 
     context->device = device;
     context->cmd_fd = -1;
@@ -178,7 +201,7 @@ int ibv_close_device(struct ibv_context *context)
 {
     arena->contexts[context->num_comp_vectors].used = false;
     close(context->async_fd);
-    free(context);
+    free(verbs_get_ctx(context));
     return 0;
 }
 
@@ -294,17 +317,36 @@ int ibv_dealloc_pd(struct ibv_pd *pd)
     return 0;
 }
 
-#undef ibv_reg_mr
-struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access)
+static size_t pinned(pid_t pid)
 {
-    struct ibv_mr *mr = NULL;
     size_t total = 0;
 
-    double_lock();
     for (uint32_t i = 0; i < MRS; i++)
-        if (arena->mrs[i].used && arena->mrs[i].pid == getpid())
+        if (arena->mrs[i].used && arena->mrs[i].pid == pid &&
+            !(arena->mrs[i].access & IBV_ACCESS_ON_DEMAND))
             total += arena->mrs[i].length;
-    if (arena->faults.memory > 0 && total + length > arena->faults.memory) {
+    return total;
+}
+
+/* What a device without on-demand paging, or without all of it, answers. */
+static bool refused(int access, const void *address, size_t length)
+{
+    bool implicit = !address && length == SIZE_MAX;
+
+    return access & IBV_ACCESS_ON_DEMAND ? arena->faults.paging < (implicit ? 2 : 1) : implicit;
+}
+
+struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length, uint64_t iova,
+                                unsigned int access)
+{
+    struct ibv_mr *mr = NULL;
+    bool paged = access & IBV_ACCESS_ON_DEMAND;
+
+    if (iova != (uintptr_t)address || !arena->fork_safe)
+        double_die("memory is registered at another address, or before ibv_fork_init");
+    double_lock();
+    if (refused((int)access, address, length) || (arena->faults.memory > 0 && !paged &&
+                                                  pinned(getpid()) + length > arena->faults.memory)) {
         double_unlock();
         errno = ENOMEM;
         return NULL;
@@ -319,7 +361,7 @@ struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int a
         m->device = double_device(pd->context);
         m->address = (uintptr_t)address;
         m->length = length;
-        m->access = access;
+        m->access = (int)access;
         m->key = i | ++arena->salt << 16;
         mr = calloc(1, sizeof *mr);
         mr->context = pd->context;
@@ -328,17 +370,16 @@ struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int a
         mr->length = length;
         mr->lkey = mr->rkey = m->key;
     }
+    arena->registered[paged]++;
     double_unlock();
     if (!mr)
         double_die("too much memory is registered");
     return mr;
 }
 
-struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length, uint64_t iova,
-                                unsigned int access)
+uint64_t double_registered(bool paged)
 {
-    (void)iova;
-    return ibv_reg_mr(pd, address, length, (int)access);
+    return __atomic_load_n(&arena->registered[paged], __ATOMIC_RELAXED);
 }
 
 int ibv_dereg_mr(struct ibv_mr *mr)

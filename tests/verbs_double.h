@@ -21,7 +21,8 @@ struct double_faults {
     int      devices;              /* how many there are; 0: none */
     int      slow;                 /* of 100 work requests, so many are put off */
     int      most_inline;          /* bytes */
-    size_t   memory;               /* most bytes registered; 0: any */
+    size_t   memory;               /* most bytes pinned; 0: any */
+    int      paging;               /* on demand: 0 none, 1 of regions, 2 of all memory too */
     int      queue_pairs;          /* most of a process; 0: any */
     bool     port_down[DOUBLE_DEVICES];
     bool     violations;           /* wrong keys are expected */
@@ -36,6 +37,8 @@ struct double_faults *double_faults(void);
 void double_event(int device, enum ibv_event_type type);
 /* How many work requests were posted, and doorbells rung for them, by this process. */
 void double_counts(uint64_t *requests, uint64_t *doorbells);
+/* Memory regions ever registered, by all processes, paged on demand or pinned. */
+uint64_t double_registered(bool paged);
 /* Queue pairs of this device in use. */
 int double_queue_pairs(int device);
 

@@ -55,6 +55,8 @@ struct arena {
     struct double_faults  faults;
     uint64_t              random;
     uint32_t              salt;
+    bool                  fork_safe;
+    uint64_t              registered[2];       /* regions ever; [1]: paged on demand */
     struct double_context contexts[CONTEXTS];
     struct double_mr      mrs[MRS];
     struct double_qp      qps[QPS];

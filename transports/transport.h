@@ -66,8 +66,9 @@ struct where {
 
 /* The word that the transport of this name has published about a rank; 0: none. */
 uint64_t where_fabric(const struct where *where, const char *transport);
-/* Fill in where->fabrics from all transports. */
-void where_publish(struct where *where);
+/* Fill in where->fabrics from the transports that are allowed: a list of names with
+ * commas, empty: all. */
+void where_publish(struct where *where, const char *allowed);
 
 static inline int where_cores(const struct where *where)
 {

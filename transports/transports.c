@@ -32,7 +32,7 @@ uint64_t where_fabric(const struct where *where, const char *transport)
     return 0;
 }
 
-void where_publish(struct where *where)
+void where_publish(struct where *where, const char *allowed)
 {
     char kept[STATUS_TEXT];
     int n = 0;
@@ -40,7 +40,9 @@ void where_publish(struct where *where)
     status_keep(kept);                 /* what cannot be used is no failure here */
     memset(where->fabrics, 0, sizeof where->fabrics);
     for (const struct transport *const *t = transports; *t; t++) {
-        uint64_t word = (*t)->fabric && n < TRANSPORT_FABRICS ? (*t)->fabric() : 0;
+        bool asked = (*t)->fabric && n < TRANSPORT_FABRICS &&
+                     (!*allowed || setting_lists(allowed, (*t)->name, NULL));
+        uint64_t word = asked ? (*t)->fabric() : 0;
 
         if (word == 0)
             continue;

@@ -161,6 +161,47 @@ locked_memory() { # TRANSPORT
   return "$rc"
 }
 
+# Children with copies of the registered memory come and go.
+forks() { # TRANSPORT
+  PEAL_TRANSPORTS=self,$1 start 2 0 1 2 "$rank" forks
+  finish 60 0
+}
+
+queue_pairs() { # three of each port, told only to rank 0
+  PEAL_TRANSPORTS=self,verbs PEAL_VERBS_SLICE=64K start 2 0 1 1 \
+    sh -c 'if [ $PEAL_RANK = 0 ]; then export NCCL_IB_QPS_PER_CONNECTION=3; fi; exec "$@"' sh "$rank" every
+  finish 60 0
+}
+
+# rxe has no on-demand paging: that is said once, and all works.
+paging() {
+  local r
+  PEAL_LOG=warn PEAL_VERBS_ODP=1 PEAL_TRANSPORTS=self,verbs start 2 0 1 1 "$rank" every
+  finish 60 0 || return
+  for r in 0 1; do
+    [ "$(grep -c 'PEAL_VERBS_ODP=1, but rxe0' "out.$r")" = 1 ] || why "rank $r does not say it, or not once"
+  done
+}
+
+devices() {
+  local word
+  timeout 60 "$(program peal-info)" --devices > out 2>&1 || { why "exit status $?"; return; }
+  for word in rxe0:1 RoCE 10.77.0.1 none 'no GPU'; do
+    grep -q "$word" out || { why "no word of $word"; return; }
+  done
+  NCCL_IB_DISABLE=1 timeout 60 "$(program peal-info)" --transports | grep -q NCCL_IB_DISABLE ||
+    why 'NCCL_IB_DISABLE is not named'
+}
+
+# Devices, and no rdma-core to use them by: Peal works over what else there is.
+no_library() {
+  local library
+  library=$(readlink -f "$(ldconfig -p | sed -n 's/.*=> \(.*libibverbs.so.1\)$/\1/p' | head -n 1)")
+  unshare -m sh -c 'mount --bind /dev/null "$0" && "$1" --transports && exec "$2" -n 2 "$3" every' \
+    "$library" "$(program peal-info)" "$(program peal-run)" "$rank" > out 2>&1 || why "exit status $?"
+  grep -q 'libibverbs.so.1 cannot be loaded' out || why 'it is not said'
+}
+
 one() { # TRANSPORT
   try "$1: conformance" conformance "$1"
   try "$1: every collective, 2 ranks, one device" collectives "$1" 2 1
@@ -172,7 +213,13 @@ one() { # TRANSPORT
   try "$1: packets in another order" netem "$1" delay 1ms reorder 98%
   try "$1: the link goes down and up" link_down "$1"
   try "$1: a rank is killed" killed "$1"
+  try "$1: children are forked meanwhile" forks "$1"
   try "$1: 64 KiB of locked memory" locked_memory "$1"
+  [ "$1" = verbs ] || return 0
+  try "$1: several queue pairs of a port" queue_pairs
+  try "$1: paging is asked for, and not there" paging
+  try "$1: what peal-info says of the devices" devices
+  try "$1: libibverbs is missing" no_library
 }
 
 # --- two machines --------------------------------------------------------------------

@@ -30,25 +30,28 @@
 
 #include "transports/matching.h"
 #include "transports/pool.h"
+#include "transports/verbs/verbs_library.h"
 #include "transports/verbs/verbs_wire.h"
 
-#include <infiniband/verbs.h>
+#include <string.h>
 
 enum {
     VERBS_PLACES = 32,             /* device ports that are looked at */
-    VERBS_GIDS   = 16,             /* addresses of one of them that are considered */
+    VERBS_GIDS   = 64,             /* addresses of one of them that are considered */
     VERBS_SLICES = 64,             /* most slices of an order: bits of a word */
     VERBS_WHY    = 512,            /* bytes of an error text */
     VERBS_POLL   = 32,             /* completions taken at once */
     VERBS_REGIONS = 64,            /* registrations kept */
     VERBS_CHAIN  = 16              /* work requests posted at once */
 };
+#define VERBS_UNMEASURED SIZE_MAX  /* of struct port's direct */
 
 /* ---- Devices, as found (verbs_device.c) ------------------------------------ */
 
 struct place_gid {
     struct verbs_gid  gid;
     int               index;
+    int               version;     /* of RoCE */
     unsigned          interface;   /* 0: unknown */
     enum verbs_family family;
 };
@@ -80,6 +83,7 @@ struct adapter {                   /* a place that this port has opened */
     struct ibv_pd           *pd;
     struct ibv_comp_channel *channel;
     struct ibv_cq           *cq;
+    bool                     paged;            /* registers memory that is paged on demand */
     int                      promised;         /* completions that may come at once */
     bool                     lost;             /* the device or its port is gone */
 };
@@ -264,6 +268,7 @@ struct port {
     struct incoming       *wanting, **last_wanting;
     struct region         *regions;            /* kept */
     int                    nregions;
+    struct region         *everything;         /* all of our memory, paged on demand, or NULL */
     uint64_t               clock;              /* uses of regions */
     bool                   relaxed;            /* PCI may reorder writes of long messages */
     bool                   no_direct;          /* nothing more can be registered: said */
@@ -278,10 +283,17 @@ extern const struct setting verbs_settings[];
 enum verbs_number {
     VERBS_OPTION_PORT, VERBS_OPTION_GID_INDEX, VERBS_OPTION_TRAFFIC_CLASS,
     VERBS_OPTION_SERVICE_LEVEL, VERBS_OPTION_PKEY, VERBS_OPTION_TIMEOUT, VERBS_OPTION_RETRY,
-    VERBS_OPTION_MTU, VERBS_OPTION_INLINE, VERBS_OPTION_RAILS, VERBS_OPTION_RELAXED
+    VERBS_OPTION_MTU, VERBS_OPTION_INLINE, VERBS_OPTION_RAILS, VERBS_OPTION_RELAXED,
+    VERBS_OPTION_DISABLE, VERBS_OPTION_QPS, VERBS_OPTION_ROCE, VERBS_OPTION_ODP, VERBS_OPTIONS
 };
 int  verbs_option(enum verbs_number which);        /* -1: not set */
+const char *verbs_option_disabled(void);           /* the variable that says so, or NULL */
 bool verbs_option_device(const char *device, int port);
+bool verbs_option_gid(const struct place *place, const struct place_gid *gid);
+size_t verbs_option_direct(void);                  /* or VERBS_UNMEASURED */
+struct verbs_network { struct verbs_gid gid; unsigned bits; };
+bool verbs_network_parse(const char *text, struct verbs_network *network);
+bool verbs_network_has(const struct verbs_network *network, const struct verbs_gid *gid);
 void verbs_option_port(struct port *port);         /* the sizes in it */
 
 /* verbs_device.c */
@@ -292,6 +304,7 @@ void verbs_devices(struct report *report);
 int  verbs_reach(const struct where *self, const struct where *peer, struct reach *how);
 
 /* verbs_adapter.c */
+struct ibv_context *verbs_context_open(const char *device);    /* or NULL */
 int  verbs_adapters_open(struct port *port);       /* once; later calls do nothing */
 void verbs_adapters_close(struct port *port);
 int  verbs_adapter_promise(struct adapter *a, int completions);
@@ -345,10 +358,19 @@ bool verbs_credit_tell(struct endpoint *e, bool idle);
 bool verbs_credit_owed(const struct endpoint *e);
 const char *verbs_credit_take(struct endpoint *e, const struct verbs_frame *frame);
 
+/* verbs_paging.c: on-demand paging. */
+void verbs_paging_find(struct port *port);         /* sets `paged` and `everything` */
+bool verbs_paging_offered(struct ibv_context *context, bool *implicit);
+
+/* verbs_direct.c: from where registering for one message beats copying it. */
+size_t verbs_direct_measure(struct ibv_pd *pd);    /* now; 0: it cannot be registered */
+bool verbs_direct(struct port *port, size_t length);   /* by the setting, or as measured */
+
 /* verbs_memory.c */
 struct region *verbs_region_take(struct endpoint *e, const void *bytes, size_t length,
                                  bool remote);
 void verbs_region_give(struct port *port, struct region *region);
+void verbs_region_free(struct region *region);
 void verbs_regions_free(struct port *port);
 bool verbs_chunks_make(struct port *port);         /* false: there can be none */
 void verbs_chunks_free(struct port *port);
@@ -421,5 +443,52 @@ int  verbs_repair(struct endpoint *e);
 /* verbs_error.c */
 const char *verbs_cause(enum ibv_wc_status status);
 int  verbs_cause_status(enum ibv_wc_status status);
+
+/* ---- The functions of libibverbs that are not inline, by the table ------------- */
+
+#undef ibv_get_device_list
+#undef ibv_query_port
+#undef ibv_reg_mr
+#define ibv_fork_init            verbs_library.fork_init
+#define ibv_get_device_list      verbs_library.get_device_list
+#define ibv_free_device_list     verbs_library.free_device_list
+#define ibv_get_device_name      verbs_library.get_device_name
+#define ibv_open_device          verbs_library.open_device
+#define ibv_close_device         verbs_library.close_device
+#define ibv_query_device         verbs_library.query_device
+#define ibv_get_async_event      verbs_library.get_async_event
+#define ibv_ack_async_event      verbs_library.ack_async_event
+#define ibv_event_type_str       verbs_library.event_type_str
+#define ibv_port_state_str       verbs_library.port_state_str
+#define ibv_wc_status_str        verbs_library.wc_status_str
+#define ibv_alloc_pd             verbs_library.alloc_pd
+#define ibv_dealloc_pd           verbs_library.dealloc_pd
+#define ibv_dereg_mr             verbs_library.dereg_mr
+#define ibv_create_comp_channel  verbs_library.create_comp_channel
+#define ibv_destroy_comp_channel verbs_library.destroy_comp_channel
+#define ibv_create_cq            verbs_library.create_cq
+#define ibv_resize_cq            verbs_library.resize_cq
+#define ibv_destroy_cq           verbs_library.destroy_cq
+#define ibv_get_cq_event         verbs_library.get_cq_event
+#define ibv_ack_cq_events        verbs_library.ack_cq_events
+#define ibv_create_qp            verbs_library.create_qp
+#define ibv_modify_qp            verbs_library.modify_qp
+#define ibv_destroy_qp           verbs_library.destroy_qp
+#define ibv_query_gid_table(context, entries, most, flags)                              \
+    verbs_library.query_gid_table(context, entries, most, flags, sizeof *(entries))
+/* Optional kinds of access are left out where the kernel does not know them. */
+#define ibv_reg_mr(pd, address, length, access)                                         \
+    verbs_library.reg_mr_iova2(pd, address, length, (uintptr_t)(address), access)
+
+static inline int verbs_query_port(struct ibv_context *context, uint8_t port,
+                                   struct ibv_port_attr *attr)
+{
+    struct verbs_context *newer = verbs_get_ctx_op(context, query_port);
+
+    memset(attr, 0, sizeof *attr);
+    return newer ? newer->query_port(context, port, attr, sizeof *attr)
+                 : verbs_library.query_port(context, port, (struct _compat_ibv_port_attr *)attr);
+}
+#define ibv_query_port verbs_query_port
 
 #endif

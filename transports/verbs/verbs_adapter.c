@@ -22,7 +22,7 @@ static int watch(struct port *port, int fd)
     return epoll_ctl(port->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-static struct ibv_context *context_open(const char *name)
+struct ibv_context *verbs_context_open(const char *name)
 {
     struct ibv_device **devices = ibv_get_device_list(NULL);
     struct ibv_context *context = NULL;
@@ -42,6 +42,17 @@ static int adapter_fail(const struct adapter *a, const char *what)
                        a->place.device, a->place.port);
 }
 
+/* With the addresses that the settings leave: so none is there twice, for both
+ * versions of RoCE. */
+static void place_take(struct adapter *a, const struct place *place)
+{
+    a->place = *place;
+    a->place.ngids = 0;
+    for (int i = 0; i < place->ngids; i++)
+        if (verbs_option_gid(place, &place->gids[i]))
+            a->place.gids[a->place.ngids++] = place->gids[i];
+}
+
 static int adapter_open(struct port *port, const struct place *place)
 {
     struct adapter *a = &port->adapters[port->nadapters];
@@ -51,10 +62,10 @@ static int adapter_open(struct port *port, const struct place *place)
     memset(a, 0, sizeof *a);
     a->port = port;
     a->index = port->nadapters;
-    a->place = *place;
+    place_take(a, place);
     port->nadapters++;                 /* close takes what is half open */
     errno = ENODEV;
-    if (!(a->context = context_open(place->device)))
+    if (!(a->context = verbs_context_open(place->device)))
         return adapter_fail(a, "opening the device");
     if (!(a->pd = ibv_alloc_pd(a->context)))
         return adapter_fail(a, "ibv_alloc_pd");
@@ -81,6 +92,8 @@ int verbs_adapters_open(struct port *port)
             status = adapter_open(port, &survey->places[i]);
     if (status)
         verbs_adapters_close(port);
+    else
+        verbs_paging_find(port);
     return status;
 }
 

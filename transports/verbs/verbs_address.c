@@ -59,16 +59,15 @@ static unsigned interface_of(const struct verbs_gid *gid)
 static const struct place_gid *gid_choose(const struct place *place, enum verbs_family family,
                                           const struct verbs_gid *near, unsigned interface)
 {
-    int wanted = verbs_option(VERBS_OPTION_GID_INDEX), best = -1;
     const struct place_gid *chosen = NULL;
+    int best = -1;
 
     for (int i = 0; i < place->ngids; i++) {
         const struct place_gid *gid = &place->gids[i];
         int score = memcmp(&gid->gid, near, sizeof *near) == 0 ? 2
                     : interface > 0 && gid->interface == interface;
 
-        if (gid->family != family || (wanted >= 0 && gid->index != wanted &&
-                                      place->link != VERBS_INFINIBAND) || score <= best)
+        if (gid->family != family || score <= best)
             continue;
         best = score;
         chosen = gid;
@@ -96,6 +95,8 @@ static void offer_rail(struct verbs_offer_rail *rail, const struct place *place,
     }
 }
 
+/* Several queue pairs over a port are rails like any others: its port is offered as
+ * often, after all ports have been once. */
 void verbs_offer_make(struct endpoint *e)
 {
     struct port *port = e->port;
@@ -107,9 +108,12 @@ void verbs_offer_make(struct endpoint *e)
     offer->eager = (uint32_t)port->eager;
     offer->ring = (uint32_t)port->ring;
     offer->frames = port->frames;
-    offer->nrails = (uint32_t)port->nadapters;
-    for (int i = 0; i < port->nadapters; i++)
-        offer_rail(&offer->rails[i], &port->adapters[i].place, &near, interface);
+    offer->nrails = (uint32_t)(port->nadapters * verbs_option(VERBS_OPTION_QPS));
+    if (offer->nrails > VERBS_RAILS)
+        offer->nrails = VERBS_RAILS;
+    for (uint32_t i = 0; i < offer->nrails; i++)
+        offer_rail(&offer->rails[i], &port->adapters[i % (uint32_t)port->nadapters].place, &near,
+                   interface);
 }
 
 /* The family that both have; -1: they cannot talk. */
@@ -147,7 +151,7 @@ int verbs_rails_pair(struct endpoint *e)
             memset(rail, 0, sizeof *rail);
             rail->endpoint = e;
             rail->index = e->nrails++;
-            rail->adapter = &e->port->adapters[own];
+            rail->adapter = &e->port->adapters[own % (uint32_t)e->port->nadapters];
             rail->remote = e->theirs.rails[other];
             rail->gid.family = (enum verbs_family)family;
             rail->gid.gid = e->offer.rails[own].gids[family];

@@ -80,17 +80,18 @@ static void gid_add(struct place *place, const struct ibv_gid_entry *entry)
         return;
     memcpy(gid->gid.bytes, entry->gid.raw, 16);
     gid->index = (int)entry->gid_index;
+    gid->version = entry->gid_type == IBV_GID_TYPE_ROCE_V2 ? 2 : 1;
     gid->interface = entry->ndev_ifindex;
     gid->family = place->link == VERBS_INFINIBAND ? VERBS_GID_V6 : family_of(entry->gid.raw);
     place->ngids++;
 }
 
-/* InfiniBand: the first.  Ethernet: those of RoCE v2, or if there is none of v1. */
+/* InfiniBand: the first.  Ethernet: those of RoCE v2, then those of v1. */
 static void gids_find(struct place *place, const struct ibv_gid_entry *entries, ssize_t count)
 {
     const enum ibv_gid_type wanted[] = { IBV_GID_TYPE_ROCE_V2, IBV_GID_TYPE_ROCE_V1 };
 
-    for (int t = 0; t < 2 && place->ngids == 0; t++)
+    for (int t = 0; t < 2; t++)
         for (ssize_t i = 0; i < count; i++) {
             if ((int)entries[i].port_num != place->port)
                 continue;
@@ -185,13 +186,18 @@ static void survey_make(struct survey *s)
 {
     int count = 0;
     struct ibv_device **devices;
+    const char *wrong = verbs_library_load();
 
     memset(s, 0, sizeof *s);
+    if (wrong) {
+        leave_out(s, "%s", wrong);
+        return;
+    }
     fork_prepare();
     devices = ibv_get_device_list(&count);
     if (!devices || count == 0)
-        leave_out(s, "no device: this machine has none, or the kernel's modules (ib_uverbs, and "
-                  "the device's) or the library of its provider (ibverbs-providers) are missing");
+        leave_out(s, "no device: the kernel has one, but its module ib_uverbs or the library of "
+                  "the device's provider (ibverbs-providers, rdma-core) is missing");
     for (int i = 0; devices && i < count; i++)
         device_find(s, devices[i]);
     if (devices)
@@ -218,8 +224,13 @@ const struct survey *verbs_survey_all(char reason[2 * VERBS_WHY])
 
 const struct survey *verbs_survey(void)
 {
+    const char *disabled = verbs_option_disabled();
     int chosen = 0;
 
+    if (disabled) {
+        status_fail(PEAL_ERR_UNSUPPORTED, "verbs: left out by %s", disabled);
+        return NULL;
+    }
     pthread_mutex_lock(&lock);
     survey_once();
     for (int i = 0; i < found.nplaces; i++)
@@ -259,7 +270,8 @@ uint64_t verbs_fabric(void)
             word |= (uint64_t)1 << subnet_bit(place);
         else
             for (int k = 0; k < place->ngids; k++)
-                word |= (uint64_t)FABRIC_ROCE_V4 << place->gids[k].family;
+                if (verbs_option_gid(place, &place->gids[k]))
+                    word |= (uint64_t)FABRIC_ROCE_V4 << place->gids[k].family;
     }
     return word == 0 ? 0 : word | gigabits << 32;
 }

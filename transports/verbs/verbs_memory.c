@@ -28,7 +28,16 @@ static struct ibv_mr *memory_register(struct adapter *a, const void *bytes, size
     return ibv_reg_mr(a->pd, (void *)(uintptr_t)bytes, length, access);
 }
 
-static void region_free(struct region *region)
+/* NULL: not every device takes memory of every kind on demand. */
+static struct ibv_mr *memory_page(struct adapter *a, const void *bytes, size_t length,
+                                  bool remote)
+{
+    unsigned access = remote ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE : 0;
+
+    return ibv_reg_mr(a->pd, (void *)(uintptr_t)bytes, length, access | IBV_ACCESS_ON_DEMAND);
+}
+
+void verbs_region_free(struct region *region)
 {
     for (int i = 0; i < VERBS_RAILS; i++)
         if (region->mr[i])
@@ -53,7 +62,7 @@ static void regions_sweep(struct port *port)
         if (region->users == 0 && !region_lives(region)) {
             *link = region->next;
             port->nregions--;
-            region_free(region);
+            verbs_region_free(region);
             oldest = NULL;             /* it may have pointed there: look again */
             link = &port->regions;
             continue;
@@ -67,11 +76,11 @@ static void regions_sweep(struct port *port)
     region = *oldest;
     *oldest = region->next;
     port->nregions--;
-    region_free(region);
+    verbs_region_free(region);
 }
 
 static struct region *region_make(struct port *port, const void *base, size_t length,
-                                  bool remote)
+                                  bool remote, bool keep)
 {
     struct region *region = calloc(1, sizeof *region);
 
@@ -82,7 +91,10 @@ static struct region *region_make(struct port *port, const void *base, size_t le
     for (int i = 0; i < port->nadapters; i++) {
         if (port->adapters[i].lost)
             continue;
-        region->mr[i] = memory_register(&port->adapters[i], base, length, remote);
+        if (!keep && port->adapters[i].paged)
+            region->mr[i] = memory_page(&port->adapters[i], base, length, remote);
+        if (!region->mr[i])
+            region->mr[i] = memory_register(&port->adapters[i], base, length, remote);
         if (region->mr[i])
             continue;
         if (!port->no_direct)
@@ -90,7 +102,7 @@ static struct region *region_make(struct port *port, const void *base, size_t le
                      "instead, which is slower: raise the limit of locked memory (ulimit -l)",
                      length, port->adapters[i].place.device, strerror(errno));
         port->no_direct = true;        /* said once, and still tried */
-        region_free(region);
+        verbs_region_free(region);
         return NULL;
     }
     return region;
@@ -105,7 +117,8 @@ static struct region *region_kept(struct port *port, const void *bytes,
         region = region->next;
     if (!region) {
         regions_sweep(port);
-        region = region_make(port, (const char *)bytes - share->offset, share->length, true);
+        region = region_make(port, (const char *)bytes - share->offset, share->length, true,
+                             true);
         if (!region)
             return NULL;
         region->id = share->id;
@@ -126,8 +139,10 @@ struct region *verbs_region_take(struct endpoint *e, const void *bytes, size_t l
 
     if (memory_find(bytes, length, &share))
         region = region_kept(e->port, bytes, &share);
-    else if (length >= e->port->direct)
-        region = region_make(e->port, bytes, length, remote);
+    else if (!remote && e->port->everything)
+        region = e->port->everything;
+    else if (verbs_direct(e->port, length))
+        region = region_make(e->port, bytes, length, remote, false);
     if (region)
         region->users++;
     return region;
@@ -137,7 +152,7 @@ void verbs_region_give(struct port *port, struct region *region)
 {
     (void)port;
     if (region && --region->users == 0 && region->id == 0)
-        region_free(region);
+        verbs_region_free(region);
 }
 
 void verbs_regions_free(struct port *port)
@@ -145,10 +160,13 @@ void verbs_regions_free(struct port *port)
     while (port->regions) {
         struct region *next = port->regions->next;
 
-        region_free(port->regions);
+        verbs_region_free(port->regions);
         port->regions = next;
     }
     port->nregions = 0;
+    if (port->everything)
+        verbs_region_free(port->everything);
+    port->everything = NULL;
 }
 
 /* ---- Bounce memory ---------------------------------------------------------- */
