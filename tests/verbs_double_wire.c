@@ -191,12 +191,24 @@ static bool run_some(void)
     for (uint64_t i = 0; i < QPS; i++) {
         struct double_qp *qp = &arena->qps[(i + start) % QPS];
 
-        while (qp->used && qp->pid == getpid() && qp->nrequests > 0 &&
-               (chance(100) >= (uint64_t)arena->faults.slow))
+        if (!qp->used || qp->pid != getpid() || arena->faults.held[qp->device])
+            continue;
+        while (qp->nrequests > 0 && chance(100) >= (uint64_t)arena->faults.slow)
             run_first(qp);
-        left |= qp->used && qp->pid == getpid() && qp->nrequests > 0;
+        left |= qp->nrequests > 0;
     }
     return !left;
+}
+
+void double_release(int device)
+{
+    double_lock();
+    arena->faults.held[device] = false;
+    for (int i = 0; i < QPS; i++)
+        while (arena->qps[i].used && arena->qps[i].device == device &&
+               arena->qps[i].pid == getpid() && arena->qps[i].nrequests > 0)
+            run_first(&arena->qps[i]);
+    double_unlock();
 }
 
 /* A device works while its owner does something else, but not at once. */
@@ -269,6 +281,8 @@ int double_post_send(struct ibv_qp *base, struct ibv_send_wr *wr, struct ibv_sen
         qp->nrequests++;
         if (qp->state != IBV_QPS_RTS)
             double_qp_flush(qp);
+        else if (arena->faults.held[qp->device])
+            continue;
         else if (arena->faults.slow == 0 || chance(100) >= (uint64_t)arena->faults.slow)
             while (qp->nrequests > 0)
                 run_first(qp);

@@ -12,5 +12,6 @@ void verbs_faults(uint64_t seed);
 void verbs_rails(uint64_t seed);
 void verbs_hostile(uint64_t seed);
 void verbs_pairs(uint64_t seed);
+void verbs_moments(uint64_t seed);
 
 #endif
