@@ -182,6 +182,8 @@ static void credit_body(struct node *node)
         rig_fill(words[i], 8, (uint64_t)i);
         node_send(node, 1, 0, words[i], 8, &ops[i]);
     }
+    while (node->rank == 0 && node_progress(node) > 0)
+        continue;
     CHECK(node->rank == 1 || e->queue, "the ring takes all of it");
     node_meet(node);
     while (node->rank == 1 && node_progress(node) > 0)
@@ -201,11 +203,45 @@ static void credit_body(struct node *node)
     node_barrier(node);
 }
 
+/* Slices wait for room in the send queue, and what has ended there completes nothing. */
+static void room_body(struct node *node)
+{
+    char *memory = rig_alloc(1 << 20, false);
+    struct endpoint *e = moment_peer(node);
+    struct op op;
+
+    node_greet(node);
+    if (node->rank == 1)
+        node_recv(node, 0, 0, memory, 1 << 20, &op);
+    node_barrier(node);
+    if (node->rank == 0) {
+        while (node_progress(node) > 0)
+            continue;
+        rig_fill(memory, 1 << 20, 4);
+        node->port->adapters[0].place.most = 4096;
+        double_faults()->held[0] = true;
+        node_send(node, 1, 0, memory, 1 << 20, &op);
+        CHECK(e->orders && e->orders->left, "the send queue takes all of it");
+        double_release(0);
+        CHECK(verbs_transport.arm(node->port) == STATUS_AGAIN && !node->completions.first,
+              "arm() lets sleep though the send queue has room again");
+    }
+    CHECK(node_wait_op(node, &op) == PEAL_OK, "rank %d", node->rank);
+    rig_verify(memory, 1 << 20, 4, "in many slices");
+    node_barrier(node);
+    rig_free(memory, 1 << 20, false);
+}
+
 static void sleeping(uint64_t seed)
 {
     rig_run(&verbs_transport, 2, false, -1, seed, arm_body);
     setenv("PEAL_VERBS_RING", "16K", 1);
     rig_run(&verbs_transport, 2, false, -1, seed, credit_body);
+    setenv("PEAL_VERBS_SLICE", "4K", 1);
+    setenv("PEAL_VERBS_DEVICES", "double0", 1);
+    rig_run(&verbs_transport, 2, false, -1, seed, room_body);
+    unsetenv("PEAL_VERBS_DEVICES");
+    unsetenv("PEAL_VERBS_SLICE");
     unsetenv("PEAL_VERBS_RING");
     printf("no sleep while there is something to do\n");
 }

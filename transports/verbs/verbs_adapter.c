@@ -37,9 +37,8 @@ static struct ibv_context *context_open(const char *name)
 
 static int adapter_fail(const struct adapter *a, const char *what)
 {
-    return status_fail(PEAL_ERR_SYSTEM, "verbs: %s on %s port %d: %m; is the limit of locked "
-                       "memory (ulimit -l) or of open files (ulimit -n) too low?", what,
-                       a->place.device, a->place.port);
+    return status_fail(PEAL_ERR_SYSTEM, "verbs: %s on %s port %d: %m%s", what,
+                       a->place.device, a->place.port, verbs_shortage(errno));
 }
 
 static int adapter_open(struct port *port, const struct place *place)
