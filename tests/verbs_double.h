@@ -24,7 +24,7 @@ struct double_faults {
     size_t   memory;               /* most bytes registered; 0: any */
     int      queue_pairs;          /* most of a process; 0: any */
     bool     port_down[DOUBLE_DEVICES];
-    bool     held[DOUBLE_DEVICES];     /* work requests wait for double_release() */
+    bool     held[DOUBLE_DEVICES];     /* by double_hold() */
     bool     no_error_state;       /* ibv_modify_qp() to it fails */
     bool     violations;           /* wrong keys are expected */
 
@@ -38,7 +38,8 @@ struct double_faults *double_faults(void);
 void double_event(int device, enum ibv_event_type type);
 /* At this one only. */
 void double_event_at(const struct ibv_context *context, enum ibv_event_type type);
-/* What the device has been held back from is done, now. */
+/* Work requests wait, until the other is called: then they are done, at once. */
+void double_hold(int device);
 void double_release(int device);
 /* How many work requests were posted, and doorbells rung for them, by this process. */
 void double_counts(uint64_t *requests, uint64_t *doorbells);

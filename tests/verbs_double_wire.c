@@ -200,6 +200,13 @@ static bool run_some(void)
     return !left;
 }
 
+void double_hold(int device)
+{
+    double_lock();
+    arena->faults.held[device] = true;
+    double_unlock();
+}
+
 void double_release(int device)
 {
     double_lock();

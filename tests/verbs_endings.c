@@ -43,7 +43,7 @@ static void ending_sender(struct node *node, char **memory, struct op *ops)
     node_send_number(node, 1, 0, 0, memory[0], sends[0].bytes, &ops[0]);
     node_meet(node);
     node_meet(node);
-    double_faults()->held[0] = true;
+    double_hold(0);
     for (int i = 0; i < 100; i++)
         node_progress(node);
     for (int i = 1; i < SENDS; i++)
@@ -295,7 +295,7 @@ static void came_body(struct node *node)
     if (node->rank == 0) {
         while (node_progress(node) > 0)
             continue;
-        double_faults()->held[0] = true;
+        double_hold(0);
         rig_fill(memory, STREAM, 3);
         node_send(node, 1, 0, memory, STREAM, &op);
         double_counts(&before, &doorbells);
@@ -349,7 +349,7 @@ static void dealt_body(struct node *node)
         while (node_progress(node) > 0)
             continue;
         for (int d = 0; d < DOUBLE_DEVICES; d++)
-            double_faults()->held[d] = true;
+            double_hold(d);
         for (int i = 0; i < MESSAGES; i++)
             node_send(node, 1, 0, memory[i], DIRECT, &ops[i]);
         CHECK(e->orders && e->orders->left, "all has been dealt out");
@@ -402,10 +402,31 @@ static void repair_body(struct node *node)
     rig_free(in, STREAM, false);
 }
 
+/* Its device is lost while a rail is being closed: what the rail is waiting for may never
+ * come. */
+static void closing_body(struct node *node)
+{
+    struct rail *rail = &moment_peer(node)->rails[1];
+
+    node_greet(node);
+    node_barrier(node);
+    if (node->rank == 0) {
+        verbs_rail_fail(rail, PEAL_ERR_PEER, "a test");
+        CHECK(rail->state == RAIL_CLOSING && rail->receives > 0, "nothing is waited for");
+        double_event_at(rail->adapter->context, IBV_EVENT_DEVICE_FATAL);
+        verbs_adapter_events(rail->adapter);
+        CHECK(!rail->qp, "the rest of a lost device is waited for");
+    }
+    node_greet(node);
+    repair_wait(node);
+    node_barrier(node);
+}
+
 static void repairs(uint64_t seed)
 {
     int fired = 0;
 
+    rig_run(&verbs_transport, 2, false, -1, seed, closing_body);
     for (int i = 0; i < 40; i++) {
         struct double_faults *faults = double_faults();
 

@@ -219,7 +219,7 @@ static void room_body(struct node *node)
             continue;
         rig_fill(memory, 1 << 20, 4);
         node->port->adapters[0].place.most = 4096;
-        double_faults()->held[0] = true;
+        double_hold(0);
         node_send(node, 1, 0, memory, 1 << 20, &op);
         CHECK(e->orders && e->orders->left, "the send queue takes all of it");
         double_release(0);

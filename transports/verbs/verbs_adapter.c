@@ -127,11 +127,16 @@ static void adapter_lost(struct adapter *a, const char *event)
 {
     a->lost = true;
     for (struct endpoint *e = a->port->endpoints; e; e = e->next)
-        for (int i = 0; i < e->nrails && !verbs_lost(e); i++)
-            if (e->rails[i].adapter == a && e->rails[i].state == RAIL_UP)
-                verbs_rail_fail(&e->rails[i], PEAL_ERR_PEER, "%s port %d to %s: %s; was the "
-                                "device removed, or its driver reset?", a->place.device,
-                                a->place.port, e->name, event);
+        for (int i = 0; i < e->nrails && !verbs_lost(e); i++) {
+            struct rail *rail = &e->rails[i];
+
+            if (rail->adapter == a && rail->state == RAIL_UP)
+                verbs_rail_fail(rail, PEAL_ERR_PEER, "%s port %d to %s: %s; was the device "
+                                "removed, or its driver reset?", a->place.device, a->place.port,
+                                e->name, event);
+            else if (rail->adapter == a && rail->state == RAIL_CLOSING)
+                verbs_rail_close(rail);        /* what it waits for may never come */
+        }
 }
 
 /* A port that goes down comes back within the time of the retries, or not: the
