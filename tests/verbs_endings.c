@@ -14,12 +14,12 @@ enum { DIRECT = 63 * 4096, PARTS = 600000, STREAM = 200000 };
 
 static enum ending { DROPPED, FLUSHED, FLUSHED_IN_VAIN, LEFT, ENDINGS } ending;
 
-enum { SENDS = 6 };
+enum { SENDS = 6, LATE = 4 };
 static const struct { size_t bytes; bool shareable; } sends[SENDS] = {
     { PARTS, true },                   /* computed with: granted in parts */
     { DIRECT, true }, { DIRECT, true },/* written straight; the second finds no room for all */
     { STREAM, false },                 /* through the ring, which is full then */
-    { 50000, false }, { 8, false }     /* what waits for room in it */
+    { 50000, false }, { 8, false }     /* announced, and not: both wait for room in it */
 };
 
 static void post(struct node *node, int i, char *memory, char *operand, struct op *op)
@@ -69,7 +69,8 @@ static void ending_receiver(struct node *node, char **memory, char *operand, str
     post(node, 0, memory[0], operand, &ops[0]);
     node_meet(node);
     for (int i = 1; i < SENDS; i++)
-        post(node, i, memory[i], NULL, &ops[i]);
+        if (i != LATE)
+            post(node, i, memory[i], NULL, &ops[i]);
     while (node_progress(node) > 0)
         continue;
     node_meet(node);
@@ -81,6 +82,7 @@ static void ending_receiver(struct node *node, char **memory, char *operand, str
     }
     if (ending == FLUSHED)
         double_release(0);
+    post(node, LATE, memory[LATE], NULL, &ops[LATE]);
     for (int i = 0; i < SENDS; i++) {
         int status = node_wait_op(node, &ops[i]);
 
@@ -126,9 +128,46 @@ static void ending_body(struct node *node)
     free(ops);
 }
 
+/* Short messages, which ended when they were put into the ring: close() waits for the
+ * device. */
+static void short_body(struct node *node)
+{
+    uint64_t before, after, doorbells;
+    char words[3][8];
+    struct op ops[3];
+
+    node_greet(node);
+    node_barrier(node);
+    for (int i = 0; i < 3; i++)
+        if (node->rank == 1)
+            node_recv(node, 0, 0, words[i], 8, &ops[i]);
+    node_meet(node);
+    for (int i = 0; i < 3 && node->rank == 0; i++) {
+        double_hold(0);
+        rig_fill(words[i], 8, (uint64_t)i);
+        node_send(node, 1, 0, words[i], 8, &ops[i]);
+        CHECK(node_wait_op(node, &ops[i]) == PEAL_OK, "send %d", i);
+    }
+    double_counts(&before, &doorbells);
+    node_meet(node);
+    if (node->rank == 0) {
+        node_close(node, true);
+        return;
+    }
+    do                                 /* until it has asked the device for the end */
+        double_counts(&after, &doorbells);
+    while (after == before && !verbs_socket_ended(moment_peer(node)));
+    double_release(0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(node_wait_op(node, &ops[i]) == PEAL_OK, "receive %d", i);
+        rig_verify(words[i], 8, (uint64_t)i, "flushed");
+    }
+}
+
 static void ends(uint64_t seed)
 {
     setenv("PEAL_VERBS_DEVICES", "double0", 1);
+    rig_run(&verbs_transport, 2, false, -1, seed, short_body);
     setenv("PEAL_VERBS_RING", "16K", 1);
     setenv("PEAL_VERBS_SLICE", "4K", 1);
     setenv("PEAL_VERBS_CHUNK", "64K", 1);
@@ -327,6 +366,41 @@ static void came_body(struct node *node)
     rig_free(memory, STREAM, false);
 }
 
+/* A rail fails after the peer has got all of it; the peer says so, and leaves. */
+static void leave_body(struct node *node)
+{
+    char *memory = rig_alloc(STREAM, false);
+    struct op op;
+
+    node_greet(node);
+    if (node->rank == 1)
+        node_recv(node, 0, 0, memory, STREAM, &op);
+    node_barrier(node);
+    if (node->rank == 0) {
+        while (node_progress(node) > 0)
+            continue;
+        node_send(node, 1, 0, memory, STREAM, &op);
+        device_lose(node, 1);
+        CHECK(!op.done, "the send has ended without its rail");
+        node_meet(node);
+        node_meet(node);
+    } else {
+        node_meet(node);
+        node->port->look = true;
+        while (!moment_peer(node)->rails[1].emptied)
+            node_progress(node);
+        repair_wait(node);
+        CHECK(node_wait_op(node, &op) == PEAL_OK, "receive");
+        node_close(node, true);
+        node_meet(node);
+    }
+    if (node->rank == 0)
+        CHECK(node_wait_op(node, &op) == PEAL_OK, "what the peer has got has failed: %s",
+              moment_peer(node)->why);
+    node_meet(node);
+    rig_free(memory, STREAM, false);
+}
+
 /* A rail fails that has got slices of a message that is not dealt out yet. */
 static void dealt_body(struct node *node)
 {
@@ -459,6 +533,7 @@ void verbs_endings(uint64_t seed)
         rig_run(&verbs_transport, 2, false, -1, seed, came_body);
     }
     printf("what came over a rail is not repeated\n");
+    rig_run(&verbs_transport, 2, false, -1, seed, leave_body);
     repairs(seed);
     setenv("PEAL_VERBS_RING", "16K", 1);
     rig_run(&verbs_transport, 2, false, -1, seed, dealt_body);
