@@ -204,16 +204,18 @@ static void window_body(struct node *node)
     else
         node_recv(node, 0, 1, in, sizeof in, &last);
     CHECK(node_wait_op(node, &last) == PEAL_OK, "what shows that the others have come");
+    if (node->rank == 0) {
+        node_send(node, 1, 0, word, sizeof word, &ops[SENDS - 1]);     /* waits for room */
+        node_barrier(node);
+    }
     for (uint32_t i = 0; i < SENDS; i++) {
         if (node->rank == 1)
             node_recv(node, 0, 0, in, sizeof in, &ops[i]);
-        else if (i + 1 == SENDS)
-            node_send(node, 1, 0, word, sizeof word, &ops[i]);
         CHECK(node_wait_op(node, &ops[i]) == PEAL_OK, "%u", i);
         if (node->rank == 1)
             rig_verify(in, sizeof in, 3, "window");
-        if (i == (node->rank == 1 ? 0 : SENDS - 1))
-            node_barrier(node);        /* the receiver goes on when the last is sent */
+        if (node->rank == 1 && i == 0)
+            node_barrier(node);        /* until the last has been let in */
     }
     node_barrier(node);
     free(ops);
