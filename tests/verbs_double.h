@@ -43,6 +43,8 @@ void double_hold(int device);
 void double_release(int device);
 /* How many work requests were posted, and doorbells rung for them, by this process. */
 void double_counts(uint64_t *requests, uint64_t *doorbells);
+/* Has the failure that was asked for, if any, happened? */
+bool double_failed(int device);
 /* Queue pairs of this device in use. */
 int double_queue_pairs(int device);
 

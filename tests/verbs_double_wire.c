@@ -158,6 +158,16 @@ static int execute(struct double_qp *qp, const struct double_request *r)
     return IBV_WC_SUCCESS;
 }
 
+bool double_failed(int device)
+{
+    bool failed;
+
+    double_lock();
+    failed = arena->faults.fail[device].after == 0;
+    double_unlock();
+    return failed;
+}
+
 static void run_first(struct double_qp *qp)
 {
     struct double_request *r = &qp->requests[qp->first_request % DEPTH];
