@@ -505,8 +505,9 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
     static const struct { const char *name; int nranks; void (*body)(struct node *); } cases[] =
         { { "all sizes", 2, sizes_body }, { "numbers out of order", 2, order_body },
           { "early arrivals", 2, early_body }, { "running ahead", 2, ahead_body },
-          { "large both ways", 2, large_body }, { "arithmetic", 2, arithmetic_body },
-          { "mismatch", 2, mismatch_body }, { "sleep and wake", 2, sleep_body },
+          { "a window used up", 2, transports_window }, { "large both ways", 2, large_body },
+          { "arithmetic", 2, arithmetic_body }, { "mismatch", 2, mismatch_body },
+          { "sleep and wake", 2, sleep_body },
           { "random traffic of 4 ranks", 4, transports_traffic } };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

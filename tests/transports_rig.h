@@ -105,6 +105,7 @@ int transports_conform(uint64_t seed, const char *only, bool threads_only);
 /* The groups of cases in other files. */
 void transports_matching(void);
 void transports_late(struct node *node);
+void transports_window(struct node *node);
 void transports_traffic(struct node *node);        /* random, and checked */
 void transports_short(const struct transport *transport, bool processes, uint64_t seed);
 void transports_hostile(const struct transport *transport, uint64_t seed);

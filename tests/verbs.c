@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs transport over a double of libibverbs: the conformance suite on one
  * device and on several, with completions that come late; then what goes wrong.
- * Usage: verbs [seed [conformance|features|faults|rails|hostile]] */
+ * Usage: verbs [seed [conformance|features|faults|rails|hostile|moments]] */
 #include "tests/effort.h"
 #include "tests/verbs_faults.h"
 
@@ -72,5 +72,7 @@ int main(int argc, char **argv)
         verbs_rails(seed);
     if (!*only || strcmp(only, "hostile") == 0)
         verbs_hostile(seed);
+    if (!*only || strcmp(only, "moments") == 0)
+        verbs_moments(seed);
     return 0;
 }

@@ -212,6 +212,11 @@ void double_event(int device, enum ibv_event_type type)
             double_notify(&arena->contexts[i].end, type);
 }
 
+void double_event_at(const struct ibv_context *context, enum ibv_event_type type)
+{
+    double_notify(&arena->contexts[context->num_comp_vectors].end, type);
+}
+
 int ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event)
 {
     uint64_t value;
@@ -523,6 +528,8 @@ int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
 
     if (!(mask & IBV_QP_STATE))
         return EINVAL;
+    if (attr->qp_state == IBV_QPS_ERR && arena->faults.no_error_state)
+        return EIO;
     double_lock();
     if (attr->qp_state == IBV_QPS_RTR) {
         q->peer = attr->dest_qp_num;

@@ -25,6 +25,8 @@ struct double_faults {
     int      paging;               /* on demand: 0 none, 1 of regions, 2 of all memory too */
     int      queue_pairs;          /* most of a process; 0: any */
     bool     port_down[DOUBLE_DEVICES];
+    bool     held[DOUBLE_DEVICES];     /* by double_hold() */
+    bool     no_error_state;       /* ibv_modify_qp() to it fails */
     bool     violations;           /* wrong keys are expected */
 
     /* The `after`-th work request of this device from now fails with `status`;
@@ -35,10 +37,17 @@ struct double_faults {
 struct double_faults *double_faults(void);
 /* Raise an asynchronous event at every open context of the device. */
 void double_event(int device, enum ibv_event_type type);
+/* At this one only. */
+void double_event_at(const struct ibv_context *context, enum ibv_event_type type);
+/* Work requests wait, until the other is called: then they are done, at once. */
+void double_hold(int device);
+void double_release(int device);
 /* How many work requests were posted, and doorbells rung for them, by this process. */
 void double_counts(uint64_t *requests, uint64_t *doorbells);
 /* Memory regions ever registered, by all processes, paged on demand or pinned. */
 uint64_t double_registered(bool paged);
+/* Has the failure that was asked for, if any, happened? */
+bool double_failed(int device);
 /* Queue pairs of this device in use. */
 int double_queue_pairs(int device);
 

@@ -158,6 +158,16 @@ static int execute(struct double_qp *qp, const struct double_request *r)
     return IBV_WC_SUCCESS;
 }
 
+bool double_failed(int device)
+{
+    bool failed;
+
+    double_lock();
+    failed = arena->faults.fail[device].after == 0;
+    double_unlock();
+    return failed;
+}
+
 static void run_first(struct double_qp *qp)
 {
     struct double_request *r = &qp->requests[qp->first_request % DEPTH];
@@ -191,12 +201,31 @@ static bool run_some(void)
     for (uint64_t i = 0; i < QPS; i++) {
         struct double_qp *qp = &arena->qps[(i + start) % QPS];
 
-        while (qp->used && qp->pid == getpid() && qp->nrequests > 0 &&
-               (chance(100) >= (uint64_t)arena->faults.slow))
+        if (!qp->used || qp->pid != getpid() || arena->faults.held[qp->device])
+            continue;
+        while (qp->nrequests > 0 && chance(100) >= (uint64_t)arena->faults.slow)
             run_first(qp);
-        left |= qp->used && qp->pid == getpid() && qp->nrequests > 0;
+        left |= qp->nrequests > 0;
     }
     return !left;
+}
+
+void double_hold(int device)
+{
+    double_lock();
+    arena->faults.held[device] = true;
+    double_unlock();
+}
+
+void double_release(int device)
+{
+    double_lock();
+    arena->faults.held[device] = false;
+    for (int i = 0; i < QPS; i++)
+        while (arena->qps[i].used && arena->qps[i].device == device &&
+               arena->qps[i].pid == getpid() && arena->qps[i].nrequests > 0)
+            run_first(&arena->qps[i]);
+    double_unlock();
 }
 
 /* A device works while its owner does something else, but not at once. */
@@ -269,6 +298,8 @@ int double_post_send(struct ibv_qp *base, struct ibv_send_wr *wr, struct ibv_sen
         qp->nrequests++;
         if (qp->state != IBV_QPS_RTS)
             double_qp_flush(qp);
+        else if (arena->faults.held[qp->device])
+            continue;
         else if (arena->faults.slow == 0 || chance(100) >= (uint64_t)arena->faults.slow)
             while (qp->nrequests > 0)
                 run_first(qp);

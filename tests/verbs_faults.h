@@ -13,5 +13,6 @@ void verbs_rails(uint64_t seed);
 void verbs_hostile(uint64_t seed);
 void verbs_pairs(uint64_t seed);
 void verbs_features(uint64_t seed);
+void verbs_moments(uint64_t seed);
 
 #endif

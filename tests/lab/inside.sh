@@ -26,14 +26,16 @@ program() { # NAME: the program itself, not libtool's script
 }
 rank=$(program tests/lab_rank)
 
-# try NAME COMMAND...: prints how it went; a command says why not in $work/why.
+# try NAME COMMAND...: prints how it went; a command says why not in $work/why, or in
+# $work/skipped why it has not been tried.
 try() {
   local name=$1 begun=$SECONDS
   shift
   # shellcheck disable=SC2053
   [[ $name = ${LAB_TESTS:-*} ]] || return 0
-  rm -f "$work"/out* "$work"/why "$work"/ready*
+  rm -f "$work"/out* "$work"/why "$work"/ready* "$work"/skipped
   if "$@"; then
+    if [ -s "$work/skipped" ]; then echo "skipped: $name: $(< "$work/skipped")"; return 0; fi
     [ "$host" != 0 ] || echo "ok      $name ($((SECONDS - begun)) s)"
   else
     echo "FAILED  $name ($((SECONDS - begun)) s)"
@@ -202,6 +204,99 @@ no_library() {
   grep -q 'libibverbs.so.1 cannot be loaded' out || why 'it is not said'
 }
 
+# says RANKS PATTERN...: the output of each of these ranks has all of them.
+says() {
+  local r pattern
+  for r in $1; do
+    for pattern in "${@:2}"; do
+      grep -q -e "$pattern" "out.$r" || { why "rank $r does not say: $pattern"; return; }
+    done
+  done
+}
+
+# A write of rank 0 (UCX: a read) that the peer's device refuses: both ranks end and say
+# so, or go on over another rail.
+wrong_key() { # TRANSPORT RAILS
+  local module=$build/tests/.libs/lab_meddle.so rails=$2
+  [ -e "$module" ] || { echo "this build has no $module" > skipped; return; }
+  # shellcheck disable=SC2016
+  PEAL_TRANSPORTS=self,$1 PEAL_LOG=warn start 2 0 1 2 bash -c '
+    [ "$PEAL_RANK" != 0 ] || export LD_PRELOAD=$0 LAB_MEDDLE=7
+    [ "$1" = 1 ] || export PEAL_VERBS_DEVICES=rxe0,rxe1
+    exec "${@:2}"' "$module" "$rails" "$rank" through "$work/ready" 3
+  if [ "$rails" = 1 ]; then finish 60 3; else finish 60 0; fi || return
+  says 0 'lab_meddle: a wrong key goes over rxe' || return
+  case $1,$rails in
+    verbs,1) says '0 1' 'remote access error' 'rank [01] on lab0 over rxe[01] port 1' ;;
+    verbs,*) says 0 'remote access error.*going on over 1 other rail' \
+      'has been repeated over the other rails' ;;
+    *) says '0 1' 'UCX .* rank [01] on lab0' ;;
+  esac
+}
+
+# As many objects of rank 0's device as a control group allows: a protection domain, a
+# completion queue, two rings, and no queue pair.
+few_objects() { # TRANSPORT OBJECTS STATUS PATTERN
+  local group=$work/groups/few
+  mkdir -p "$work/groups"
+  mountpoint -q "$work/groups" || mount -t cgroup2 none "$work/groups" || return
+  if ! echo +rdma > "$work/groups/cgroup.subtree_control" || ! mkdir -p "$group"; then
+    echo 'this kernel has no control groups for rdma' > skipped
+    return
+  fi
+  echo "rxe0 hca_handle=max hca_object=$2" > "$group/rdma.max" || return
+  # shellcheck disable=SC2016
+  PEAL_TRANSPORTS=self,$1 start 2 0 1 2 bash -c '
+    [ "$PEAL_RANK" != 0 ] || echo 0 > "$0/cgroup.procs"; exec "$@"' "$group" "$rank" every
+  finish 20 "$3" || return
+  [ -z "$4" ] || says '0 1' "$4"
+}
+
+# What the device does not have, or not as it is asked for: it works without, or an
+# error says at once what is wrong.
+asked_for() { # TRANSPORT SETTING=VALUE STATUS PATTERN
+  # shellcheck disable=SC2016
+  PEAL_TRANSPORTS=self,$1 start 2 0 1 2 bash -c 'export "$0"; exec "$@"' "$2" "$rank" every
+  finish 20 "$3" || return
+  [ -z "$4" ] || says '0 1' "$4"
+}
+
+mtu() { # BYTES: of the wire
+  ip link set vl0 mtu "$1" && ip link set vl1 mtu "$1"
+}
+
+small_wire() { # TRANSPORT
+  mtu 1500 || return
+  asked_for "$1" PEAL_VERBS_MTU=4096 0 ''
+  local rc=$?
+  mtu 9000
+  return "$rc"
+}
+
+lacking_verbs() {
+  try 'verbs: a wrong key, two rails' wrong_key verbs 2
+  try 'verbs: no queue pair' few_objects verbs 4 1 'ibv_create_qp for rank 1.*rxe0.*rdma.max'
+  try 'verbs: no room for the rings' few_objects verbs 2 1 'landing ring for rank 1.*rxe0.*rdma.max'
+  try 'verbs: just enough objects of the device' few_objects verbs 5 0 ''
+  try 'verbs: more inline than the device has' asked_for verbs PEAL_VERBS_INLINE=1024 0 ''
+  try 'verbs: a larger MTU than the wire has' small_wire verbs
+  try 'verbs: the smallest MTU' asked_for verbs PEAL_VERBS_MTU=256 0 ''
+  try 'verbs: a service level, which RoCE has not' asked_for verbs PEAL_VERBS_SERVICE_LEVEL=15 0 ''
+  try 'verbs: the link-local GID' asked_for verbs PEAL_VERBS_GID_INDEX=0 0 ''
+  try 'verbs: a GID that is not there' asked_for verbs PEAL_VERBS_GID_INDEX=99 1 \
+    'rxe[01] port 1.*PEAL_VERBS_GID_INDEX'
+  try 'verbs: a port that is not there' asked_for verbs PEAL_VERBS_PORT=7 1 'PEAL_VERBS_PORT'
+  try 'verbs: a device that is not there' asked_for verbs PEAL_VERBS_DEVICES=mlx5_0 1 \
+    'PEAL_VERBS_DEVICES'
+}
+
+lacking_ucx() {
+  try 'ucx: too few objects of the device' few_objects ucx 8 1 'UCX cannot reach rank [01] on'
+  try 'ucx: a GID that is not there' asked_for ucx UCX_IB_GID_INDEX=99 1 'cannot reach rank [01] on'
+  try 'ucx: a device that is not there' asked_for ucx UCX_NET_DEVICES=rxe9:1 1 \
+    'cannot reach rank [01] on'
+}
+
 one() { # TRANSPORT
   try "$1: conformance" conformance "$1"
   try "$1: every collective, 2 ranks, one device" collectives "$1" 2 1
@@ -215,6 +310,8 @@ one() { # TRANSPORT
   try "$1: a rank is killed" killed "$1"
   try "$1: children are forked meanwhile" forks "$1"
   try "$1: 64 KiB of locked memory" locked_memory "$1"
+  try "$1: a wrong key" wrong_key "$1" 1
+  "lacking_$1"
   [ "$1" = verbs ] || return 0
   try "$1: several queue pairs of a port" queue_pairs
   try "$1: paging is asked for, and not there" paging

@@ -443,6 +443,8 @@ int  verbs_repair(struct endpoint *e);
 /* verbs_error.c */
 const char *verbs_cause(enum ibv_wc_status status);
 int  verbs_cause_status(enum ibv_wc_status status);
+/* Of what there may be too little, after this errno: to end a text with. */
+const char *verbs_shortage(int error);
 
 /* ---- The functions of libibverbs that are not inline, by the table ------------- */
 

@@ -37,9 +37,8 @@ struct ibv_context *verbs_context_open(const char *name)
 
 static int adapter_fail(const struct adapter *a, const char *what)
 {
-    return status_fail(PEAL_ERR_SYSTEM, "verbs: %s on %s port %d: %m; is the limit of locked "
-                       "memory (ulimit -l) or of open files (ulimit -n) too low?", what,
-                       a->place.device, a->place.port);
+    return status_fail(PEAL_ERR_SYSTEM, "verbs: %s on %s port %d: %m%s", what,
+                       a->place.device, a->place.port, verbs_shortage(errno));
 }
 
 /* With the addresses that the settings leave: so none is there twice, for both
@@ -141,11 +140,16 @@ static void adapter_lost(struct adapter *a, const char *event)
 {
     a->lost = true;
     for (struct endpoint *e = a->port->endpoints; e; e = e->next)
-        for (int i = 0; i < e->nrails && !verbs_lost(e); i++)
-            if (e->rails[i].adapter == a && e->rails[i].state == RAIL_UP)
-                verbs_rail_fail(&e->rails[i], PEAL_ERR_PEER, "%s port %d to %s: %s; was the "
-                                "device removed, or its driver reset?", a->place.device,
-                                a->place.port, e->name, event);
+        for (int i = 0; i < e->nrails && !verbs_lost(e); i++) {
+            struct rail *rail = &e->rails[i];
+
+            if (rail->adapter == a && rail->state == RAIL_UP)
+                verbs_rail_fail(rail, PEAL_ERR_PEER, "%s port %d to %s: %s; was the device "
+                                "removed, or its driver reset?", a->place.device, a->place.port,
+                                e->name, event);
+            else if (rail->adapter == a && rail->state == RAIL_CLOSING)
+                verbs_rail_close(rail);        /* what it waits for may never come */
+        }
 }
 
 /* A port that goes down comes back within the time of the retries, or not: the

@@ -129,6 +129,12 @@ static int rails_family(const struct verbs_offer_rail *a, const struct verbs_off
     return -1;
 }
 
+/* The GID that was asked for does not exist. */
+static bool addressless(const struct verbs_offer_rail *rail)
+{
+    return rail->link == VERBS_ROCE && rail->families == 0;
+}
+
 /* Number i of one side talks to number i of the other where it can: so it stays on
  * one plane of a network that has several.  The side with fewer begins again.  Both
  * ends do the same with the same two offers. */
@@ -163,10 +169,14 @@ int verbs_rails_pair(struct endpoint *e)
     if (e->nrails > 0)
         return PEAL_OK;
     return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: no device here can talk to one of %s: %s "
-                       "port %u and %s port %u are of different kinds, or their addresses of "
-                       "different families; PEAL_VERBS_DEVICES chooses", e->name,
-                       e->offer.rails[0].device, e->offer.rails[0].port,
-                       e->theirs.rails[0].device, e->theirs.rails[0].port);
+                       "port %u and %s port %u %s", e->name, e->offer.rails[0].device,
+                       e->offer.rails[0].port, e->theirs.rails[0].device,
+                       e->theirs.rails[0].port,
+                       addressless(&e->offer.rails[0]) || addressless(&e->theirs.rails[0]) ?
+                       "have not both an address: PEAL_VERBS_GID_INDEX is of no entry there, or "
+                       "of one of RoCE v1" :
+                       "are of different kinds, or their addresses of different families; "
+                       "PEAL_VERBS_DEVICES chooses");
 }
 
 void verbs_address_fill(const struct rail *rail, struct ibv_ah_attr *address)

@@ -155,8 +155,9 @@ static void device_find(struct survey *s, struct ibv_device *device)
     errno = 0;
     context = ibv_open_device(device);
     if (!context) {
-        leave_out(s, "%s cannot be opened: %s; may this user open /dev/infiniband/uverbs*?", name,
-                  strerror(errno));
+        leave_out(s, "%s cannot be opened: %s%s", name, strerror(errno),
+                  *verbs_shortage(errno) ? verbs_shortage(errno)
+                                         : "; may this user open /dev/infiniband/uverbs*?");
         return;
     }
     memset(&attr, 0, sizeof attr);
@@ -236,8 +237,9 @@ const struct survey *verbs_survey(void)
     for (int i = 0; i < found.nplaces; i++)
         chosen += verbs_option_device(found.places[i].device, found.places[i].port);
     if (chosen == 0)
-        status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s", found.nplaces > 0 ?
-                    "PEAL_VERBS_DEVICES and PEAL_VERBS_PORT leave no device" : found.reason);
+        status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s%s%s", found.nplaces > 0 ?
+                    "PEAL_VERBS_DEVICES and PEAL_VERBS_PORT leave no device" : "",
+                    found.nplaces > 0 && *found.reason ? "; " : "", found.reason);
     pthread_mutex_unlock(&lock);
     return chosen > 0 ? &found : NULL;         /* which does not change any more */
 }

@@ -198,6 +198,8 @@ void verbs_settle(struct endpoint *e)
             continue;
         e->broken = 0;
         verbs_take_frames(e);
+        if (e->repairing)              /* the peer may have said what it has got, and left */
+            verbs_repair(e);
         if (e->broken == 0)
             e->broken = broken;
     }

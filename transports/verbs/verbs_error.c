@@ -2,6 +2,8 @@
 /* What a completion's status means, and what to try. */
 #include "transports/verbs/verbs.h"
 
+#include <errno.h>
+
 static const struct { int status; const char *cause; } causes[] = {
     [IBV_WC_LOC_LEN_ERR] = { PEAL_ERR_SYSTEM, "a length that the queue pair does not take: an "
         "error in Peal" },
@@ -10,7 +12,9 @@ static const struct { int status; const char *cause; } causes[] = {
     [IBV_WC_LOC_EEC_OP_ERR] = { PEAL_ERR_SYSTEM, "an error of the local device" },
     [IBV_WC_LOC_PROT_ERR] = { PEAL_ERR_SYSTEM, "the memory is not registered any more: was it "
         "freed or unmapped during the call?" },
-    [IBV_WC_WR_FLUSH_ERR] = { PEAL_ERR_PEER, "an earlier failure of the queue pair ended it" },
+    [IBV_WC_WR_FLUSH_ERR] = { PEAL_ERR_PEER, "the queue pair has ended: by an earlier failure, which "
+        "a message before this tells, or because the device here refused what the peer wrote, "
+        "which is a remote access error there" },
     [IBV_WC_MW_BIND_ERR] = { PEAL_ERR_SYSTEM, "an error of the local device" },
     [IBV_WC_BAD_RESP_ERR] = { PEAL_ERR_PEER, "the peer's device answered nonsense: is something "
         "between the two broken?" },
@@ -48,4 +52,21 @@ int verbs_cause_status(enum ibv_wc_status status)
     bool known = (size_t)status < sizeof causes / sizeof causes[0] && causes[status].cause;
 
     return known ? causes[status].status : PEAL_ERR_SYSTEM;
+}
+
+const char *verbs_shortage(int error)
+{
+    switch (error) {
+    case ENOMEM:
+        return "; is the limit of locked memory (ulimit -l) too low, or has the device no more "
+               "queue pairs?";
+    case EAGAIN:                       /* so the kernel answers for a control group */
+        return "; does the control group allow no more (rdma.max: hca_handle, hca_object)?  "
+               "Raise that, or use fewer devices (PEAL_VERBS_DEVICES) or another transport "
+               "(PEAL_TRANSPORTS)";
+    case EMFILE:
+        return "; is the limit of open files (ulimit -n) too low?";
+    default:
+        return "";
+    }
 }

@@ -13,9 +13,7 @@ static int rail_error(const struct rail *rail, int status, const char *what)
 {
     return status_fail(status, "verbs: %s for %s on %s port %d: %m%s", what,
                        rail->endpoint->name, rail->adapter->place.device,
-                       rail->adapter->place.port,
-                       errno == ENOMEM ? "; is the limit of locked memory (ulimit -l) too low, or "
-                                         "has the device no more queue pairs?" : "");
+                       rail->adapter->place.port, verbs_shortage(errno));
 }
 
 static struct ibv_qp *queue_pair(struct rail *rail, uint32_t receives)
