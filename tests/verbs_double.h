@@ -25,6 +25,8 @@ struct double_faults {
     int      queue_pairs;          /* most of a process; 0: any */
     bool     port_down[DOUBLE_DEVICES];
     bool     violations;           /* wrong keys are expected */
+    bool     iwarp;                /* what the devices are; before they are looked for */
+    bool     strangers;            /* somebody else connects before each connection */
 
     /* The `after`-th work request of this device from now fails with `status`;
      * `executed`: but the peer has got it, only the answer was lost.  0: none. */
@@ -36,6 +38,8 @@ struct double_faults *double_faults(void);
 void double_event(int device, enum ibv_event_type type);
 /* How many work requests were posted, and doorbells rung for them, by this process. */
 void double_counts(uint64_t *requests, uint64_t *doorbells);
+/* Connections that were turned away. */
+int double_refused(void);
 /* Queue pairs of this device in use. */
 int double_queue_pairs(int device);
 

@@ -12,7 +12,7 @@
 
 enum { FIRST_COMPLETIONS = 1024 };
 
-static int watch(struct port *port, int fd)
+int verbs_adapter_watch(struct port *port, int fd)
 {
     struct epoll_event event = { .events = EPOLLIN };
     int flags = fcntl(fd, F_GETFL);
@@ -62,7 +62,8 @@ static int adapter_open(struct port *port, const struct place *place)
         return adapter_fail(a, "ibv_create_comp_channel");
     if (!(a->cq = ibv_create_cq(a->context, completions, a, a->channel, 0)))
         return adapter_fail(a, "ibv_create_cq");
-    if (watch(port, a->channel->fd) != 0 || watch(port, a->context->async_fd) != 0)
+    if (verbs_adapter_watch(port, a->channel->fd) != 0 ||
+        verbs_adapter_watch(port, a->context->async_fd) != 0)
         return adapter_fail(a, "watching for events");
     return PEAL_OK;
 }
@@ -86,6 +87,7 @@ int verbs_adapters_open(struct port *port)
 
 void verbs_adapters_close(struct port *port)
 {
+    verbs_cm_end(port);
     for (int i = 0; i < port->nadapters; i++) {
         struct adapter *a = &port->adapters[i];
 

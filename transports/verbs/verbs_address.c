@@ -68,7 +68,7 @@ static const struct place_gid *gid_choose(const struct place *place, enum verbs_
                     : interface > 0 && gid->interface == interface;
 
         if (gid->family != family || (wanted >= 0 && gid->index != wanted &&
-                                      place->link != VERBS_INFINIBAND) || score <= best)
+                                      place->link == VERBS_ROCE) || score <= best)
             continue;
         best = score;
         chosen = gid;

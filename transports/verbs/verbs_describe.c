@@ -24,7 +24,7 @@ static void address_text(const struct place_gid *gid, char *text, size_t bytes)
 /* The one that is tried first, then the others. */
 static void addresses(const struct place *place, char *text, size_t bytes)
 {
-    int wanted = place->link == VERBS_INFINIBAND ? -1 : verbs_option(VERBS_OPTION_GID_INDEX);
+    int wanted = place->link == VERBS_ROCE ? verbs_option(VERBS_OPTION_GID_INDEX) : -1;
 
     text[0] = '\0';
     for (int f = 0; f < VERBS_FAMILIES; f++)

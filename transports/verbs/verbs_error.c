@@ -10,7 +10,8 @@ static const struct { int status; const char *cause; } causes[] = {
     [IBV_WC_LOC_EEC_OP_ERR] = { PEAL_ERR_SYSTEM, "an error of the local device" },
     [IBV_WC_LOC_PROT_ERR] = { PEAL_ERR_SYSTEM, "the memory is not registered any more: was it "
         "freed or unmapped during the call?" },
-    [IBV_WC_WR_FLUSH_ERR] = { PEAL_ERR_PEER, "an earlier failure of the queue pair ended it" },
+    [IBV_WC_WR_FLUSH_ERR] = { PEAL_ERR_PEER, "the queue pair was ended: by an earlier failure, or "
+        "with iWARP because the peer has closed it" },
     [IBV_WC_MW_BIND_ERR] = { PEAL_ERR_SYSTEM, "an error of the local device" },
     [IBV_WC_BAD_RESP_ERR] = { PEAL_ERR_PEER, "the peer's device answered nonsense: is something "
         "between the two broken?" },
