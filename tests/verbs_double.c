@@ -403,7 +403,7 @@ struct ibv_cq *ibv_create_cq(struct ibv_context *context, int cqe, void *cq_cont
 
 int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 {
-    if (cqe >= ENTRIES)
+    if (cqe >= ENTRIES || arena->faults.iwarp)     /* as soft iWARP */
         return EINVAL;
     double_lock();
     arena->cqs[cq->handle].size = (uint32_t)cqe;

@@ -45,7 +45,8 @@ enum {
     VERBS_WHY    = 512,            /* bytes of an error text */
     VERBS_POLL   = 32,             /* completions taken at once */
     VERBS_REGIONS = 64,            /* registrations kept */
-    VERBS_CHAIN  = 16              /* work requests posted at once */
+    VERBS_CHAIN  = 16,             /* work requests posted at once */
+    VERBS_QUEUES = 64              /* completion queues of an adapter */
 };
 
 /* ---- Devices, as found (verbs_device.c) ------------------------------------ */
@@ -80,6 +81,11 @@ struct survey {
 
 /* ---- A port and what hangs on it -------------------------------------------- */
 
+struct queue {                     /* of completions */
+    struct ibv_cq *cq;
+    int            promised;       /* that may come at once */
+};
+
 struct adapter {                   /* a place that this port has opened */
     struct port             *port;
     int                      index;
@@ -87,8 +93,8 @@ struct adapter {                   /* a place that this port has opened */
     struct ibv_context      *context;
     struct ibv_pd           *pd;
     struct ibv_comp_channel *channel;
-    struct ibv_cq           *cq;
-    int                      promised;         /* completions that may come at once */
+    int                      nqueues;          /* more than one where they cannot grow */
+    struct queue             queues[VERBS_QUEUES];
     bool                     lost;             /* the device or its port is gone */
 };
 
@@ -162,7 +168,8 @@ struct rail {
     struct words    *words;        /* NULL: immediate data, and acknowledged */
     struct joining  *joining;      /* by rdma_cm; else NULL */
     struct work     *work;         /* in a circle of `depth`, a power of two */
-    uint32_t         promised;     /* completions, to the adapter's queue */
+    struct queue    *queue;
+    uint32_t         promised;     /* completions, to the queue */
     uint32_t         depth, posted, ended, unsignaled;
     uint32_t         receives;     /* posted and not used */
     uint32_t         used;         /* to be posted again */
@@ -309,7 +316,8 @@ int  verbs_reach(const struct where *self, const struct where *peer, struct reac
 int  verbs_adapters_open(struct port *port);       /* once; later calls do nothing */
 void verbs_adapters_close(struct port *port);
 int  verbs_adapter_watch(struct port *port, int fd);   /* nonblocking; 0, or -1 and errno */
-int  verbs_adapter_promise(struct adapter *a, int completions);
+/* A queue with room for so many more. */
+int  verbs_adapter_promise(struct adapter *a, int completions, struct queue **queue);
 /* Completion channels and asynchronous events; returns how much there was. */
 int  verbs_adapter_events(struct adapter *a);
 int  verbs_adapter_arm(struct adapter *a);

@@ -94,6 +94,9 @@ void verbs_slice_post(struct rail *rail, struct order *o, unsigned index)
     piece.addr = (uintptr_t)o->of->bytes + o->offset + at;
     piece.length = (uint32_t)length;
     piece.lkey = region->mr[rail->adapter->index]->lkey;
+    /* Also because soft iWARP sends wrong bytes where up to 24 cross a page. */
+    if (piece.length <= rail->most_inline)
+        wr.send_flags |= IBV_SEND_INLINE;
     wr.wr.rdma.remote_addr = o->grant.address + at;
     wr.wr.rdma.rkey = o->grant.rkey[rail->index];
     work.bytes = piece.length;

@@ -23,7 +23,7 @@ static struct ibv_qp *queue_pair(struct rail *rail, uint32_t receives)
 {
     struct adapter *a = rail->adapter;
     struct ibv_qp_init_attr attr = {
-        .send_cq = a->cq, .recv_cq = a->cq, .qp_type = IBV_QPT_RC,
+        .send_cq = rail->queue->cq, .recv_cq = rail->queue->cq, .qp_type = IBV_QPT_RC,
         .cap = { .max_send_wr = rail->depth, .max_recv_wr = receives, .max_send_sge = 1,
                  .max_recv_sge = 1 }
     };
@@ -126,7 +126,7 @@ int verbs_rail_create(struct rail *rail, struct verbs_connect_rail *told)
     rail->work = calloc(rail->depth, sizeof rail->work[0]);
     if (!rail->work)
         return status_fail(PEAL_ERR_MEMORY, "verbs: no memory for %s", e->name);
-    status = verbs_adapter_promise(rail->adapter, (int)(rail->depth + receives));
+    status = verbs_adapter_promise(rail->adapter, (int)(rail->depth + receives), &rail->queue);
     if (status)
         return status;
     rail->promised = rail->depth + receives;
@@ -222,7 +222,8 @@ void verbs_rail_destroy(struct rail *rail)
     if (rail->qp)
         ibv_destroy_qp(rail->qp);
     verbs_cm_close(rail);
-    rail->adapter->promised -= (int)rail->promised;
+    if (rail->queue)
+        rail->queue->promised -= (int)rail->promised;
     rail->promised = 0;
     if (rail->landing)
         ibv_dereg_mr(rail->landing);

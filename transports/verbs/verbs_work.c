@@ -172,20 +172,26 @@ static void completed(const struct ibv_wc *wc)
         failed(rail, wc, "an RDMA write to");
 }
 
-int verbs_poll(struct port *port)
+static int queue_poll(struct queue *q)
 {
     struct ibv_wc wc[VERBS_POLL];
+    int n = VERBS_POLL, moved = 0;
+
+    for (int round = 0; round < ROUNDS && n == VERBS_POLL; round++) {
+        n = ibv_poll_cq(q->cq, VERBS_POLL, wc);
+        for (int k = 0; k < n; k++)
+            completed(&wc[k]);
+        moved += n > 0 ? n : 0;
+    }
+    return moved;
+}
+
+int verbs_poll(struct port *port)
+{
     int moved = 0;
 
-    for (int i = 0; i < port->nadapters; i++) {
-        int n = VERBS_POLL;
-
-        for (int round = 0; round < ROUNDS && n == VERBS_POLL; round++) {
-            n = ibv_poll_cq(port->adapters[i].cq, VERBS_POLL, wc);
-            for (int k = 0; k < n; k++)
-                completed(&wc[k]);
-            moved += n > 0 ? n : 0;
-        }
-    }
+    for (int i = 0; i < port->nadapters; i++)
+        for (int k = 0; k < port->adapters[i].nqueues; k++)
+            moved += queue_poll(&port->adapters[i].queues[k]);
     return moved;
 }
