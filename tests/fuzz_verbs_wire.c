@@ -30,7 +30,7 @@ static void record(const uint8_t *data, size_t size)
         struct verbs_connect connect;
 
         if (!verbs_connect_decode(data + VERBS_RECORD_HEAD, &connect) &&
-            connect.nrails > VERBS_RAILS)
+            (connect.nrails > VERBS_RAILS || connect.rails[0].port > 0xffff))
             abort();
     } else if (kind == VERBS_DOWN) {
         struct verbs_down down;

@@ -41,7 +41,6 @@ static void arena_make(void)
     arena->faults.most_inline = 256;
     for (int i = 0; i < DOUBLE_DEVICES; i++) {
         snprintf(devices[i].name, sizeof devices[i].name, "double%d", i);
-        devices[i].transport_type = IBV_TRANSPORT_IB;
         devices[i].node_type = IBV_NODE_CA;
     }
 }
@@ -73,6 +72,11 @@ int double_device(const struct ibv_context *context)
     return (int)(context->device - devices);
 }
 
+struct ibv_device *double_device_at(int device)
+{
+    return &devices[device];
+}
+
 int double_queue_pairs(int device)
 {
     int count = 0;
@@ -95,7 +99,7 @@ static void event_name(struct sockaddr_un *name, socklen_t *length, const struct
                                            "peal-double-%d-%d", end->pid, end->number));
 }
 
-static int event_open(struct event_end *end)
+int double_event_open(struct event_end *end)
 {
     static int count;
     struct sockaddr_un name;
@@ -134,8 +138,10 @@ struct ibv_device **ibv_get_device_list(int *count)
 {
     struct ibv_device **list = calloc(DOUBLE_DEVICES + 1, sizeof *list);
 
-    for (int i = 0; i < arena->faults.devices; i++)
+    for (int i = 0; i < arena->faults.devices; i++) {
+        devices[i].transport_type = arena->faults.iwarp ? IBV_TRANSPORT_IWARP : IBV_TRANSPORT_IB;
         list[i] = &devices[i];
+    }
     if (count)
         *count = arena->faults.devices;
     return list;
@@ -180,7 +186,7 @@ struct ibv_context *ibv_open_device(struct ibv_device *device)
 
     context->device = device;
     context->cmd_fd = -1;
-    context->async_fd = event_open(&end);
+    context->async_fd = double_event_open(&end);
     context->ops.poll_cq = double_poll_cq;
     context->ops.req_notify_cq = double_req_notify_cq;
     context->ops.post_send = double_post_send;
@@ -241,6 +247,7 @@ int ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)
     attr->phys_port_cnt = 1;
     attr->max_qp_wr = DEPTH;
     attr->max_cqe = ENTRIES - 1;
+    attr->max_qp_rd_atom = attr->max_qp_init_rd_atom = 4;
     return 0;
 }
 
@@ -403,7 +410,7 @@ struct ibv_comp_channel *ibv_create_comp_channel(struct ibv_context *context)
     struct double_channel *channel = calloc(1, sizeof *channel);
 
     channel->base.context = context;
-    channel->base.fd = event_open(&channel->end);
+    channel->base.fd = double_event_open(&channel->end);
     return &channel->base;
 }
 
@@ -442,7 +449,7 @@ struct ibv_cq *ibv_create_cq(struct ibv_context *context, int cqe, void *cq_cont
 
 int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 {
-    if (cqe >= ENTRIES)
+    if (cqe >= ENTRIES || arena->faults.iwarp)     /* as soft iWARP */
         return EINVAL;
     double_lock();
     arena->cqs[cq->handle].size = (uint32_t)cqe;
@@ -539,7 +546,7 @@ int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
     } else if (attr->qp_state == IBV_QPS_RTS) {
         q->psn_out = attr->sq_psn;
     } else if (attr->qp_state == IBV_QPS_ERR) {
-        double_qp_flush(q);
+        double_qp_error(q);
     }
     q->state = attr->qp_state;
     double_unlock();
@@ -549,6 +556,8 @@ int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
 int ibv_destroy_qp(struct ibv_qp *qp)
 {
     double_lock();
+    if (arena->faults.iwarp)
+        double_qp_error(&arena->qps[qp->handle]);
     arena->qps[qp->handle].used = false;
     double_unlock();
     free(qp);

@@ -28,6 +28,8 @@ struct double_faults {
     bool     held[DOUBLE_DEVICES];     /* by double_hold() */
     bool     no_error_state;       /* ibv_modify_qp() to it fails */
     bool     violations;           /* wrong keys are expected */
+    bool     iwarp;                /* what the devices are; before they are looked for */
+    bool     strangers;            /* somebody else connects before each connection */
 
     /* The `after`-th work request of this device from now fails with `status`;
      * `executed`: but the peer has got it, only the answer was lost.  0: none. */
@@ -48,6 +50,8 @@ void double_counts(uint64_t *requests, uint64_t *doorbells);
 uint64_t double_registered(bool paged);
 /* Has the failure that was asked for, if any, happened? */
 bool double_failed(int device);
+/* Connections that were turned away. */
+int double_refused(void);
 /* Queue pairs of this device in use. */
 int double_queue_pairs(int device);
 

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 enum { QPS = 512, MRS = 8192, CQS = 128, CONTEXTS = 256, ENTRIES = 16384, DEPTH = 1024,
-       INLINE = 1024 };
+       INLINE = 1024, JOINS = 256, JOIN_EVENTS = 16, NONCE = 16 };
 
 struct event_end { int pid, number; };
 struct double_context { bool used; int device; struct event_end end; };
@@ -32,11 +32,35 @@ struct double_request {            /* a work request that was put off */
     uint64_t            local, remote;
     uint32_t            length, lkey, rkey, immediate, sequence;
     bool                signaled, in_line;
+    bool                ended;     /* iWARP: its completion was not waited for */
     unsigned char       bytes[INLINE];
+};
+
+struct double_receive { uint64_t id, address; uint32_t length, lkey; };
+
+/* An id of rdma_cm, and what has happened to it. */
+struct double_happening {
+    int           event, status;
+    int           from;            /* CONNECT_REQUEST: whose; -1: a stranger's */
+    unsigned char nonce[NONCE];
+    int           nonce_bytes;
+};
+struct double_join {
+    bool                    used, listens;
+    pid_t                   pid;
+    int                     device, to;        /* devices; to: where it connects */
+    uint32_t                port, serial;
+    int                     peer;              /* the other's id, or -1 */
+    uint32_t                qp;                /* number */
+    struct event_end        end;               /* of its channel */
+    uint64_t                address;           /* of the rdma_cm_id, in its process */
+    struct double_happening happened[JOIN_EVENTS];
+    uint32_t                first, count;
 };
 
 struct double_qp {
     bool                  used;
+    bool                  silent;              /* accepted, and has heard nothing yet */
     pid_t                 pid;
     int                   device, cq;
     enum ibv_qp_state     state;
@@ -46,7 +70,7 @@ struct double_qp {
     uint32_t              posted, completed;   /* sends; completed: as polled */
     uint32_t              first_receive, nreceives;
     uint32_t              first_request, nrequests;
-    uint64_t              receives[DEPTH];
+    struct double_receive receives[DEPTH];
     struct double_request requests[DEPTH];
 };
 
@@ -57,10 +81,12 @@ struct arena {
     uint32_t              salt;
     bool                  fork_safe;
     uint64_t              registered[2];       /* regions ever; [1]: paged on demand */
+    int                   refused;             /* connections */
     struct double_context contexts[CONTEXTS];
     struct double_mr      mrs[MRS];
     struct double_qp      qps[QPS];
     struct double_cq      cqs[CQS];
+    struct double_join    joins[JOINS];
 };
 extern struct arena *arena;
 
@@ -70,7 +96,13 @@ void double_die(const char *what) __attribute__((noreturn));
 int  double_device(const struct ibv_context *context);
 void double_gid(int device, int index, union ibv_gid *gid);
 void double_notify(const struct event_end *end, uint64_t value);
-void double_qp_flush(struct double_qp *qp);    /* with the lock held */
+int  double_event_open(struct event_end *end);
+struct ibv_device *double_device_at(int device);
+/* With the lock held: */
+void double_qp_flush(struct double_qp *qp);
+void double_qp_error(struct double_qp *qp);
+struct double_qp *double_qp_of(uint32_t number);           /* NULL: there is none */
+void double_disconnected(const struct double_qp *qp);      /* iWARP: tell its id */
 
 int double_poll_cq(struct ibv_cq *cq, int most, struct ibv_wc *wc);
 int double_req_notify_cq(struct ibv_cq *cq, int solicited);

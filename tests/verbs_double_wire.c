@@ -61,19 +61,36 @@ static void push_send(struct double_qp *qp, const struct double_request *r,
 void double_qp_flush(struct double_qp *qp)
 {
     for (; qp->nrequests > 0; qp->nrequests--, qp->first_request++)
-        push_send(qp, &qp->requests[qp->first_request % DEPTH], IBV_WC_WR_FLUSH_ERR);
+        if (!qp->requests[qp->first_request % DEPTH].ended)
+            push_send(qp, &qp->requests[qp->first_request % DEPTH], IBV_WC_WR_FLUSH_ERR);
     for (; qp->nreceives > 0; qp->nreceives--, qp->first_receive++) {
-        struct ibv_wc wc = { .wr_id = qp->receives[qp->first_receive % DEPTH],
+        struct ibv_wc wc = { .wr_id = qp->receives[qp->first_receive % DEPTH].id,
                              .status = IBV_WC_WR_FLUSH_ERR };
 
         push(qp, &wc, false, 0);
     }
 }
 
-static void qp_error(struct double_qp *qp)
+struct double_qp *double_qp_of(uint32_t number)
 {
+    struct double_qp *qp = &arena->qps[number & 0xffff];
+
+    return (number & 0xffff) < QPS && qp->used && qp->number == number ? qp : NULL;
+}
+
+/* A connection of iWARP ends for both. */
+void double_qp_error(struct double_qp *qp)
+{
+    struct double_qp *peer = arena->faults.iwarp ? double_qp_of(qp->peer) : NULL;
+    bool connected = qp->state == IBV_QPS_RTS;
+
     qp->state = IBV_QPS_ERR;
     double_qp_flush(qp);
+    if (!arena->faults.iwarp || !connected)
+        return;
+    double_disconnected(qp);
+    if (peer && peer->peer == qp->number && peer->state == IBV_QPS_RTS)
+        double_qp_error(peer);
 }
 
 static bool key_covers(uint32_t key, pid_t pid, int device, uint64_t address, uint64_t length,
@@ -90,29 +107,36 @@ static bool key_covers(uint32_t key, pid_t pid, int device, uint64_t address, ui
 /* The queue pair at the other end; NULL: nothing answers. */
 static struct double_qp *peer_of(const struct double_qp *qp)
 {
-    struct double_qp *peer = &arena->qps[qp->peer & 0xffff];
+    struct double_qp *peer = double_qp_of(qp->peer);
     union ibv_gid gid;
 
-    if ((qp->peer & 0xffff) >= QPS || !peer->used || peer->number != qp->peer ||
-        (peer->state != IBV_QPS_RTR && peer->state != IBV_QPS_RTS) ||
+    if (!peer || (peer->state != IBV_QPS_RTR && peer->state != IBV_QPS_RTS) ||
         peer->peer != qp->number || peer->psn_in != qp->psn_out)
         return NULL;
+    if (arena->faults.iwarp)
+        return peer;
     double_gid(peer->device, (int)peer->gid_index, &gid);
     return memcmp(&gid, &qp->peer_gid, sizeof gid) == 0 ? peer : NULL;
 }
 
-static bool bytes_move(const struct double_qp *peer, const struct double_request *r)
+static bool bytes_move(const struct double_qp *peer, const struct double_request *r,
+                       uint64_t remote)
 {
     const void *from = r->in_line ? (const void *)r->bytes
                                   : (const void *)(uintptr_t)r->local;
     struct iovec here = { (void *)(uintptr_t)from, r->length };
-    struct iovec there = { (void *)(uintptr_t)r->remote, r->length };
+    struct iovec there = { (void *)(uintptr_t)remote, r->length };
+    bool read = r->opcode == IBV_WR_RDMA_READ;
 
     if (r->length == 0)
         return true;
     if (peer->pid != getpid())
-        return process_vm_writev(peer->pid, &here, 1, &there, 1, 0) == (ssize_t)r->length;
-    memcpy((void *)(uintptr_t)r->remote, from, r->length);
+        return (read ? process_vm_readv(peer->pid, &here, 1, &there, 1, 0)
+                     : process_vm_writev(peer->pid, &here, 1, &there, 1, 0)) == (ssize_t)r->length;
+    if (read)
+        memcpy((void *)(uintptr_t)r->local, (void *)(uintptr_t)remote, r->length);
+    else
+        memcpy((void *)(uintptr_t)remote, from, r->length);
     return true;
 }
 
@@ -121,40 +145,72 @@ static enum ibv_wc_status access_wrong(struct double_qp *qp, struct double_qp *p
 {
     if (!arena->faults.violations)
         double_die(what);
-    if (peer)
-        qp_error(peer);
+    if (peer && !arena->faults.iwarp)      /* else the end of `qp` is the peer's as well */
+        double_qp_error(peer);
     (void)qp;
     return status;
+}
+
+/* The oldest receive of the peer is used up. */
+static void receive_end(struct double_qp *peer, const struct double_request *r)
+{
+    const struct double_receive *receive = &peer->receives[peer->first_receive++ % DEPTH];
+    struct ibv_wc wc = { .wr_id = receive->id, .status = IBV_WC_SUCCESS,
+                         .opcode = IBV_WC_RECV, .byte_len = r->length };
+
+    if (r->opcode == IBV_WR_RDMA_WRITE_WITH_IMM) {
+        wc.opcode = IBV_WC_RECV_RDMA_WITH_IMM;
+        wc.wc_flags = IBV_WC_WITH_IMM;
+        wc.imm_data = r->immediate;
+    }
+    peer->nreceives--;
+    peer->silent = false;
+    push(peer, &wc, false, 0);
+}
+
+/* Where the bytes of the request are, or go, at the peer; 0: not where they may. */
+static uint64_t remote_of(const struct double_qp *peer, const struct double_request *r)
+{
+    const struct double_receive *receive = &peer->receives[peer->first_receive % DEPTH];
+
+    if (r->opcode != IBV_WR_SEND)
+        return key_covers(r->rkey, peer->pid, peer->device, r->remote, r->length,
+                          r->opcode == IBV_WR_RDMA_READ ? IBV_ACCESS_REMOTE_READ
+                                                        : IBV_ACCESS_REMOTE_WRITE)
+                   ? r->remote : 0;
+    return receive->length >= r->length &&
+           key_covers(receive->lkey, peer->pid, peer->device, receive->address, r->length,
+                      IBV_ACCESS_LOCAL_WRITE) ? receive->address : 0;
 }
 
 /* -1: nothing answers, and there will be no completion for long. */
 static int execute(struct double_qp *qp, const struct double_request *r)
 {
     struct double_qp *peer = peer_of(qp);
+    bool receives = r->opcode == IBV_WR_SEND || r->opcode == IBV_WR_RDMA_WRITE_WITH_IMM;
+    int local = r->opcode == IBV_WR_RDMA_READ ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE
+                                              : 0;
+    uint64_t remote;
 
+    if (arena->faults.iwarp == (r->opcode == IBV_WR_RDMA_WRITE_WITH_IMM) &&
+        r->opcode != IBV_WR_RDMA_WRITE)
+        double_die("a request that such a device does not have");
     if (r->length > 0 && !r->in_line &&
-        !key_covers(r->lkey, qp->pid, qp->device, r->local, r->length, 0))
+        !key_covers(r->lkey, qp->pid, qp->device, r->local, r->length, local))
         return access_wrong(qp, NULL, "memory that is not registered is sent",
                             IBV_WC_LOC_PROT_ERR);
     if (!peer)
         return -1;
-    if (r->length > 0 && !key_covers(r->rkey, peer->pid, peer->device, r->remote, r->length,
-                                     IBV_ACCESS_REMOTE_WRITE))
+    if (receives && peer->nreceives == 0)
+        double_die("a message meets no posted receive: the flow control is broken");
+    remote = remote_of(peer, r);
+    if (r->length > 0 && remote == 0)
         return access_wrong(qp, peer, "memory that is not granted is written",
                             IBV_WC_REM_ACCESS_ERR);
-    if (!bytes_move(peer, r))
+    if (!bytes_move(peer, r, remote))
         return -1;
-    if (r->opcode == IBV_WR_RDMA_WRITE_WITH_IMM) {
-        struct ibv_wc wc = { .status = IBV_WC_SUCCESS, .opcode = IBV_WC_RECV_RDMA_WITH_IMM,
-                             .wc_flags = IBV_WC_WITH_IMM, .imm_data = r->immediate,
-                             .byte_len = r->length };
-
-        if (peer->nreceives == 0)
-            double_die("a message meets no posted receive: the flow control is broken");
-        wc.wr_id = peer->receives[peer->first_receive++ % DEPTH];
-        peer->nreceives--;
-        push(peer, &wc, false, 0);
-    }
+    if (receives)
+        receive_end(peer, r);
     return IBV_WC_SUCCESS;
 }
 
@@ -172,9 +228,10 @@ static void run_first(struct double_qp *qp)
 {
     struct double_request *r = &qp->requests[qp->first_request % DEPTH];
     int status, fault = IBV_WC_SUCCESS;
-    bool executed = true;
+    bool executed = true, greeting = r->opcode == IBV_WR_SEND && r->length == 0;
 
-    if (arena->faults.fail[qp->device].after > 0 &&
+    /* A rail that fails while it is connected is the end of its endpoint: not meant here. */
+    if (arena->faults.fail[qp->device].after > 0 && !greeting &&
         --arena->faults.fail[qp->device].after == 0) {
         fault = (int)arena->faults.fail[qp->device].status;
         executed = arena->faults.fail[qp->device].executed;
@@ -185,8 +242,9 @@ static void run_first(struct double_qp *qp)
     if (fault)
         status = fault;
     if (status > 0) {
-        push_send(qp, r, (enum ibv_wc_status)status);
-        qp_error(qp);
+        if (!r->ended || fault)
+            push_send(qp, r, (enum ibv_wc_status)status);
+        double_qp_error(qp);
     } else if (status == 0 && r->signaled) {
         push_send(qp, r, IBV_WC_SUCCESS);
     }
@@ -296,6 +354,15 @@ int double_post_send(struct ibv_qp *base, struct ibv_send_wr *wr, struct ibv_sen
             memcpy(r->bytes, (void *)(uintptr_t)r->local, r->length);
         r->sequence = ++qp->posted;
         qp->nrequests++;
+        if (qp->silent)
+            double_die("the side that accepted is the first to send");
+        /* Of iWARP: what TCP will take is done with, wherever it is. */
+        if (arena->faults.iwarp && r->opcode != IBV_WR_RDMA_READ && qp->state == IBV_QPS_RTS) {
+            if (r->signaled)
+                push_send(qp, r, IBV_WC_SUCCESS);
+            r->signaled = false;
+            r->ended = true;
+        }
         if (qp->state != IBV_QPS_RTS)
             double_qp_flush(qp);
         else if (arena->faults.held[qp->device])
@@ -321,7 +388,10 @@ int double_post_recv(struct ibv_qp *base, struct ibv_recv_wr *wr, struct ibv_rec
             double_unlock();
             return ENOMEM;
         }
-        qp->receives[(qp->first_receive + qp->nreceives++) % DEPTH] = wr->wr_id;
+        qp->receives[(qp->first_receive + qp->nreceives++) % DEPTH] =
+            wr->num_sge > 0 ? (struct double_receive){ wr->wr_id, wr->sg_list->addr,
+                                                       wr->sg_list->length, wr->sg_list->lkey }
+                            : (struct double_receive){ .id = wr->wr_id };
         if (qp->state == IBV_QPS_ERR)
             double_qp_flush(qp);
     }

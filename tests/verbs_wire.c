@@ -114,7 +114,9 @@ static void records(void)
     for (int i = 0; i < ROUNDS / 10; i++) {
         unsigned char wire[VERBS_RECORD_MOST];
         struct verbs_offer offer, heard;
-        struct verbs_connect connect = { .ring = 4096, .nrails = 2 }, connected;
+        struct verbs_connect connect = { .ring = 4096, .nrails = 2,
+                                         .rails[1] = { .port = 47, .nonce = "a word" } };
+        struct verbs_connect connected;
         struct verbs_down down = { .rail = (uint32_t)chance(8), .taken = 5 }, downed;
         enum verbs_record kind;
         size_t bytes, length;
@@ -132,10 +134,12 @@ static void records(void)
         }
         bytes = verbs_connect_encode(&connect, wire);
         CHECK(!verbs_connect_decode(wire + VERBS_RECORD_HEAD, &connected) &&
-              connected.ring == 4096);
+              connected.ring == 4096 &&
+              memcmp(connected.rails, connect.rails, 2 * sizeof connect.rails[0]) == 0);
         mutate(wire, bytes);
         if (!verbs_connect_decode(wire + VERBS_RECORD_HEAD, &connected))
-            CHECK(connected.nrails >= 1 && connected.nrails <= VERBS_RAILS);
+            CHECK(connected.nrails >= 1 && connected.nrails <= VERBS_RAILS &&
+                  connected.rails[0].port <= 0xffff);
         bytes = verbs_down_encode(&down, wire);
         mutate(wire, bytes);
         if (!verbs_down_decode(wire + VERBS_RECORD_HEAD, &downed))

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # What check-verbs runs in the lab, as root.
-#   inside.sh BUILD SEED one|two TRANSPORT...
+#   inside.sh BUILD SEED one|two|siw TRANSPORT...
 # "one": this machine has rxe0 and rxe1, on one wire; "two": it has rxe0 and is
-# number VERBS_LAB_HOST of two, of which number 0 prints the verdicts.
+# number VERBS_LAB_HOST of two, of which number 0 prints the verdicts; "siw": as "one",
+# with siw0 and siw1.
 # The tests are called by their names.
 # shellcheck disable=SC2317
 set -u
@@ -12,7 +13,8 @@ shift 3
 transports=("$@")
 host=${VERBS_LAB_HOST:-0}
 work=$(mktemp -d) && cd "$work" || exit 1
-failed=0
+failed=0 kind=rxe
+[ "$shape" != siw ] || kind=siw
 
 export LD_LIBRARY_PATH=$build/.libs
 export PEAL_SECRET="a secret for the lab" PEAL_INIT_TIMEOUT=60 PEAL_TIMEOUT=60 PEAL_LOG=error
@@ -47,7 +49,7 @@ try() {
 why() { echo "        $*" >> "$work/why"; return 1; }
 
 on_device() { # K: in a rank's environment, this machine's K-th device
-  export UCX_NET_DEVICES=rxe$1:1 PEAL_VERBS_DEVICES=rxe$1
+  export UCX_NET_DEVICES=$kind$1:1 PEAL_VERBS_DEVICES=$kind$1
 }
 
 # start N FIRST LAST DEVICES COMMAND...: ranks FIRST..LAST of N, dealt out to so many
@@ -319,6 +321,34 @@ one() { # TRANSPORT
   try "$1: libibverbs is missing" no_library
 }
 
+# --- one machine, iWARP ------------------------------------------------------------
+
+# Both ranks have both devices; one goes, with its connections, and the other goes on.
+rail_down() { # TRANSPORT
+  PEAL_TRANSPORTS=self,$1 start 2 0 1 1 env PEAL_VERBS_DEVICES="$kind" PEAL_LOG=warn \
+    "$rank" through "$work/ready" 3
+  await ready.0 ready.1 || return
+  ip link set vl1 down
+  finish 60 0
+  local rc=$?
+  ip link set vl1 up
+  ip route replace 10.77.0.1 dev vl1 src 10.77.0.2 table 77 # it went with the link
+  [ "$rc" = 0 ] || return
+  grep -q 'going on over 1 other rail' out.* || why 'no rail has failed'
+}
+
+iwarp() { # TRANSPORT
+  try "$1, iWARP: conformance" conformance "$1"
+  try "$1, iWARP: every collective, 2 ranks, one device" collectives "$1" 2 1
+  try "$1, iWARP: every collective, 4 ranks, one device" collectives "$1" 4 1
+  try "$1, iWARP: every collective, 2 ranks, two devices" collectives "$1" 2 2
+  try "$1, iWARP: every collective, 4 ranks, two devices" collectives "$1" 4 2
+  try "$1, iWARP: 1 % of the packets lost" netem "$1" loss 1%
+  try "$1, iWARP: a rank is killed" killed "$1"
+  try "$1, iWARP: a rail fails, another goes on" rail_down "$1"
+  try "$1, iWARP: the link goes down and up" link_down "$1"
+}
+
 # --- two machines --------------------------------------------------------------------
 
 spread() { # TRANSPORT RANKS: half of them here
@@ -336,6 +366,7 @@ for transport in "${transports[@]}"; do
   case $shape in
     one) one "$transport" ;;
     two) two "$transport" ;;
+    siw) iwarp "$transport" ;;
   esac
 done
 exit $failed

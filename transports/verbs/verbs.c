@@ -71,6 +71,8 @@ static int serve_events(struct port *port)
     }
     for (int i = 0; i < port->nadapters && devices; i++)
         moved += verbs_adapter_events(&port->adapters[i]);
+    if (devices && port->joinings)
+        moved += verbs_cm_events(port);
     return moved;
 }
 
@@ -149,18 +151,6 @@ static int port_arm(struct port *port)
 
 /* ---- Closing ------------------------------------------------------------------ */
 
-/* Ask for the end of what was posted without a signal: a write of nothing. */
-static void rail_ask(struct rail *rail)
-{
-    struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_WRITE,
-                              .wr.rdma = { .remote_addr = rail->endpoint->ring_remote,
-                                           .rkey = rail->rkey } };
-    struct work work = { .kind = WORK_NOTHING };
-
-    if (rail->unsignaled > 0 && verbs_rail_room(rail) > 0)
-        verbs_post(rail, &wr, &work);
-}
-
 /* May something get lost that the peer can still take?  A long message that waits
  * for its receive counts. */
 static bool endpoint_flushing(struct endpoint *e)
@@ -174,7 +164,8 @@ static bool endpoint_flushing(struct endpoint *e)
 
         if (rail->state != RAIL_UP || rail->ended == rail->posted)
             continue;
-        rail_ask(rail);
+        if (rail->unsignaled > 0 && verbs_rail_room(rail) > 0)
+            verbs_arrival_ask(rail);
         flushing = true;
     }
     return flushing;

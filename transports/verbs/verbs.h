@@ -18,6 +18,10 @@
  * A receiver always has more receives posted than frames may be under way, so no
  * frame meets an empty queue.
  *
+ * What iWARP cannot is an ability of a place, and handled where rails differ: how a
+ * frame is announced, what says that it has arrived (verbs_announce.c), and how queue
+ * pairs are connected (verbs_rail.c, verbs_cm.c).
+ *
  * The socket carries what is needed to connect, and when a rail fails what has come
  * over it; its end is the death of the peer, sooner than any retry runs out.
  *
@@ -42,7 +46,8 @@ enum {
     VERBS_WHY    = 512,            /* bytes of an error text */
     VERBS_POLL   = 32,             /* completions taken at once */
     VERBS_REGIONS = 64,            /* registrations kept */
-    VERBS_CHAIN  = 16              /* work requests posted at once */
+    VERBS_CHAIN  = 16,             /* work requests posted at once */
+    VERBS_QUEUES = 64              /* completion queues of an adapter */
 };
 #define VERBS_UNMEASURED SIZE_MAX  /* of struct port's direct */
 
@@ -61,6 +66,10 @@ struct place {                     /* a port of a device */
     int              port;
     enum verbs_link  link;
     uint32_t         mtu, lid, rate;           /* enum ibv_mtu; -; Mbit/s */
+    bool             immediate;    /* writes carry immediate data: else a SEND follows */
+    bool             acknowledged; /* a completed write has arrived: else a READ says so */
+    bool             by_cm;        /* rdma_cm connects: else addresses are exchanged */
+    uint8_t          most_reads;   /* under way */
     size_t           most;                     /* bytes of one work request */
     int              most_work, most_completions;  /* of a queue */
     int              ngids;
@@ -75,6 +84,11 @@ struct survey {
 
 /* ---- A port and what hangs on it -------------------------------------------- */
 
+struct queue {                     /* of completions */
+    struct ibv_cq *cq;
+    int            promised;       /* that may come at once */
+};
+
 struct adapter {                   /* a place that this port has opened */
     struct port             *port;
     int                      index;
@@ -82,9 +96,9 @@ struct adapter {                   /* a place that this port has opened */
     struct ibv_context      *context;
     struct ibv_pd           *pd;
     struct ibv_comp_channel *channel;
-    struct ibv_cq           *cq;
     bool                     paged;            /* registers memory that is paged on demand */
-    int                      promised;         /* completions that may come at once */
+    int                      nqueues;          /* more than one where they cannot grow */
+    struct queue             queues[VERBS_QUEUES];
     bool                     lost;             /* the device or its port is gone */
 };
 
@@ -131,7 +145,9 @@ struct order {
     unsigned        works;                     /* work requests without an end */
 };
 
-enum work_kind { WORK_FRAME, WORK_SLICE, WORK_NOTHING };
+/* BYTES: of a frame, whose number follows, or a greeting; NOTHING: asks for the end of
+ * what was posted before. */
+enum work_kind { WORK_FRAME, WORK_BYTES, WORK_SLICE, WORK_NOTHING };
 struct work {                      /* a work request in a send queue */
     enum work_kind kind;
     bool           signaled;
@@ -153,8 +169,11 @@ struct rail {
     struct place_gid gid;          /* ours */
     uint32_t         qpn, psn, rkey;           /* the peer's; ours is local_psn */
     uint32_t         local_psn, most_inline;
+    struct words    *words;        /* NULL: immediate data, and acknowledged */
+    struct joining  *joining;      /* by rdma_cm; else NULL */
     struct work     *work;         /* in a circle of `depth`, a power of two */
-    uint32_t         promised;     /* completions, to the adapter's queue */
+    struct queue    *queue;
+    uint32_t         promised;     /* completions, to the queue */
     uint32_t         depth, posted, ended, unsignaled;
     uint32_t         receives;     /* posted and not used */
     uint32_t         used;         /* to be posted again */
@@ -179,7 +198,7 @@ struct incoming {
     bool             wanting;      /* in line */
 };
 
-enum stage { STAGE_OFFER, STAGE_CONNECT, STAGE_READY, STAGE_UP };
+enum stage { STAGE_OFFER, STAGE_CONNECT, STAGE_JOIN, STAGE_READY, STAGE_UP };
 
 struct endpoint {
     struct port       *port;
@@ -195,6 +214,7 @@ struct endpoint {
     /* The socket. */
     int                socket;
     bool               dialled, ended;
+    bool               heard_ready;            /* the peer's queue pairs are connected */
     enum stage         stage;
     struct verbs_offer offer, theirs;
     uint32_t           watched;
@@ -260,6 +280,7 @@ struct port {
     unsigned               connecting;         /* endpoints that are not up */
     int                    nadapters;
     struct adapter         adapters[VERBS_RAILS];
+    struct rdma_event_channel *joinings;       /* NULL until rdma_cm is needed */
     struct endpoint       *endpoints, *active, *arrived;
     bool                   chaining;
     struct chain           chains[VERBS_RAILS];    /* of the endpoint that is pushed */
@@ -307,7 +328,9 @@ int  verbs_reach(const struct where *self, const struct where *peer, struct reac
 struct ibv_context *verbs_context_open(const char *device);    /* or NULL */
 int  verbs_adapters_open(struct port *port);       /* once; later calls do nothing */
 void verbs_adapters_close(struct port *port);
-int  verbs_adapter_promise(struct adapter *a, int completions);
+int  verbs_adapter_watch(struct port *port, int fd);   /* nonblocking; 0, or -1 and errno */
+/* A queue with room for so many more. */
+int  verbs_adapter_promise(struct adapter *a, int completions, struct queue **queue);
 /* Completion channels and asynchronous events; returns how much there was. */
 int  verbs_adapter_events(struct adapter *a);
 int  verbs_adapter_arm(struct adapter *a);
@@ -319,8 +342,9 @@ int  verbs_rails_pair(struct endpoint *e);
 void verbs_address_fill(const struct rail *rail, struct ibv_ah_attr *address);
 
 /* verbs_rail.c */
-int  verbs_rail_create(struct rail *rail);
-int  verbs_rail_connect(struct rail *rail);
+/* Fills in what the peer is told. */
+int  verbs_rail_create(struct rail *rail, struct verbs_connect_rail *told);
+int  verbs_rail_connect(struct rail *rail, const struct verbs_connect_rail *told);
 void verbs_rail_destroy(struct rail *rail);
 void verbs_rail_close(struct rail *rail);          /* no more comes in or goes out */
 int  verbs_rail_receives(struct rail *rail);       /* post what was used */
@@ -334,6 +358,40 @@ static inline uint32_t verbs_rail_room(const struct rail *rail)
 {
     return rail->depth - (rail->posted - rail->ended);
 }
+/* Most work requests of a frame: one, or write, SEND, and a READ after each. */
+static inline uint32_t verbs_frame_works(const struct rail *rail)
+{
+    return rail->words ? 4 : 1;
+}
+
+/* For a frame and, at its end, for a word that asks for its arrival. */
+static inline bool verbs_frame_room(const struct rail *rail)
+{
+    return verbs_rail_room(rail) > verbs_frame_works(rail);
+}
+
+/* verbs_cm.c, or verbs_cm_absent.c without librdmacm: connecting by rdma_cm.  The side
+ * that was dialled listens, for whoever shows the word that it told the other. */
+int  verbs_cm_addresses(struct place *place);      /* fill in its gids */
+int  verbs_cm_listen(struct rail *rail, struct verbs_connect_rail *told);
+int  verbs_cm_connect(struct rail *rail, const struct verbs_connect_rail *told);
+bool verbs_cm_joined(const struct rail *rail);
+void verbs_cm_greeted(struct rail *rail);          /* the peer may be sent to */
+void verbs_cm_close(struct rail *rail);
+int  verbs_cm_events(struct port *port);           /* returns how many there were */
+void verbs_cm_end(struct port *port);
+
+/* verbs_announce.c: frames' numbers, and what says that they have arrived. */
+int  verbs_words_make(struct rail *rail);          /* if the rail needs them */
+void verbs_words_free(struct rail *rail);
+void verbs_words_land(struct rail *rail, struct ibv_recv_wr *wr, struct ibv_sge *piece);
+void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
+                    const struct work *work);
+/* NULL and what has come is noted, or what is wrong. */
+const char *verbs_announced(struct rail *rail, const struct ibv_wc *wc);
+void verbs_greet(struct rail *rail);
+/* Ask for the end of all that was posted before. */
+void verbs_arrival_ask(struct rail *rail);
 
 /* verbs_work.c: work requests and their completions. */
 void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work);
@@ -435,6 +493,7 @@ static inline bool verbs_lost(const struct endpoint *e) { return e->failure || e
 int  verbs_talk(struct endpoint *e);               /* returns how much moved */
 void verbs_say(struct endpoint *e, const unsigned char *record, size_t length);
 int  verbs_socket_watch(struct endpoint *e);       /* 0, or -1 and errno */
+void verbs_joined(struct endpoint *e);             /* a queue pair has been connected */
 
 /* verbs_failover.c */
 void verbs_rail_heard(struct endpoint *e, const struct verbs_down *down);

@@ -12,7 +12,7 @@
 
 enum { FIRST_COMPLETIONS = 1024 };
 
-static int watch(struct port *port, int fd)
+int verbs_adapter_watch(struct port *port, int fd)
 {
     struct epoll_event event = { .events = EPOLLIN };
     int flags = fcntl(fd, F_GETFL);
@@ -55,8 +55,6 @@ static void place_take(struct adapter *a, const struct place *place)
 static int adapter_open(struct port *port, const struct place *place)
 {
     struct adapter *a = &port->adapters[port->nadapters];
-    int completions = place->most_completions < FIRST_COMPLETIONS ? place->most_completions
-                                                                  : FIRST_COMPLETIONS;
 
     memset(a, 0, sizeof *a);
     a->port = port;
@@ -70,9 +68,8 @@ static int adapter_open(struct port *port, const struct place *place)
         return adapter_fail(a, "ibv_alloc_pd");
     if (!(a->channel = ibv_create_comp_channel(a->context)))
         return adapter_fail(a, "ibv_create_comp_channel");
-    if (!(a->cq = ibv_create_cq(a->context, completions, a, a->channel, 0)))
-        return adapter_fail(a, "ibv_create_cq");
-    if (watch(port, a->channel->fd) != 0 || watch(port, a->context->async_fd) != 0)
+    if (verbs_adapter_watch(port, a->channel->fd) != 0 ||
+        verbs_adapter_watch(port, a->context->async_fd) != 0)
         return adapter_fail(a, "watching for events");
     return PEAL_OK;
 }
@@ -98,11 +95,12 @@ int verbs_adapters_open(struct port *port)
 
 void verbs_adapters_close(struct port *port)
 {
+    verbs_cm_end(port);
     for (int i = 0; i < port->nadapters; i++) {
         struct adapter *a = &port->adapters[i];
 
-        if (a->cq)
-            ibv_destroy_cq(a->cq);
+        for (int k = 0; k < a->nqueues; k++)
+            ibv_destroy_cq(a->queues[k].cq);
         if (a->channel) {
             epoll_ctl(port->epoll, EPOLL_CTL_DEL, a->channel->fd, NULL);
             ibv_destroy_comp_channel(a->channel);
@@ -117,22 +115,62 @@ void verbs_adapters_close(struct port *port)
     port->nadapters = 0;
 }
 
-/* A queue that overflows is the end of all that use it. */
-int verbs_adapter_promise(struct adapter *a, int completions)
+/* From `least` on doubled until there is room; 0: there cannot be. */
+static int queue_size(const struct adapter *a, int least, int wanted)
 {
-    int wanted = a->promised + completions, cqe = a->cq->cqe;
+    int cqe = least;
 
-    if (wanted > cqe) {
-        while (cqe < wanted)
-            cqe *= 2;
-        if (cqe > a->place.most_completions)
-            cqe = a->place.most_completions;
-        if (cqe < wanted || (errno = ibv_resize_cq(a->cq, cqe)) != 0)
-            return status_fail(PEAL_ERR_SYSTEM, "verbs: %s cannot hold %d completions, for one "
-                               "peer more: %m; lower PEAL_VERBS_RING, or use fewer peers",
-                               a->place.device, wanted);
-    }
-    a->promised = wanted;
+    while (cqe < wanted)
+        cqe *= 2;
+    if (cqe > a->place.most_completions)
+        cqe = a->place.most_completions;
+    return cqe < wanted ? 0 : cqe;
+}
+
+/* Soft iWARP, for one, cannot make them larger. */
+static bool queue_grow(const struct adapter *a, struct queue *q, int wanted)
+{
+    int cqe;
+
+    if (wanted <= q->cq->cqe)
+        return true;
+    cqe = queue_size(a, q->cq->cqe, wanted);
+    return cqe > 0 && ibv_resize_cq(q->cq, cqe) == 0;
+}
+
+/* Larger than the one before: there are few, then. */
+static struct queue *queue_make(struct adapter *a, int completions)
+{
+    int least = a->nqueues > 0 ? 2 * a->queues[a->nqueues - 1].cq->cqe : FIRST_COMPLETIONS;
+    int cqe = queue_size(a, least, completions);
+    struct queue *q = &a->queues[a->nqueues];
+
+    errno = ENOSPC;
+    if (a->nqueues == VERBS_QUEUES || cqe == 0)
+        return NULL;
+    q->cq = ibv_create_cq(a->context, cqe, a, a->channel, 0);
+    q->promised = 0;
+    if (!q->cq)
+        return NULL;
+    a->nqueues++;
+    return q;
+}
+
+/* A queue that overflows is the end of all that use it. */
+int verbs_adapter_promise(struct adapter *a, int completions, struct queue **queue)
+{
+    struct queue *q = NULL;
+
+    for (int i = 0; i < a->nqueues && !q; i++)
+        if (queue_grow(a, &a->queues[i], a->queues[i].promised + completions))
+            q = &a->queues[i];
+    if (!q && !(q = queue_make(a, completions)))
+        return status_fail(PEAL_ERR_SYSTEM, "verbs: %s port %d cannot hold %d completions, for "
+                           "one peer more: %m; is the limit of locked memory (ulimit -l) too low? "
+                           "Lower PEAL_VERBS_RING, or use fewer peers", a->place.device,
+                           a->place.port, completions);
+    q->promised += completions;
+    *queue = q;
     return PEAL_OK;
 }
 
@@ -186,25 +224,24 @@ int verbs_adapter_events(struct adapter *a)
     struct ibv_async_event event;
     struct ibv_cq *cq;
     void *context;
-    unsigned heard = 0;
     int moved = 0;
 
-    while (ibv_get_cq_event(a->channel, &cq, &context) == 0)
-        heard++;
-    if (heard > 0)
-        ibv_ack_cq_events(a->cq, heard);
+    for (; ibv_get_cq_event(a->channel, &cq, &context) == 0; moved++)
+        ibv_ack_cq_events(cq, 1);
     while (ibv_get_async_event(a->context, &event) == 0) {
         adapter_event(a, &event);
         ibv_ack_async_event(&event);
         moved++;
     }
-    return moved + (int)heard;
+    return moved;
 }
 
 int verbs_adapter_arm(struct adapter *a)
 {
-    if (a->lost || ibv_req_notify_cq(a->cq, 0) == 0)
-        return PEAL_OK;
-    adapter_lost(a, "ibv_req_notify_cq failed");
-    return STATUS_AGAIN;
+    for (int i = 0; i < a->nqueues && !a->lost; i++)
+        if (ibv_req_notify_cq(a->queues[i].cq, 0) != 0) {
+            adapter_lost(a, "ibv_req_notify_cq failed");
+            return STATUS_AGAIN;
+        }
+    return PEAL_OK;
 }

@@ -19,9 +19,12 @@ enum {
     FABRIC_ROCE_V4    = 1 << 0,
     FABRIC_ROCE_V6    = 1 << 1,
     FABRIC_ROCE_LOCAL = 1 << 2,
+    FABRIC_IWARP_V4   = 1 << 3,    /* and so on, as of RoCE */
     FABRIC_SUBNETS    = 8,         /* the first of the bits of InfiniBand subnets */
     SUBNETS           = 24
 };
+
+enum { MOST_READS = 16 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct survey found;
@@ -101,6 +104,40 @@ static void gids_find(struct place *place, const struct ibv_gid_entry *entries, 
         }
 }
 
+/* What the kind of the device decides. */
+static void abilities_find(struct place *place, const struct ibv_context *context,
+                           const struct ibv_device_attr *device, int layer)
+{
+    bool iwarp = context->device->transport_type == IBV_TRANSPORT_IWARP;
+    int reads = device->max_qp_rd_atom < device->max_qp_init_rd_atom ? device->max_qp_rd_atom
+                                                                     : device->max_qp_init_rd_atom;
+
+    place->link = iwarp ? VERBS_IWARP : layer == IBV_LINK_LAYER_ETHERNET ? VERBS_ROCE
+                                                                         : VERBS_INFINIBAND;
+    place->immediate = !iwarp;
+    place->acknowledged = !iwarp;
+    place->by_cm = iwarp;
+    place->most_reads = (uint8_t)(reads < MOST_READS ? reads : MOST_READS);
+}
+
+/* False, and the reason is noted: it has none. */
+static bool addresses_find(struct survey *s, struct place *place,
+                           const struct ibv_gid_entry *gids, ssize_t ngids)
+{
+    if (place->by_cm) {
+        if (verbs_cm_addresses(place) == PEAL_OK)
+            return true;
+        leave_out(s, "%s", status_text());
+        return false;
+    }
+    gids_find(place, gids, ngids);
+    if (place->ngids > 0 || place->link != VERBS_ROCE)
+        return true;
+    leave_out(s, "%s port %d has no GID: has its network interface an address?", place->device,
+              place->port);
+    return false;
+}
+
 static void place_find(struct survey *s, struct ibv_context *context, const char *name,
                        const struct ibv_device_attr *device, int port,
                        const struct ibv_gid_entry *gids, ssize_t ngids)
@@ -123,18 +160,14 @@ static void place_find(struct survey *s, struct ibv_context *context, const char
     memset(place, 0, sizeof *place);
     snprintf(place->device, sizeof place->device, "%s", name);
     place->port = port;
-    place->link = attr.link_layer == IBV_LINK_LAYER_ETHERNET ? VERBS_ROCE : VERBS_INFINIBAND;
+    abilities_find(place, context, device, attr.link_layer);
     place->mtu = attr.active_mtu;
     place->lid = attr.lid;
     place->rate = rate_of(&attr);
     place->most = attr.max_msg_sz > 0 && attr.max_msg_sz < 1u << 30 ? attr.max_msg_sz : 1u << 30;
     place->most_work = device->max_qp_wr;
     place->most_completions = device->max_cqe;
-    gids_find(place, gids, ngids);
-    if (place->ngids == 0 && place->link == VERBS_ROCE)
-        leave_out(s, "%s port %d has no GID: has its network interface an address?", name, port);
-    else
-        s->nplaces++;
+    s->nplaces += addresses_find(s, place, gids, ngids);
 }
 
 static void device_find(struct survey *s, struct ibv_device *device)
@@ -147,11 +180,6 @@ static void device_find(struct survey *s, struct ibv_device *device)
 
     enum { GIDS = 1024 };
 
-    if (device->transport_type == IBV_TRANSPORT_IWARP) {
-        leave_out(s, "%s is iWARP, which needs rdma_cm and has no immediate data: not supported",
-                  name);
-        return;
-    }
     errno = 0;
     context = ibv_open_device(device);
     if (!context) {
@@ -273,7 +301,9 @@ uint64_t verbs_fabric(void)
         else
             for (int k = 0; k < place->ngids; k++)
                 if (verbs_option_gid(place, &place->gids[k]))
-                    word |= (uint64_t)FABRIC_ROCE_V4 << place->gids[k].family;
+                    word |= (uint64_t)(place->link == VERBS_IWARP ? FABRIC_IWARP_V4
+                                                                  : FABRIC_ROCE_V4)
+                            << place->gids[k].family;
     }
     return word == 0 ? 0 : word | gigabits << 32;
 }
@@ -288,7 +318,7 @@ int verbs_reach(const struct where *self, const struct where *peer, struct reach
                            ours == 0 ? self->hostname : peer->hostname);
     if ((uint32_t)(ours & theirs) == 0)
         return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s and %s have no network in common: "
-                           "different InfiniBand subnets, or addresses of different families",
+                           "different kinds of device, InfiniBand subnets or families of addresses",
                            self->hostname, peer->hostname);
     rate = (double)(ours >> 32 < theirs >> 32 ? ours >> 32 : theirs >> 32);
     how->latency = 2e-6;

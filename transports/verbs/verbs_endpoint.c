@@ -92,15 +92,16 @@ void verbs_activity(struct endpoint *e)
 /* Nothing of the endpoint's or the user's memory is touched after this. */
 static void rails_end(struct endpoint *e)
 {
-    for (int i = 0; i < e->nrails; i++)
-        verbs_rail_destroy(&e->rails[i]);
-    e->repairing = 0;
+    /* First, so that a peer whose queue pairs end with ours hears why. */
     if (e->socket >= 0) {
         /* A forked child may hold the file open, then close() would not do this. */
         epoll_ctl(e->port->epoll, EPOLL_CTL_DEL, e->socket, NULL);
         close(e->socket);
         e->socket = -1;
     }
+    for (int i = 0; i < e->nrails; i++)
+        verbs_rail_destroy(&e->rails[i]);
+    e->repairing = 0;
     if (e->stage != STAGE_UP && e->port->connecting > 0)
         e->port->connecting--;
     e->stage = STAGE_UP;

@@ -14,7 +14,7 @@ static const struct { int status; const char *cause; } causes[] = {
         "freed or unmapped during the call?" },
     [IBV_WC_WR_FLUSH_ERR] = { PEAL_ERR_PEER, "the queue pair has ended: by an earlier failure, which "
         "a message before this tells, or because the device here refused what the peer wrote, "
-        "which is a remote access error there" },
+        "which is a remote access error there, or with iWARP because the peer has closed it" },
     [IBV_WC_MW_BIND_ERR] = { PEAL_ERR_SYSTEM, "an error of the local device" },
     [IBV_WC_BAD_RESP_ERR] = { PEAL_ERR_PEER, "the peer's device answered nonsense: is something "
         "between the two broken?" },

@@ -220,11 +220,12 @@ bool verbs_option_gid(const struct place *place, const struct place_gid *gid)
 
     if (place->link == VERBS_INFINIBAND)
         return true;
-    if (index >= 0)
+    if (place->link == VERBS_ROCE && index >= 0)
         return gid->index == index;
     if (version == 0)                  /* those of version 2 come first in the table */
         version = place->gids[0].version;
-    return gid->version == version && family_allowed(gid->family) && network_allowed(&gid->gid);
+    return (gid->version == version || place->link != VERBS_ROCE) &&
+           family_allowed(gid->family) && network_allowed(&gid->gid);
 }
 
 /* Memory for all peers together stays about what it is for 128. */

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { SPARE = 4 };                /* work requests of a rail that slices leave to frames */
+enum { SPARE = 4 };                /* frames for which slices leave room on a rail */
 
 static size_t slice_most(const struct endpoint *e)
 {
@@ -71,7 +71,7 @@ static struct rail *rail_choose(struct endpoint *e, const struct order *o)
                                                                       : rail->remote.rate;
         double when = ((double)rail->flying + 4096) / rate;
 
-        if (rail->state != RAIL_UP || verbs_rail_room(rail) <= SPARE ||
+        if (rail->state != RAIL_UP || verbs_rail_room(rail) <= SPARE * verbs_frame_works(rail) ||
             !o->of->region->mr[rail->adapter->index] || o->grant.rkey[i] == 0 ||
             (best && when >= soonest))
             continue;
@@ -94,6 +94,9 @@ void verbs_slice_post(struct rail *rail, struct order *o, unsigned index)
     piece.addr = (uintptr_t)o->of->bytes + o->offset + at;
     piece.length = (uint32_t)length;
     piece.lkey = region->mr[rail->adapter->index]->lkey;
+    /* Also because soft iWARP sends wrong bytes where up to 24 cross a page. */
+    if (piece.length <= rail->most_inline)
+        wr.send_flags |= IBV_SEND_INLINE;
     wr.wr.rdma.remote_addr = o->grant.address + at;
     wr.wr.rdma.rkey = o->grant.rkey[rail->index];
     work.bytes = piece.length;
@@ -120,7 +123,7 @@ static bool order_tell(struct endpoint *e, struct order *o, int *moved)
 
         if (!o->dealt[i])
             continue;
-        if (e->queue || verbs_rail_room(&e->rails[i]) < 2 || !verbs_frame_begin(e, 0, false))
+        if (e->queue || !verbs_frame_room(&e->rails[i]) || !verbs_frame_begin(e, 0, false))
             return false;
         frame.kind = VERBS_DONE;
         frame.offset = o->offset;

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { RNR_TIMER = 12, ENDLESS = 7, LEAST_DEPTH = 128, RECEIVE_BATCH = 32 };
+enum { RNR_TIMER = 12, ENDLESS = 7, LEAST_DEPTH = 128, RECEIVE_BATCH = 32,
+       LEAST_INLINE = VERBS_HEADER + 16 };     /* what soft iWARP gives */
 
 static int rail_error(const struct rail *rail, int status, const char *what)
 {
@@ -20,18 +21,19 @@ static struct ibv_qp *queue_pair(struct rail *rail, uint32_t receives)
 {
     struct adapter *a = rail->adapter;
     struct ibv_qp_init_attr attr = {
-        .send_cq = a->cq, .recv_cq = a->cq, .qp_type = IBV_QPT_RC,
+        .send_cq = rail->queue->cq, .recv_cq = rail->queue->cq, .qp_type = IBV_QPT_RC,
         .cap = { .max_send_wr = rail->depth, .max_recv_wr = receives, .max_send_sge = 1,
                  .max_recv_sge = 1 }
     };
     struct ibv_qp *qp = NULL;
 
     /* No device says beforehand how much it takes inline. */
-    for (int bytes = verbs_option(VERBS_OPTION_INLINE); !qp; bytes /= 2) {
+    for (int bytes = verbs_option(VERBS_OPTION_INLINE); !qp; ) {
         attr.cap.max_inline_data = bytes >= VERBS_HEADER ? (uint32_t)bytes : 0;
         qp = ibv_create_qp(a->pd, &attr);
         if (bytes < VERBS_HEADER)
             break;
+        bytes = bytes > LEAST_INLINE && bytes / 2 < LEAST_INLINE ? LEAST_INLINE : bytes / 2;
     }
     rail->most_inline = attr.cap.max_inline_data;
     return qp;
@@ -40,6 +42,7 @@ static struct ibv_qp *queue_pair(struct rail *rail, uint32_t receives)
 int verbs_rail_receives(struct rail *rail)
 {
     struct ibv_recv_wr wrs[RECEIVE_BATCH], *bad;
+    struct ibv_sge pieces[RECEIVE_BATCH];
 
     while (rail->used > 0) {
         uint32_t n = rail->used < RECEIVE_BATCH ? rail->used : RECEIVE_BATCH;
@@ -48,6 +51,7 @@ int verbs_rail_receives(struct rail *rail)
         for (uint32_t i = 0; i < n; i++) {
             wrs[i].wr_id = (uintptr_t)rail | 1;
             wrs[i].next = i + 1 < n ? &wrs[i + 1] : NULL;
+            verbs_words_land(rail, &wrs[i], &pieces[i]);
         }
         bad = NULL;
         errno = ibv_post_recv(rail->qp, wrs, &bad);
@@ -61,16 +65,23 @@ int verbs_rail_receives(struct rail *rail)
     return PEAL_OK;
 }
 
+/* What the peer reads is its own: see verbs_announce.c. */
+static int remote_access(const struct rail *rail)
+{
+    return IBV_ACCESS_REMOTE_WRITE |
+           (rail->adapter->place.acknowledged ? 0 : IBV_ACCESS_REMOTE_READ);
+}
+
 static int rail_register(struct rail *rail)
 {
     struct endpoint *e = rail->endpoint;
     struct ibv_pd *pd = rail->adapter->pd;
 
     rail->landing = ibv_reg_mr(pd, e->landing, e->ring_in,
-                               IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+                               IBV_ACCESS_LOCAL_WRITE | remote_access(rail));
     if (rail->landing)
         rail->mirror = ibv_reg_mr(pd, e->mirror, e->ring_out, IBV_ACCESS_LOCAL_WRITE);
-    return rail->mirror ? PEAL_OK
+    return rail->mirror ? verbs_words_make(rail)
                         : rail_error(rail, PEAL_ERR_MEMORY, "registering the landing ring");
 }
 
@@ -81,26 +92,39 @@ static int rail_lost(const struct rail *rail)
                        rail->adapter->place.port, rail->endpoint->name);
 }
 
-int verbs_rail_create(struct rail *rail)
+static int queue_pair_init(struct rail *rail)
+{
+    const struct place *place = &rail->adapter->place;
+    struct ibv_qp_attr attr = {
+        .qp_state = IBV_QPS_INIT, .port_num = (uint8_t)place->port,
+        .pkey_index = (uint16_t)verbs_option(VERBS_OPTION_PKEY),
+        .qp_access_flags = (unsigned)remote_access(rail)
+    };
+
+    errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_ACCESS_FLAGS |
+                          (place->by_cm ? 0 : IBV_QP_PKEY_INDEX | IBV_QP_PORT));
+    if (errno)
+        return rail_error(rail, PEAL_ERR_SYSTEM, "the queue pair to INIT (PEAL_VERBS_PKEY?)");
+    return PEAL_OK;
+}
+
+int verbs_rail_create(struct rail *rail, struct verbs_connect_rail *told)
 {
     struct endpoint *e = rail->endpoint;
-    struct ibv_qp_attr attr = {
-        .qp_state = IBV_QPS_INIT, .port_num = (uint8_t)rail->adapter->place.port,
-        .pkey_index = (uint16_t)verbs_option(VERBS_OPTION_PKEY),
-        .qp_access_flags = IBV_ACCESS_REMOTE_WRITE
-    };
     uint32_t receives = verbs_receives(e);
     int status;
 
     if (rail->adapter->lost)
         return rail_lost(rail);
-    rail->depth = 2 * e->frames_out < LEAST_DEPTH ? LEAST_DEPTH : 2 * e->frames_out;
+    rail->depth = 2 * e->frames_out * (rail->adapter->place.immediate ? 1 : 2);
+    if (rail->depth < LEAST_DEPTH)
+        rail->depth = LEAST_DEPTH;
     while ((int)rail->depth > rail->adapter->place.most_work)
         rail->depth /= 2;
     rail->work = calloc(rail->depth, sizeof rail->work[0]);
     if (!rail->work)
         return status_fail(PEAL_ERR_MEMORY, "verbs: no memory for %s", e->name);
-    status = verbs_adapter_promise(rail->adapter, (int)(rail->depth + receives));
+    status = verbs_adapter_promise(rail->adapter, (int)(rail->depth + receives), &rail->queue);
     if (status)
         return status;
     rail->promised = rail->depth + receives;
@@ -112,12 +136,15 @@ int verbs_rail_create(struct rail *rail)
     if (getrandom(&rail->local_psn, sizeof rail->local_psn, GRND_NONBLOCK) < 0)
         rail->local_psn = rail->qp->qp_num * 2654435761u;
     rail->local_psn &= 0xffffff;
-    errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-                                               IBV_QP_ACCESS_FLAGS);
-    if (errno)
-        return rail_error(rail, PEAL_ERR_SYSTEM, "the queue pair to INIT (PEAL_VERBS_PKEY?)");
+    if ((status = queue_pair_init(rail)))
+        return status;
     rail->used = receives;
-    return verbs_rail_receives(rail);
+    if ((status = verbs_rail_receives(rail)))
+        return status;
+    told->qpn = rail->qp->qp_num;
+    told->psn = rail->local_psn;
+    told->rkey = rail->landing->rkey;
+    return rail->adapter->place.by_cm && !e->dialled ? verbs_cm_listen(rail, told) : PEAL_OK;
 }
 
 static enum ibv_mtu rail_mtu(const struct rail *rail)
@@ -132,15 +159,13 @@ static enum ibv_mtu rail_mtu(const struct rail *rail)
     return (enum ibv_mtu)mtu;
 }
 
-int verbs_rail_connect(struct rail *rail)
+static int queue_pair_connect(struct rail *rail)
 {
     struct ibv_qp_attr attr = {
         .qp_state = IBV_QPS_RTR, .path_mtu = rail_mtu(rail), .dest_qp_num = rail->qpn,
         .rq_psn = rail->psn, .max_dest_rd_atomic = 1, .min_rnr_timer = RNR_TIMER
     };
 
-    if (rail->adapter->lost)
-        return rail_lost(rail);
     verbs_address_fill(rail, &attr.ah_attr);
     errno = ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
                           IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
@@ -164,6 +189,18 @@ int verbs_rail_connect(struct rail *rail)
     return PEAL_OK;
 }
 
+int verbs_rail_connect(struct rail *rail, const struct verbs_connect_rail *told)
+{
+    rail->qpn = told->qpn;
+    rail->psn = told->psn;
+    rail->rkey = told->rkey;
+    if (rail->adapter->lost)
+        return rail_lost(rail);
+    if (!rail->adapter->place.by_cm)
+        return queue_pair_connect(rail);
+    return rail->endpoint->dialled ? verbs_cm_connect(rail, told) : PEAL_OK;
+}
+
 void verbs_rail_close(struct rail *rail)
 {
     struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
@@ -182,12 +219,15 @@ void verbs_rail_destroy(struct rail *rail)
 {
     if (rail->qp)
         ibv_destroy_qp(rail->qp);
-    rail->adapter->promised -= (int)rail->promised;
+    verbs_cm_close(rail);
+    if (rail->queue)
+        rail->queue->promised -= (int)rail->promised;
     rail->promised = 0;
     if (rail->landing)
         ibv_dereg_mr(rail->landing);
     if (rail->mirror)
         ibv_dereg_mr(rail->mirror);
+    verbs_words_free(rail);
     rail->qp = NULL;
     rail->landing = rail->mirror = NULL;
     rail->state = RAIL_DOWN;

@@ -8,7 +8,6 @@
  * before, and so told of the frame that it was. */
 #include "transports/verbs/verbs.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 static size_t frame_size(size_t payload)
@@ -33,7 +32,7 @@ unsigned char *verbs_frame_begin(struct endpoint *e, size_t payload, bool credit
     size_t place;
 
     if (e->stage != STAGE_UP || e->repairing || verbs_lost(e) ||
-        e->out_next - e->out_taken >= most || verbs_rail_room(&e->rails[e->frames_over]) < 2)
+        e->out_next - e->out_taken >= most || !verbs_frame_room(&e->rails[e->frames_over]))
         return NULL;
     place = place_next(e, frame_size(payload), credit ? 0 : VERBS_HEADER);
     return place == SIZE_MAX ? NULL : e->mirror + place + VERBS_HEADER;
@@ -47,8 +46,7 @@ static void frame_post(struct endpoint *e, uint32_t number, int over, struct ord
     struct ibv_sge piece = { .addr = (uintptr_t)(e->mirror + e->frame_place[at]),
                              .length = e->frame_bytes[at], .lkey = rail->mirror->lkey };
     struct ibv_send_wr wr = {
-        .opcode = IBV_WR_RDMA_WRITE_WITH_IMM, .sg_list = &piece, .num_sge = 1,
-        .imm_data = htonl(verbs_immediate(number, e->frame_place[at])),
+        .sg_list = &piece, .num_sge = 1,
         .wr.rdma = { .remote_addr = e->ring_remote + e->frame_place[at], .rkey = rail->rkey }
     };
     struct work work = { .kind = WORK_FRAME, .frame = number, .bytes = e->frame_bytes[at],
@@ -57,7 +55,7 @@ static void frame_post(struct endpoint *e, uint32_t number, int over, struct ord
     if (piece.length <= rail->most_inline)
         wr.send_flags |= IBV_SEND_INLINE;
     e->frame_rail[at] = (int8_t)over;
-    verbs_post(rail, &wr, &work);
+    verbs_announce(rail, &wr, verbs_immediate(number, e->frame_place[at]), &work);
 }
 
 static void told(struct endpoint *e)
@@ -95,7 +93,7 @@ void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
 int verbs_frame_repeat(struct endpoint *e, uint32_t number, int rail, struct order *order,
                        uint64_t slices)
 {
-    if (verbs_rail_room(&e->rails[rail]) < 1)
+    if (verbs_rail_room(&e->rails[rail]) < verbs_frame_works(&e->rails[rail]))
         return STATUS_AGAIN;
     frame_post(e, number, rail, order, slices);
     return PEAL_OK;

@@ -107,16 +107,8 @@ static const char *heard_offer(struct endpoint *e, const unsigned char *body)
     status = verbs_rails_pair(e);
     if (!status)
         status = rings_make(e);
-    for (int i = 0; i < e->nrails && !status; i++) {
-        struct rail *rail = &e->rails[i];
-
-        status = verbs_rail_create(rail);
-        if (status)
-            break;
-        connect.rails[i].qpn = rail->qp->qp_num;
-        connect.rails[i].psn = rail->local_psn;
-        connect.rails[i].rkey = rail->landing->rkey;
-    }
+    for (int i = 0; i < e->nrails && !status; i++)
+        status = verbs_rail_create(&e->rails[i], &connect.rails[i]);
     if (status) {
         verbs_break(e, status, "%s", status_text());
         return NULL;
@@ -128,10 +120,31 @@ static const char *heard_offer(struct endpoint *e, const unsigned char *body)
     return NULL;
 }
 
+static void up(struct endpoint *e)
+{
+    e->stage = STAGE_UP;
+    e->port->connecting--;
+    verbs_sends_start(e);
+}
+
+void verbs_joined(struct endpoint *e)
+{
+    unsigned char record[VERBS_RECORD_MOST];
+
+    if (e->stage != STAGE_JOIN || verbs_lost(e))
+        return;
+    for (int i = 0; i < e->nrails; i++)
+        if (e->rails[i].adapter->place.by_cm && !verbs_cm_joined(&e->rails[i]))
+            return;
+    e->stage = STAGE_READY;
+    verbs_say(e, record, verbs_ready_encode(record));
+    if (e->heard_ready)
+        up(e);
+}
+
 static const char *heard_connect(struct endpoint *e, const unsigned char *body)
 {
     struct verbs_connect connect;
-    unsigned char record[VERBS_RECORD_MOST];
     const char *wrong = verbs_connect_decode(body, &connect);
     int status = PEAL_OK;
 
@@ -140,18 +153,14 @@ static const char *heard_connect(struct endpoint *e, const unsigned char *body)
     if ((int)connect.nrails != e->nrails)
         return "another number of queue pairs than the offers make";
     e->ring_remote = connect.ring;
-    for (int i = 0; i < e->nrails && !status; i++) {
-        e->rails[i].qpn = connect.rails[i].qpn;
-        e->rails[i].psn = connect.rails[i].psn;
-        e->rails[i].rkey = connect.rails[i].rkey;
-        status = verbs_rail_connect(&e->rails[i]);
-    }
+    for (int i = 0; i < e->nrails && !status; i++)
+        status = verbs_rail_connect(&e->rails[i], &connect.rails[i]);
     if (status) {
         verbs_break(e, status, "%s", status_text());
         return NULL;
     }
-    e->stage = STAGE_READY;
-    verbs_say(e, record, verbs_ready_encode(record));
+    e->stage = STAGE_JOIN;
+    verbs_joined(e);
     return NULL;
 }
 
@@ -164,10 +173,10 @@ static const char *heard(struct endpoint *e, enum verbs_record kind, const unsig
         return heard_offer(e, body);
     if (kind == VERBS_CONNECT && e->stage == STAGE_CONNECT)
         return heard_connect(e, body);
-    if (kind == VERBS_READY && e->stage == STAGE_READY) {
-        e->stage = STAGE_UP;
-        e->port->connecting--;
-        verbs_sends_start(e);
+    if (kind == VERBS_READY && !e->heard_ready && e->stage >= STAGE_JOIN) {
+        e->heard_ready = true;
+        if (e->stage == STAGE_READY)
+            up(e);
         return NULL;
     }
     if (kind != VERBS_DOWN || e->stage < STAGE_READY)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 1, RECORD_MAGIC = 0x7650 };
+enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 2, RECORD_MAGIC = 0x7650 };
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two lows");
 _Static_assert(VERBS_RING_HIGH / VERBS_HEADER <= 1 << 16, "a place fits the immediate data");
 
@@ -116,7 +116,8 @@ void verbs_grant_decode(const unsigned char wire[VERBS_GRANT], struct verbs_gran
 enum {
     RAIL_BYTES    = VERBS_DEVICE + 6 * 4 + 16 * VERBS_FAMILIES,
     OFFER_BYTES   = 8 + 4 * 4 + VERBS_RAILS * RAIL_BYTES,
-    CONNECT_BYTES = 8 + 4 + VERBS_RAILS * 12,
+    QUEUE_BYTES   = 4 * 4 + VERBS_NONCE,
+    CONNECT_BYTES = 8 + 4 + VERBS_RAILS * QUEUE_BYTES,
     DOWN_BYTES    = 8 + VERBS_FRAMES / 8
 };
 _Static_assert(VERBS_RECORD_HEAD + OFFER_BYTES <= VERBS_RECORD_MOST, "all records have room");
@@ -229,10 +230,15 @@ size_t verbs_connect_encode(const struct verbs_connect *connect, unsigned char *
     memset(at, 0, CONNECT_BYTES);
     little_put(at, connect->ring, 8);
     little_put(at + 8, connect->nrails, 4);
-    for (uint32_t i = 0; i < connect->nrails; i++) {
-        little_put(at + 12 + 12 * i, connect->rails[i].qpn, 4);
-        little_put(at + 16 + 12 * i, connect->rails[i].psn, 4);
-        little_put(at + 20 + 12 * i, connect->rails[i].rkey, 4);
+    at += 12;
+    for (uint32_t i = 0; i < connect->nrails; i++, at += QUEUE_BYTES) {
+        const struct verbs_connect_rail *rail = &connect->rails[i];
+
+        little_put(at, rail->qpn, 4);
+        little_put(at + 4, rail->psn, 4);
+        little_put(at + 8, rail->rkey, 4);
+        little_put(at + 12, rail->port, 4);
+        memcpy(at + 16, rail->nonce, VERBS_NONCE);
     }
     return VERBS_RECORD_HEAD + CONNECT_BYTES;
 }
@@ -243,11 +249,16 @@ const char *verbs_connect_decode(const unsigned char *at, struct verbs_connect *
 
     if (c.nrails < 1 || c.nrails > VERBS_RAILS)
         return "queue pairs for no rails, or for too many";
-    for (uint32_t i = 0; i < c.nrails; i++) {
-        c.rails[i].qpn = (uint32_t)little_get(at + 12 + 12 * i, 4);
-        c.rails[i].psn = (uint32_t)little_get(at + 16 + 12 * i, 4);
-        c.rails[i].rkey = (uint32_t)little_get(at + 20 + 12 * i, 4);
-        if (c.rails[i].qpn >> 24 || c.rails[i].psn >> 24)
+    at += 12;
+    for (uint32_t i = 0; i < c.nrails; i++, at += QUEUE_BYTES) {
+        struct verbs_connect_rail *rail = &c.rails[i];
+
+        rail->qpn = (uint32_t)little_get(at, 4);
+        rail->psn = (uint32_t)little_get(at + 4, 4);
+        rail->rkey = (uint32_t)little_get(at + 8, 4);
+        rail->port = (uint32_t)little_get(at + 12, 4);
+        memcpy(rail->nonce, at + 16, VERBS_NONCE);
+        if (rail->qpn >> 24 || rail->psn >> 24 || rail->port > 0xffff)
             return "an impossible queue pair";
     }
     *connect = c;

@@ -6,13 +6,15 @@
  *
  * A frame is a 64-byte header and its payload, written together into the
  * receiver's ring by one RDMA write with immediate data: frame number modulo 2^16
- * in the upper half, place in the ring (in units of 64 bytes) in the lower.  Frames
+ * in the upper half, place in the ring (in units of 64 bytes) in the lower.  iWARP
+ * has no immediate data: there the same 32 bits follow the write in a SEND of four
+ * bytes, and a SEND of none is the greeting of whoever connected.  Frames
  * are numbered from 0 per direction and taken in that order, over whichever rail
  * they come; a frame that does not fit before the ring's end lies at its start.
  *
  *   bytes  field         meaning
  *       0  magic         0x76 ('v')
- *       1  version       1
+ *       1  version       2
  *       2  kind          enum verbs_kind
  *       3  stream        < TRANSPORT_STREAMS
  *    4..7  number        of the message that this is about
@@ -33,7 +35,9 @@
  *
  * Records on the socket: OFFER from both sides (what I have), CONNECT from both
  * (the queue pairs, after both have paired the offers in the same way), READY
- * from both (mine can receive); DOWN when a rail has failed: which frames came. */
+ * from both (mine can receive); DOWN when a rail has failed: which frames came.
+ * Where rdma_cm connects, CONNECT of the side that was dialled says to which port,
+ * and with which word; a word, not the address, is what is believed. */
 #ifndef VERBS_WIRE_H
 #define VERBS_WIRE_H
 
@@ -46,7 +50,9 @@ enum {
     VERBS_RING_LOW = 16 << 10,     /* bytes of a ring */
     VERBS_RING_HIGH = 2 << 20,
     VERBS_GRANT    = 8 + 4 * VERBS_RAILS,      /* payload of GRANT */
-    VERBS_DEVICE   = 32            /* bytes of a device's name, with the NUL */
+    VERBS_DEVICE   = 32,           /* bytes of a device's name, with the NUL */
+    VERBS_NUMBER   = 4,            /* of the SEND that announces a frame */
+    VERBS_NONCE    = 16            /* of the word that rdma_cm carries */
 };
 #define VERBS_TOTAL_HIGH ((uint64_t)1 << 43)
 
@@ -85,6 +91,7 @@ size_t verbs_frame_payload(const struct verbs_frame *frame);
 void verbs_grant_encode(const struct verbs_grant *grant, unsigned char wire[VERBS_GRANT]);
 void verbs_grant_decode(const unsigned char wire[VERBS_GRANT], struct verbs_grant *grant);
 
+/* What announces a frame. */
 static inline uint32_t verbs_immediate(uint32_t frame, size_t place)
 {
     return frame << 16 | (uint32_t)(place / VERBS_HEADER);
@@ -100,7 +107,7 @@ enum verbs_family { VERBS_GID_V4, VERBS_GID_V6, VERBS_GID_LOCAL, VERBS_FAMILIES 
 
 struct verbs_gid { unsigned char bytes[16]; };
 
-/* One port of one device, as its owner offers it. */
+/* One port of one device, as its owner offers it.  iWARP has IP addresses for gids. */
 struct verbs_offer_rail {
     char             device[VERBS_DEVICE];
     uint32_t         port, link;   /* enum verbs_link */
@@ -119,10 +126,16 @@ struct verbs_offer {
     struct verbs_offer_rail rails[VERBS_RAILS];
 };
 
+struct verbs_connect_rail {
+    uint32_t      qpn, psn, rkey;
+    uint32_t      port;            /* where rdma_cm listens; 0: it does not */
+    unsigned char nonce[VERBS_NONCE];
+};
+
 struct verbs_connect {
     uint64_t ring;                 /* address of the landing ring */
     uint32_t nrails;
-    struct { uint32_t qpn, psn, rkey; } rails[VERBS_RAILS];
+    struct verbs_connect_rail rails[VERBS_RAILS];
 };
 
 struct verbs_down {

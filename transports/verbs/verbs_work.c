@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,15 +86,18 @@ void verbs_chain_end(struct port *port)
 }
 
 /* The last of those that nobody else asks about is signaled too, often enough that
- * a full queue always has some. */
+ * a full queue always has some.  Where that would not say that it has arrived, what
+ * says so follows. */
 void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work)
 {
     struct work *kept = &rail->work[rail->posted % rail->depth];
     struct port *port = rail->endpoint->port;
 
+    bool ask = work->kind != WORK_NOTHING && ((work->order && work->kind == WORK_FRAME) ||
+                                              ++rail->unsignaled >= rail->depth / 4);
+
     *kept = *work;
-    kept->signaled = (work->order && work->kind == WORK_FRAME) || work->kind == WORK_NOTHING ||
-                     ++rail->unsignaled >= rail->depth / 4;
+    kept->signaled = work->kind == WORK_NOTHING || (ask && rail->adapter->place.acknowledged);
     if (kept->signaled) {
         rail->unsignaled = 0;
         wr->send_flags |= IBV_SEND_SIGNALED;
@@ -109,6 +111,8 @@ void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *wo
         chain_add(&port->chains[rail->index], rail, wr);
     else
         post(rail, wr);
+    if (ask && !kept->signaled)
+        verbs_arrival_ask(rail);
 }
 
 static void sent(struct rail *rail)
@@ -136,6 +140,8 @@ static void failed(struct rail *rail, const struct ibv_wc *wc, const char *what)
 
 static void received(struct rail *rail, const struct ibv_wc *wc)
 {
+    const char *wrong;
+
     rail->receives--;
     if (rail->emptied || (wc->status == IBV_WC_WR_FLUSH_ERR && rail->state == RAIL_CLOSING))
         return;
@@ -143,15 +149,13 @@ static void received(struct rail *rail, const struct ibv_wc *wc)
         failed(rail, wc, "receiving from");
         return;
     }
+    wrong = verbs_announced(rail, wc);     /* before its place is used again */
     rail->used++;
     if (rail->used >= rail->endpoint->frames_in / 4 && rail->state == RAIL_UP &&
         verbs_rail_receives(rail) != PEAL_OK)
         verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "%s", status_text());
-    if (wc->opcode != IBV_WC_RECV_RDMA_WITH_IMM || !(wc->wc_flags & IBV_WC_WITH_IMM))
-        verbs_break(rail->endpoint, PEAL_ERR_PROTOCOL, "%s sent something over verbs that is no "
-                    "write with immediate data", rail->endpoint->name);
-    else
-        verbs_frame_came(rail, ntohl(wc->imm_data));
+    if (wrong)
+        verbs_break(rail->endpoint, PEAL_ERR_PROTOCOL, "%s sent %s", rail->endpoint->name, wrong);
 }
 
 static void completed(const struct ibv_wc *wc)
@@ -168,20 +172,26 @@ static void completed(const struct ibv_wc *wc)
         failed(rail, wc, "an RDMA write to");
 }
 
-int verbs_poll(struct port *port)
+static int queue_poll(struct queue *q)
 {
     struct ibv_wc wc[VERBS_POLL];
+    int n = VERBS_POLL, moved = 0;
+
+    for (int round = 0; round < ROUNDS && n == VERBS_POLL; round++) {
+        n = ibv_poll_cq(q->cq, VERBS_POLL, wc);
+        for (int k = 0; k < n; k++)
+            completed(&wc[k]);
+        moved += n > 0 ? n : 0;
+    }
+    return moved;
+}
+
+int verbs_poll(struct port *port)
+{
     int moved = 0;
 
-    for (int i = 0; i < port->nadapters; i++) {
-        int n = VERBS_POLL;
-
-        for (int round = 0; round < ROUNDS && n == VERBS_POLL; round++) {
-            n = ibv_poll_cq(port->adapters[i].cq, VERBS_POLL, wc);
-            for (int k = 0; k < n; k++)
-                completed(&wc[k]);
-            moved += n > 0 ? n : 0;
-        }
-    }
+    for (int i = 0; i < port->nadapters; i++)
+        for (int k = 0; k < port->adapters[i].nqueues; k++)
+            moved += queue_poll(&port->adapters[i].queues[k]);
     return moved;
 }
