@@ -68,7 +68,7 @@ static void hostile(void)
     struct match_pool pool;
     struct completion_queue queue;
     struct matching *matching = matching_at(&pool, &queue, 100);
-    struct send_window window = { { 0 } };
+    struct send_window window = { .low = { 0 } };
     struct message good = rig_message(0, 101), old = rig_message(0, 99),
                    far = rig_message(0, 100 + TRANSPORT_WINDOW),
                    stream = rig_message(TRANSPORT_STREAMS, 100);
