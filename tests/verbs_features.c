@@ -79,17 +79,44 @@ static void paging(uint64_t seed)
     printf("on-demand paging\n");
 }
 
+static void crossovers(void)
+{
+    /* Microseconds; a + 16 b, a + 256 b and 256 c by KiB. */
+    static const struct { double few, many, copy; size_t bytes; } cases[] = {
+        { 20.6, 29.9, 25.6, 512 << 10 },       /* a 20, b 0.039, c 0.1: 328 KiB */
+        { 10, 10, 25.6, 128 << 10 },           /* 100 KiB */
+        { 12, 11, 25.6, 128 << 10 },           /* measured badly: as if b were 0 */
+        { 0.1, 0.1, 25.6, 16 << 10 }, { 10, 100, 25.6, 1 << 20 }, { 500, 501, 25.6, 1 << 20 }
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t bytes = verbs_direct_crossover(cases[i].few * 1e-6, cases[i].many * 1e-6,
+                                              cases[i].copy * 1e-6);
+
+        CHECK(bytes == cases[i].bytes, "case %d: %zu bytes", (int)i, bytes);
+    }
+}
+
 /* ---- Queue pairs ------------------------------------------------------------------- */
 
 static int wanted_queue_pairs;
 
-static void many_queue_pairs(struct node *node)
+/* Of all devices, and of processes that were killed, too. */
+static int all_queue_pairs(void)
 {
     int there = 0;
 
-    transports_traffic(node);
     for (int i = 0; i < DOUBLE_DEVICES; i++)
         there += double_queue_pairs(i);
+    return there;
+}
+
+static void many_queue_pairs(struct node *node)
+{
+    int there;
+
+    transports_traffic(node);
+    there = all_queue_pairs();
     CHECK(there == wanted_queue_pairs, "%d queue pairs instead of %d", there, wanted_queue_pairs);
     node_meet(node);
 }
@@ -99,11 +126,11 @@ static void queue_pairs(uint64_t seed)
     setenv("PEAL_VERBS_SLICE", "4K", 1);
     setenv("PEAL_VERBS_DEVICES", "double0", 1);
     setenv("NCCL_IB_QPS_PER_CONNECTION", "3", 1);
-    wanted_queue_pairs = 2 * 3;
+    wanted_queue_pairs = all_queue_pairs() + 2 * 3;
     rig_run(&verbs_transport, 2, false, -1, seed, many_queue_pairs);
     unsetenv("PEAL_VERBS_DEVICES");
     setenv("PEAL_VERBS_QPS", "4", 1);          /* of three devices: more than there may be */
-    wanted_queue_pairs = 2 * VERBS_RAILS;
+    wanted_queue_pairs = all_queue_pairs() + 2 * VERBS_RAILS;
     rig_run(&verbs_transport, 2, true, -1, seed, many_queue_pairs);
     unsetenv("PEAL_VERBS_QPS");
     unsetenv("NCCL_IB_QPS_PER_CONNECTION");
@@ -249,7 +276,7 @@ static void expect_report(const char *name, const char *value, const char *row, 
 static void reports(void)
 {
     expect_report("PEAL_VERBS_DIRECT", "131072", "double0:1", " 131072 ");
-    expect_report("PEAL_VERBS_RAILS", "8", "double1:1", "RoCE       50 Gb/s");
+    expect_report("PEAL_VERBS_RAILS", "8", "double1:1", "100 Gb/s");
     expect_report("PEAL_VERBS_RAILS", "8", "double0:1", " none ");
     double_faults()->paging = 1;
     expect_report("PEAL_VERBS_RAILS", "8", "double0:1", " regions ");
@@ -267,6 +294,7 @@ void verbs_features(uint64_t seed)
     disabled();
     reports();
     addresses();
+    crossovers();
     paging(seed);
     queue_pairs(seed);
     forks(seed);

@@ -51,7 +51,7 @@ static double copying(char *memory)
 
 /* Registering takes a + b n, copying c n: the two meet at a / (c - b).  As a power of
  * two, so that a little more or less changes nothing. */
-static size_t crossover(double few, double many, double copy)
+size_t verbs_direct_crossover(double few, double many, double copy)
 {
     double b = many > few ? (many - few) / (MANY - FEW) : 0, a = few - b * FEW, c = copy / MANY;
     size_t bytes = LOW;
@@ -67,6 +67,7 @@ size_t verbs_direct_measure(struct ibv_pd *pd)
 {
     char *memory = mmap(NULL, 2 * MANY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     double few, many, copy;
+    size_t bytes;
 
     if (memory == MAP_FAILED)
         return 0;
@@ -77,11 +78,12 @@ size_t verbs_direct_measure(struct ibv_pd *pd)
     munmap(memory, 2 * MANY);
     if (few <= 0 || many <= 0)
         return 0;
+    bytes = verbs_direct_crossover(few, many, copy);
     log_info("verbs: registering 16 KiB with %s takes %.1f us, 256 KiB %.1f us, copying 256 KiB "
              "%.1f us: memory that is not from peal_mem_alloc is registered from %zu KiB on",
              ibv_get_device_name(pd->context->device), few * 1e6, many * 1e6, copy * 1e6,
-             crossover(few, many, copy) >> 10);
-    return crossover(few, many, copy);
+             bytes >> 10);
+    return bytes;
 }
 
 bool verbs_direct(struct port *port, size_t length)
