@@ -45,7 +45,7 @@ void double_release(int device);
 void double_counts(uint64_t *requests, uint64_t *doorbells);
 /* Has the failure that was asked for, if any, happened? */
 bool double_failed(int device);
-/* Queue pairs of this device in use. */
+/* Queue pairs of this device that this process uses: those of killed ones stay. */
 int double_queue_pairs(int device);
 
 #endif
