@@ -83,7 +83,8 @@ int double_queue_pairs(int device)
 
     double_lock();
     for (int i = 0; i < QPS; i++)
-        count += arena->qps[i].used && arena->qps[i].device == device;
+        count += arena->qps[i].used && arena->qps[i].device == device &&
+                 arena->qps[i].pid == getpid();
     double_unlock();
     return count;
 }

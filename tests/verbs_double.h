@@ -52,7 +52,7 @@ uint64_t double_registered(bool paged);
 bool double_failed(int device);
 /* Connections that were turned away. */
 int double_refused(void);
-/* Queue pairs of this device in use. */
+/* Queue pairs of this device that this process uses: those of killed ones stay. */
 int double_queue_pairs(int device);
 
 #endif
