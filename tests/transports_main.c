@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The conformance suite on what this machine has.  Usage: transports [seed [name]] */
+/* The conformance suite on what this machine has.  Usage:
+ * transports [seed [name [threads]]]; threads: and not also with processes. */
 #include "tests/transports_rig.h"
 
 #include "base/clock.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
 
-    return transports_conform(seed, argc > 2 ? argv[2] : NULL, false);
+    return transports_conform(seed, argc > 2 ? argv[2] : NULL,
+                              argc > 3 && strcmp(argv[3], "threads") == 0);
 }

@@ -128,6 +128,12 @@ static void happen_plain(int join, int event, int status)
     happen(join, &what);
 }
 
+/* An id, if it is still the same. */
+static int still(int join, uint32_t serial)
+{
+    return join >= 0 && arena->joins[join].used && arena->joins[join].serial == serial ? join : -1;
+}
+
 int rdma_destroy_id(struct rdma_cm_id *id)
 {
     struct double_join *j = join_of(id);
@@ -137,7 +143,7 @@ int rdma_destroy_id(struct rdma_cm_id *id)
         const struct double_happening *what = &j->happened[j->first % JOIN_EVENTS];
 
         if (what->event == RDMA_CM_EVENT_CONNECT_REQUEST)
-            happen_plain(what->from, RDMA_CM_EVENT_REJECTED, -ECONNREFUSED);
+            happen_plain(still(what->from, what->serial), RDMA_CM_EVENT_REJECTED, -ECONNREFUSED);
     }
     if (double_qp_of(j->qp))
         double_die("an id of rdma_cm goes before its queue pair");
@@ -238,6 +244,7 @@ int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *parameter)
             happen(i, &request);
         }
         request.from = (int)(j - arena->joins);
+        request.serial = j->serial;
         request.nonce_bytes = parameter->private_data_len < NONCE ? parameter->private_data_len
                                                                   : NONCE;
         memcpy(request.nonce, parameter->private_data, (size_t)request.nonce_bytes);
@@ -266,10 +273,10 @@ int rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *parameter)
 
     double_lock();
     j->qp = parameter->qp_num;
-    peer = j->peer >= 0 && arena->joins[j->peer].used ? j->peer : -1;
+    peer = still(j->peer, j->peer_serial);
     if (peer >= 0) {
         arena->joins[peer].peer = (int)(j - arena->joins);
-        if (double_qp_of(arena->joins[peer].qp))
+        if (double_qp_of(arena->joins[peer].qp))   /* else it goes just now */
             connected(&arena->joins[peer], j->qp);
     }
     connected(j, peer >= 0 ? arena->joins[peer].qp : 0);
@@ -282,7 +289,8 @@ int rdma_reject(struct rdma_cm_id *id, const void *private_data, uint8_t bytes)
 {
     (void)private_data, (void)bytes;
     double_lock();
-    happen_plain(join_of(id)->peer, RDMA_CM_EVENT_REJECTED, -ECONNREFUSED);
+    happen_plain(still(join_of(id)->peer, join_of(id)->peer_serial), RDMA_CM_EVENT_REJECTED,
+                 -ECONNREFUSED);
     arena->refused++;
     double_unlock();
     return 0;
@@ -338,6 +346,7 @@ int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event *
         rdma_create_id(channel, &new->base.id, id->base.context, RDMA_PS_TCP);
         place(new->base.id, join_of(&id->base)->device);
         join_of(new->base.id)->peer = what.from;
+        join_of(new->base.id)->peer_serial = what.serial;
         memcpy(new->nonce, what.nonce, NONCE);
         new->base.param.conn.private_data = new->nonce;
         new->base.param.conn.private_data_len = (uint8_t)what.nonce_bytes;

@@ -42,6 +42,7 @@ struct double_receive { uint64_t id, address; uint32_t length, lkey; };
 struct double_happening {
     int           event, status;
     int           from;            /* CONNECT_REQUEST: whose; -1: a stranger's */
+    uint32_t      serial;          /* and which of those that were it */
     unsigned char nonce[NONCE];
     int           nonce_bytes;
 };
@@ -51,6 +52,7 @@ struct double_join {
     int                     device, to;        /* devices; to: where it connects */
     uint32_t                port, serial;
     int                     peer;              /* the other's id, or -1 */
+    uint32_t                peer_serial;
     uint32_t                qp;                /* number */
     struct event_end        end;               /* of its channel */
     uint64_t                address;           /* of the rdma_cm_id, in its process */
