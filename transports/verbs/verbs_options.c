@@ -39,7 +39,7 @@ const struct setting verbs_settings[] = {
     [DEVICES] = { "PEAL_VERBS_DEVICES", NULL,
         "devices that may be used, e.g. \"mlx5_0,mlx5_1:1\" (prefixes, or with \"=\" in front "
         "exact names; with \"^\" in front all but these); unset: all", "NCCL_IB_HCA" },
-    [EAGER] = { "PEAL_VERBS_EAGER", "8K",
+    [EAGER] = { "PEAL_VERBS_EAGER", "16K",
         "bytes, 0 to 64K: longer messages wait for their receive", NULL },
     [RING] = { "PEAL_VERBS_RING", "256K",
         "bytes of the landing ring of each peer, 16K to 2M, rounded down to a power of two; less "
