@@ -4,6 +4,7 @@
 
 #include "transports/verbs/verbs.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,28 @@ static void nonsense(struct node *node)
     e->in_next = next;
 }
 
+/* The end of a message, as if it rode on a write. */
+static void bare_end(struct node *node)
+{
+    struct endpoint *e = node->peers[!node->rank];
+    uint32_t number = e->out_next, at = number % VERBS_FRAMES;
+    size_t place = node_random(node, 4) ? verbs_place_riding((uint32_t)node_random(node, 2),
+                                                             (uint32_t)node_random(node, 12))
+                                        : VERBS_RING_HIGH + VERBS_HEADER * node_random(node, 1 << 15);
+    struct ibv_send_wr wr = {
+        .opcode = IBV_WR_RDMA_WRITE_WITH_IMM, .imm_data = htonl(verbs_immediate(number, place)),
+        .wr.rdma = { .remote_addr = e->ring_remote, .rkey = e->rails[0].rkey }
+    };
+    struct work work = { .kind = WORK_FRAME, .frame = number };
+
+    if (!verbs_frame_begin(e, 0, false))
+        return;
+    e->frame_end[at] = e->head;
+    e->frame_bytes[at] = 0;
+    e->out_next++;
+    verbs_post(&e->rails[0], &wr, &work);
+}
+
 static size_t op_bytes(int i)
 {
     static const size_t sizes[] = { 8, 40, 300, 100000 };
@@ -67,7 +90,10 @@ static void hostile_body(struct node *node)
         node_send(node, 1, 0, word, sizeof word, &op);     /* so that both are up */
         node_wait(node, &op.done);
         for (int i = 0; i < 40; i++) {
-            nonsense(node);
+            if (node_random(node, 10))
+                nonsense(node);
+            else
+                bare_end(node);
             node_progress(node);
         }
         node_close(node, false);

@@ -4,14 +4,15 @@
  *
  *   ping_pong BYTES...
  *
- * Rank 0 prints "latency BYTES MICROSECONDS" (median of the half round trips) and
- * "stream BYTES MB/S" (WINDOW messages one way and an answer, median of the rounds). */
+ * Rank 0 prints "latency BYTES MICROSECONDS" (median of the half round trips, of more
+ * where they are short) and "stream BYTES MB/S" (WINDOW messages one way and an answer, median of the rounds). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 101, WINDOW = 16, STREAMS = 11 };
+enum { SHORT = 4096, WINDOW = 16 };
+enum { ROUNDS = 1001, LONG_ROUNDS = 101, STREAMS = 101, LONG_STREAMS = 11 };
 
 static int rank;
 
@@ -173,18 +174,20 @@ int main(int argc, char **argv)
     start(&argc, &argv);
     for (int a = 1; a < argc; a++) {
         size_t length = strtoull(argv[a], NULL, 0);
+        int rounds = length > SHORT ? LONG_ROUNDS : ROUNDS;
+        int streams = length > SHORT ? LONG_STREAMS : STREAMS;
         char *bytes = buffer(length * WINDOW);
 
         memset(bytes, rank, length * WINDOW);
-        for (int i = -5; i < ROUNDS; i++)
+        for (int i = -5; i < rounds; i++)
             times[i < 0 ? 0 : i] = round_trip(bytes, length);
         if (rank == 0)
-            printf("latency %zu %.2f\n", length, median(times, ROUNDS) / 2 * 1e6);
-        for (int i = -1; i < STREAMS; i++)
+            printf("latency %zu %.2f\n", length, median(times, rounds) / 2 * 1e6);
+        for (int i = -1; i < streams; i++)
             times[i < 0 ? 0 : i] = stream(bytes, length);
         if (rank == 0)
             printf("stream %zu %.2f\n", length,
-                   (double)(length * WINDOW) / median(times, STREAMS) * 1e-6);
+                   (double)(length * WINDOW) / median(times, streams) * 1e-6);
     }
     stop();
     return 0;

@@ -9,8 +9,8 @@
  * free at once, and what has to be repeated over another rail is still there.
  *
  * Long messages are written from the user's memory straight to where the receiver
- * granted it, in slices dealt out to the rails; DONE frames on the same rails say
- * when all is there: writes and frames of one queue pair arrive in order, and the
+ * granted it, in slices dealt out to the rails; DONE frames on the same rails, or the
+ * last slice itself, say when all is there: writes and frames of one queue pair arrive in order, and the
  * frame's completion makes what came before it visible.  Long messages that must be
  * computed with are granted pieces of bounce memory; what cannot be registered goes
  * through the ring.
@@ -129,6 +129,7 @@ struct sending {
     size_t             length;
     struct completion *done;                   /* NULL: a control frame */
     struct region     *region;
+    bool               posted;                 /* granted before it was started */
     uint64_t           granted;                /* bytes: they are granted in order; */
     uint64_t           ended;                  /* of orders that have ended, or of DATA sent */
 };
@@ -406,6 +407,8 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
 unsigned char *verbs_frame_begin(struct endpoint *e, size_t payload, bool credit);
 void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
                      struct order *order, uint64_t slices);
+/* DONE of all of an order, with its last slice: after verbs_frame_begin() for nothing. */
+void verbs_frame_ride(struct rail *rail, struct order *o, uint64_t slices);
 int  verbs_frame_repeat(struct endpoint *e, uint32_t number, int rail, struct order *order,
                         uint64_t slices);
 void verbs_frame_came(struct rail *rail, uint32_t immediate);
@@ -464,6 +467,9 @@ int  verbs_orders_deal(struct endpoint *e);
 void verbs_order_work_ended(struct endpoint *e, const struct work *work);
 void verbs_order_repeat(struct endpoint *e, struct rail *from);
 void verbs_slice_post(struct rail *rail, struct order *o, unsigned index);
+/* What and where to. */
+void verbs_slice_fill(const struct rail *rail, const struct order *o, unsigned index,
+                      struct ibv_send_wr *wr, struct ibv_sge *piece);
 void verbs_sending_end(struct endpoint *e, struct sending *s, int status);
 
 /* verbs_receive.c */
@@ -471,6 +477,8 @@ int  verbs_recv(struct endpoint *e, const struct message *message,
                 const struct landing *landing, struct completion *done);
 int  verbs_take_frames(struct endpoint *e);
 void verbs_incoming_fail(struct endpoint *e);
+/* The frame that came without a header.  NULL, or what is wrong. */
+const char *verbs_ridden(const struct endpoint *e, size_t place, struct verbs_frame *frame);
 void verbs_chunks_serve(struct port *port);        /* whoever waits for bounce memory */
 
 /* verbs_short.c */

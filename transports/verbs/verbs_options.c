@@ -61,7 +61,7 @@ const struct setting verbs_settings[] = {
     [NETWORK] = { "PEAL_VERBS_NETWORK", NULL,
         "addresses of RoCE that may be used, as a network: 10.1.0.0/16, fd00::/8; unset: all",
         "NCCL_IB_ADDR_RANGE" },
-    [EAGER] = { "PEAL_VERBS_EAGER", "8K",
+    [EAGER] = { "PEAL_VERBS_EAGER", "16K",
         "bytes, 0 to 64K: longer messages wait for their receive", NULL },
     [RING] = { "PEAL_VERBS_RING", "256K",
         "bytes of the landing ring of each peer, 16K to 2M, rounded down to a power of two; less "

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Writing to granted places: orders are cut into slices, which the rails take in
  * turn, each as much as its rate and what it has under way allow.  When all are
- * dealt out, a DONE on each rail follows its slices: queue pairs keep their order.
- * The end of the DONE is the end of the slices before it. */
+ * dealt out, a DONE on each rail follows its slices, or rides on the last: queue
+ * pairs keep their order.  The end of the DONE is the end of the slices before it. */
 #include "transports/verbs/verbs.h"
 
 #include <string.h>
@@ -81,24 +81,30 @@ static struct rail *rail_choose(struct endpoint *e, const struct order *o)
     return best;
 }
 
-void verbs_slice_post(struct rail *rail, struct order *o, unsigned index)
+void verbs_slice_fill(const struct rail *rail, const struct order *o, unsigned index,
+                      struct ibv_send_wr *wr, struct ibv_sge *piece)
 {
     uint64_t at = index * o->slice, length = o->length - at;
-    const struct region *region = o->of->region;
+
+    if (length > o->slice)
+        length = o->slice;
+    piece->addr = (uintptr_t)o->of->bytes + o->offset + at;
+    piece->length = (uint32_t)length;
+    piece->lkey = o->of->region->mr[rail->adapter->index]->lkey;
+    wr->wr.rdma.remote_addr = o->grant.address + at;
+    wr->wr.rdma.rkey = o->grant.rkey[rail->index];
+    /* Also because soft iWARP sends wrong bytes where up to 24 cross a page. */
+    if (piece->length <= rail->most_inline)
+        wr->send_flags |= IBV_SEND_INLINE;
+}
+
+void verbs_slice_post(struct rail *rail, struct order *o, unsigned index)
+{
     struct ibv_sge piece;
     struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_WRITE, .sg_list = &piece, .num_sge = 1 };
     struct work work = { .kind = WORK_SLICE, .order = o, .slices = (uint64_t)1 << index };
 
-    if (length > o->slice)
-        length = o->slice;
-    piece.addr = (uintptr_t)o->of->bytes + o->offset + at;
-    piece.length = (uint32_t)length;
-    piece.lkey = region->mr[rail->adapter->index]->lkey;
-    /* Also because soft iWARP sends wrong bytes where up to 24 cross a page. */
-    if (piece.length <= rail->most_inline)
-        wr.send_flags |= IBV_SEND_INLINE;
-    wr.wr.rdma.remote_addr = o->grant.address + at;
-    wr.wr.rdma.rkey = o->grant.rkey[rail->index];
+    verbs_slice_fill(rail, o, index, &wr, &piece);
     work.bytes = piece.length;
     verbs_post(rail, &wr, &work);
 }
@@ -149,6 +155,17 @@ static void order_end(struct endpoint *e, struct order *o)
         verbs_sending_end(e, s, PEAL_OK);
 }
 
+/* Only the last slice is left, all others went over this rail, and the receiver knows
+ * the message by its receive: then DONE need not be a write of its own. */
+static bool order_rides(struct endpoint *e, const struct order *o, const struct rail *rail)
+{
+    uint64_t all = o->dealt[rail->index] | o->left, last = (o->length - 1) / o->slice;
+
+    return o->of->posted && o->length == o->of->length && o->left == (uint64_t)1 << last &&
+           all == (o->left << 1) - 1 && !e->queue && verbs_frame_room(rail) &&
+           verbs_frame_begin(e, 0, false);
+}
+
 int verbs_orders_deal(struct endpoint *e)
 {
     int moved = 0;
@@ -159,10 +176,17 @@ int verbs_orders_deal(struct endpoint *e)
         while (o->left && !e->repairing && !verbs_lost(e) && (rail = rail_choose(e, o))) {
             unsigned index = (unsigned)__builtin_ctzll(o->left);
 
+            moved++;
+            if (order_rides(e, o, rail)) {
+                uint64_t slices = o->dealt[rail->index] | o->left;
+
+                o->left = o->dealt[rail->index] = 0;
+                verbs_frame_ride(rail, o, slices);
+                break;
+            }
             o->left &= o->left - 1;
             o->dealt[rail->index] |= (uint64_t)1 << index;
             verbs_slice_post(rail, o, index);
-            moved++;
         }
         if (o->left || e->repairing || verbs_lost(e) || !order_tell(e, o, &moved) ||
             e->repairing)

@@ -300,6 +300,26 @@ static int granted_match(struct endpoint *e, const struct verbs_frame *f, struct
     return PEAL_OK;
 }
 
+/* The sender has compared what it sends with what was granted. */
+const char *verbs_ridden(const struct endpoint *e, size_t place, struct verbs_frame *frame)
+{
+    size_t at = (place - VERBS_RING_HIGH) / VERBS_HEADER, stream = at / TRANSPORT_WINDOW;
+    const struct match *match =
+        stream < TRANSPORT_STREAMS ? e->matching.streams[stream].slots[at % TRANSPORT_WINDOW] : NULL;
+
+    if (!match || match->state != MATCH_POSTED || !incoming_of(match) ||
+        !incoming_of(match)->region)
+        return "the end of a message that was not granted";
+    *frame = (struct verbs_frame){
+        .kind = VERBS_DONE, .stream = match->stream, .number = match->number,
+        .signature = match->signature, .total = match->landing.bytes,
+        .length = match->landing.bytes, .taken = e->out_taken,
+        .communicator = (uint32_t)e->port->options.communicator
+    };
+    memcpy(frame->low, e->window.low, sizeof frame->low);
+    return NULL;
+}
+
 /* All of a chunk is here. */
 static int chunk_land(struct endpoint *e, const struct verbs_frame *f, struct match *match,
                       struct incoming *in, struct chunk **at)

@@ -52,6 +52,10 @@ static void frame_post(struct endpoint *e, uint32_t number, int over, struct ord
     struct work work = { .kind = WORK_FRAME, .frame = number, .bytes = e->frame_bytes[at],
                          .order = order, .slices = slices };
 
+    if (verbs_place_rides(e->frame_place[at])) {
+        verbs_slice_fill(rail, order, 63u - (unsigned)__builtin_clzll(slices), &wr, &piece);
+        work.bytes = piece.length;
+    }
     if (piece.length <= rail->most_inline)
         wr.send_flags |= IBV_SEND_INLINE;
     e->frame_rail[at] = (int8_t)over;
@@ -88,6 +92,18 @@ void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
     e->frame_bytes[at] = (uint32_t)(VERBS_HEADER + payload);
     told(e);
     frame_post(e, e->out_next++, rail < 0 ? e->frames_over : rail, order, slices);
+}
+
+void verbs_frame_ride(struct rail *rail, struct order *o, uint64_t slices)
+{
+    struct endpoint *e = rail->endpoint;
+    const struct verbs_frame *frame = &o->of->frame;
+    uint32_t at = e->out_next % VERBS_FRAMES;
+
+    e->frame_end[at] = e->head;
+    e->frame_place[at] = (uint32_t)verbs_place_riding(frame->stream, frame->number);
+    e->frame_bytes[at] = 0;
+    frame_post(e, e->out_next++, rail->index, o, slices);
 }
 
 int verbs_frame_repeat(struct endpoint *e, uint32_t number, int rail, struct order *order,
@@ -136,7 +152,10 @@ bool verbs_frame_peek(struct endpoint *e, struct verbs_frame *frame,
 
     if (!(e->came[at / 64] >> at % 64 & 1) || verbs_lost(e))
         return false;
-    if (place != e->in_place && place != 0) {
+    if (verbs_place_rides(place)) {
+        wrong = verbs_ridden(e, place, frame);
+        place = 0;                     /* there is no payload */
+    } else if (place != e->in_place && place != 0) {
         wrong = "a frame at a place that is not the next";
     } else {
         memcpy(header, e->landing + place, VERBS_HEADER);
@@ -158,9 +177,11 @@ void verbs_frame_take(struct endpoint *e, const struct verbs_frame *frame)
     size_t bytes = frame_size(verbs_frame_payload(frame)), place = e->frame_here[at];
 
     e->came[at / 64] &= ~((uint64_t)1 << at % 64);
+    e->in_next++;
+    if (verbs_place_rides(place))
+        return;
     e->untold += bytes + (place != e->in_place ? e->ring_in - e->in_place : 0);
     e->in_place = (place + bytes) & (e->ring_in - 1);
-    e->in_next++;
 }
 
 /* ---- Credits ------------------------------------------------------------------- */

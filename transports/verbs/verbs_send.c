@@ -155,6 +155,7 @@ static void send_long(struct endpoint *e, struct sending *s, struct sending **sl
     if (ready) {
         agree = ready->frame.total == s->length &&
                 signature_equal(&ready->frame.signature, &s->frame.signature);
+        s->posted = agree;
         if (agree)
             grant_use(e, s, &ready->frame, &ready->grant);
         verbs_sending_give(e->port, ready);

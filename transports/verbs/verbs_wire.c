@@ -7,7 +7,8 @@
 
 enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 2, RECORD_MAGIC = 0x7650 };
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two lows");
-_Static_assert(VERBS_RING_HIGH / VERBS_HEADER <= 1 << 16, "a place fits the immediate data");
+_Static_assert(VERBS_RING_HIGH / VERBS_HEADER + TRANSPORT_STREAMS * TRANSPORT_WINDOW <= 1 << 16,
+               "a place fits the immediate data");
 
 /* ---- Frames --------------------------------------------------------------- */
 

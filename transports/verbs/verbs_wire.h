@@ -28,7 +28,10 @@
  *
  * A short message is one EAGER.  A long one is written by RDMA where a GRANT
  * says, then a DONE per rail tells what went over that rail; or, where the GRANT
- * has no address, comes as DATA frames.  A receiver that knows where the message
+ * has no address, comes as DATA frames.  The DONE of all of a message that was
+ * granted before it was sent, and went over one rail, has no header: it rides on
+ * the last write as immediate data, numbered as any frame, with a place beyond all
+ * rings that says which message it is.  A receiver that knows where the message
  * shall lie grants when the receive is posted; else, and if the grant is not there
  * when the send starts, or expects another message, the sender ANNOUNCEs and the
  * receiver answers GRANT (unless it has) or REFUSED.
@@ -95,6 +98,19 @@ void verbs_grant_decode(const unsigned char wire[VERBS_GRANT], struct verbs_gran
 static inline uint32_t verbs_immediate(uint32_t frame, size_t place)
 {
     return frame << 16 | (uint32_t)(place / VERBS_HEADER);
+}
+
+/* The "place" of a DONE that rides on a write.  Until it is there its receive is posted,
+ * so that the window names it by its slot. */
+static inline size_t verbs_place_riding(uint32_t stream, uint32_t number)
+{
+    return VERBS_RING_HIGH +
+           (stream * TRANSPORT_WINDOW + number % TRANSPORT_WINDOW) * (size_t)VERBS_HEADER;
+}
+
+static inline bool verbs_place_rides(size_t place)
+{
+    return place >= VERBS_RING_HIGH;
 }
 
 /* ---- Records ------------------------------------------------------------ */
