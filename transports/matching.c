@@ -345,6 +345,36 @@ struct match *matching_moving(const struct matching *matching, uint32_t stream,
     return match;
 }
 
+int matching_peek(const struct matching *matching, const struct message *message,
+                  size_t length, const void **view)
+{
+    const struct matching_stream *stream = &matching->streams[message->stream];
+    const struct match *here = stream->slots[message->number % TRANSPORT_WINDOW];
+
+    if (stream->low != message->number || matching->posted > 0 || matching->moving ||
+        matching->failure)
+        return STATUS_POST;
+    if (!here)
+        return STATUS_AGAIN;
+    if (here->held || here->bytes != length ||
+        !signature_equal(&here->signature, &message->signature))
+        return STATUS_POST;
+    if (here->filled < here->bytes)
+        return STATUS_AGAIN;
+    *view = here->early;
+    return PEAL_OK;
+}
+
+void matching_take(struct matching *matching, const struct message *message)
+{
+    struct match **slot = &matching->streams[message->stream]
+                               .slots[message->number % TRANSPORT_WINDOW];
+
+    match_give(matching->pool, *slot);
+    *slot = NULL;
+    matching_skip(matching, message->stream);
+}
+
 void matching_fail(struct matching *matching, int status)
 {
     struct match *match, *next;

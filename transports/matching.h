@@ -151,6 +151,12 @@ static inline void matching_skip(struct matching *matching, uint32_t stream)
         s->matched[at / 64] &= ~((uint64_t)1 << at % 64);
 }
 
+/* The short way where messages come as calls of ours (UCX's), whole: this one may have been
+ * put() meanwhile.  As peek() answers; *view is for matching_take(). */
+int  matching_peek(const struct matching *matching, const struct message *message,
+                   size_t length, const void **view);
+void matching_take(struct matching *matching, const struct message *message);
+
 static inline uint32_t matching_low(const struct matching *matching, uint32_t stream)
 {
     return matching->streams[stream].low;

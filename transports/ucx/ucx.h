@@ -232,6 +232,8 @@ int  ucx_socket_watch(struct endpoint *e);         /* 0, or -1 and errno */
 /* ucx_send.c */
 int  ucx_send(struct endpoint *e, const struct message *message, const void *bytes,
               size_t length, struct completion *done);
+int  ucx_put(struct endpoint *e, const struct message *message, const void *bytes,
+             size_t length, struct completion *done);
 void ucx_ready_tell(struct endpoint *e);
 bool ucx_credit_owed(const struct endpoint *e);
 bool ucx_credit_tell(struct endpoint *e, bool idle);   /* if it is time */
@@ -241,6 +243,9 @@ void ucx_sends_fail(struct endpoint *e, int status);
 /* ucx_fetch.c: receives, and the bytes of what is on offer */
 int  ucx_recv(struct endpoint *e, const struct message *message,
               const struct landing *landing, struct completion *done);
+int  ucx_peek(struct endpoint *e, const struct message *message, size_t length,
+              const void **view);
+int  ucx_take(struct endpoint *e, const struct message *message, size_t length);
 /* Of a message that is held or comes in pieces, a piece is on offer: fetch it, keep
  * it in mind, or drop it.  True: UCX's descriptor is ours, or was given to UCX. */
 bool ucx_offer(struct endpoint *e, struct match *match, void *offer, size_t offset,

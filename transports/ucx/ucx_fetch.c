@@ -215,6 +215,29 @@ int ucx_recv(struct endpoint *e, const struct message *message,
     return PEAL_OK;
 }
 
+/* ---- The short way ----------------------------------------------------------------- */
+
+int ucx_peek(struct endpoint *e, const struct message *message, size_t length,
+             const void **view)
+{
+    int status = matching_peek(&e->matching, message, length, view);
+
+    if (status != STATUS_AGAIN)
+        return status;
+    ucx.worker_progress(e->port->worker);
+    return matching_peek(&e->matching, message, length, view);
+}
+
+int ucx_take(struct endpoint *e, const struct message *message, size_t length)
+{
+    (void)length;
+    matching_take(&e->matching, message);
+    ucx_credit_tell(e, false);
+    if (ucx_credit_owed(e))
+        ucx_endpoint_due(e);
+    return PEAL_OK;
+}
+
 /* ---- What is not fetched ----------------------------------------------------------- */
 
 static void release(struct port *port, struct flight *flight)

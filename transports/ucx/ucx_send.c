@@ -84,8 +84,8 @@ static void sent(void *request, ucs_status_t status, void *user)
         push(e, s);
 }
 
-/* Hand it to UCX.  True: a piece has ended at once, and its message has more. */
-static bool launch(struct flight *flight, const void *bytes, size_t length)
+/* Hand it to UCX: its request, NULL if it has gone at once, or an error. */
+static ucs_status_ptr_t hand_over(struct flight *flight, const void *bytes, size_t length)
 {
     struct endpoint *e = flight->endpoint;
     bool piece = flight->header.kind == UCX_PIECE;
@@ -103,11 +103,16 @@ static bool launch(struct flight *flight, const void *bytes, size_t length)
     request = ucx.am_send_nbx(e->ep, UCX_MESSAGE, &flight->header,
                               piece ? sizeof flight->header : UCX_SHORT_HEADER, bytes, length,
                               &param);
-    if (UCS_PTR_IS_PTR(request)) {
-        e->flights++;
-        return false;
-    }
-    return flight_ended(flight, UCS_PTR_STATUS(request));
+    e->flights += UCS_PTR_IS_PTR(request);
+    return request;
+}
+
+static void launch(struct flight *flight, const void *bytes, size_t length)
+{
+    ucs_status_ptr_t request = hand_over(flight, bytes, length);
+
+    if (!UCS_PTR_IS_PTR(request))
+        flight_ended(flight, UCS_PTR_STATUS(request));
 }
 
 /* Pieces, as many as may be in flight. */
@@ -156,16 +161,26 @@ static int send_long(struct endpoint *e, const struct message *message, const vo
     return PEAL_OK;
 }
 
-static int send_whole(struct endpoint *e, const struct message *message, const void *bytes,
-                      size_t length, struct completion *done)
+static struct flight *whole(struct endpoint *e, const struct message *message,
+                            struct completion *done)
 {
     struct flight *flight = ucx_flight_take(e->port);
 
     if (!flight)
-        return PEAL_ERR_MEMORY;
+        return NULL;
     flight->endpoint = e;
     flight->done = done;
     encode(e, UCX_WHOLE, message, &flight->header);
+    return flight;
+}
+
+static int send_whole(struct endpoint *e, const struct message *message, const void *bytes,
+                      size_t length, struct completion *done)
+{
+    struct flight *flight = whole(e, message, done);
+
+    if (!flight)
+        return PEAL_ERR_MEMORY;
     e->waiting++;
     launch(flight, bytes, length);
     return PEAL_OK;
@@ -195,6 +210,29 @@ int ucx_send(struct endpoint *e, const struct message *message, const void *byte
     if (status)
         send_window_forget(&e->window, message->stream, message->number);
     return status;
+}
+
+int ucx_put(struct endpoint *e, const struct message *message, const void *bytes,
+            size_t length, struct completion *done)
+{
+    ucs_status_ptr_t request;
+    struct flight *flight;
+
+    if (length > TRANSPORT_EAGER || e->failure || e->broken || !ucx_joined(e) ||
+        !send_window_open(&e->window, message->stream, message->number) ||
+        send_window_started(&e->window, message->stream, message->number) ||
+        !(flight = whole(e, message, done)))
+        return STATUS_AGAIN;
+    send_window_start(&e->window, message->stream, message->number);
+    request = hand_over(flight, bytes, length);
+    if (!request) {
+        ucx_flight_give(e->port, flight);
+        return PEAL_OK;
+    }
+    e->waiting++;
+    if (!UCS_PTR_IS_PTR(request))
+        flight_ended(flight, UCS_PTR_STATUS(request));
+    return STATUS_LATER;
 }
 
 /* ---- Without bytes ------------------------------------------------------------ */
