@@ -4,7 +4,6 @@
 
 #include "transports/verbs/verbs.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +58,6 @@ static void bare_end(struct node *node)
                                                              (uint32_t)node_random(node, 12))
                                         : VERBS_RING_HIGH + VERBS_HEADER * node_random(node, 1 << 15);
     struct ibv_send_wr wr = {
-        .opcode = IBV_WR_RDMA_WRITE_WITH_IMM, .imm_data = htonl(verbs_immediate(number, place)),
         .wr.rdma = { .remote_addr = e->ring_remote, .rkey = e->rails[0].rkey }
     };
     struct work work = { .kind = WORK_FRAME, .frame = number };
@@ -69,7 +67,7 @@ static void bare_end(struct node *node)
     e->frame_end[at] = e->head;
     e->frame_bytes[at] = 0;
     e->out_next++;
-    verbs_post(&e->rails[0], &wr, &work);
+    verbs_announce(&e->rails[0], &wr, verbs_immediate(number, place), &work);
 }
 
 static size_t op_bytes(int i)
