@@ -111,10 +111,11 @@ int rdma_create_id(struct rdma_event_channel *channel, struct rdma_cm_id **id, v
 
 static void happen(int join, const struct double_happening *what)
 {
-    struct double_join *j = &arena->joins[join];
+    struct double_join *j;
 
-    if (join < 0 || !j->used)
+    if (join < 0 || !arena->joins[join].used)
         return;
+    j = &arena->joins[join];
     if (j->count == JOIN_EVENTS)
         double_die("events of rdma_cm are not taken");
     j->happened[(j->first + j->count++) % JOIN_EVENTS] = *what;
