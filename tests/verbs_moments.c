@@ -108,8 +108,10 @@ static void lost_body(struct node *node)
 /* It ends, and says why; if it was up at one end, the other rails do what is asked. */
 static void lost_adapters(uint64_t seed)
 {
+    static const enum stage stages[] = { STAGE_OFFER, STAGE_CONNECT, STAGE_READY, STAGE_UP };
+
     for (int i = 0; i < 16; i++) {
-        loss.stage = (enum stage)(i % 4);
+        loss.stage = stages[i % 4];
         loss.both = i & 4;
         loss.others = i & 8;
         loss.device = loss.others ? 1 : 0;
