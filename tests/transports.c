@@ -498,6 +498,7 @@ static const struct variant { const char *transport, *settings[5][2]; } variants
                  { "PEAL_VERBS_SLICE", "4K" } } },
     { "verbs", { { "PEAL_VERBS_RING", "16K" }, { "PEAL_VERBS_EAGER", "64K" },
                  { "PEAL_VERBS_INLINE", "0" }, { "PEAL_VERBS_CHUNK", "4K" } } },
+    { "ucx", { { "PEAL_UCX_CHUNK", "64K" }, { "UCX_RNDV_THRESH", "2K" } } },
 };
 
 static void run_cases(const struct transport *transport, bool processes, uint64_t seed)
@@ -505,6 +506,7 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
     static const struct { const char *name; int nranks; void (*body)(struct node *); } cases[] =
         { { "all sizes", 2, sizes_body }, { "numbers out of order", 2, order_body },
           { "early arrivals", 2, early_body }, { "running ahead", 2, ahead_body },
+          { "one credit is owed", 2, transports_owed },
           { "large both ways", 2, large_body }, { "arithmetic", 2, arithmetic_body },
           { "mismatch", 2, mismatch_body }, { "sleep and wake", 2, sleep_body },
           { "random traffic of 4 ranks", 4, transports_traffic } };

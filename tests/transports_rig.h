@@ -33,6 +33,7 @@ struct node {
     int                     rank, nranks;
     bool                    processes;         /* nodes are processes, else threads */
     bool                    sleepy;            /* waits sleep at once, else spin first */
+    bool                    fresh;             /* node_greet() does not: not connected yet */
     uint64_t                random;            /* state; different on each node */
     uint64_t                seed;              /* the same on all nodes */
     struct where            wheres[RIG_RANKS];
@@ -66,7 +67,7 @@ void node_close(struct node *node, bool flush);
 
 /* All nodes come here before any leaves; ports make progress meanwhile. */
 void node_barrier(struct node *node);
-/* The same without progress. */
+/* The same without progress, unless the nodes are fresh: to connect may need both. */
 void node_meet(struct node *node);
 
 /* Progress until *flag; sleeps on the descriptor; ends the program when nothing
@@ -105,6 +106,7 @@ int transports_conform(uint64_t seed, const char *only, bool threads_only);
 /* The groups of cases in other files. */
 void transports_matching(void);
 void transports_late(struct node *node);
+void transports_owed(struct node *node);
 void transports_traffic(struct node *node);        /* random, and checked */
 void transports_short(const struct transport *transport, bool processes, uint64_t seed);
 void transports_hostile(const struct transport *transport, uint64_t seed);

@@ -7,6 +7,7 @@
 #include "comm/unique.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* A communicator that is ready for collectives, or none. */
 static int with_collectives(int status, struct peal_comm *comm, peal_comm_t *out)
@@ -42,6 +43,7 @@ static int meet(struct job_options *job_options, const struct comm_options *opti
     log_set_rank(job_options->rank);
     if (job_options->nranks > 1) {
         job_options->timeout = options->init_timeout;
+        memcpy(job_options->transports, options->transports, sizeof options->transports);
         if ((status = job_create(job_options, &job)))
             return status;
     }

@@ -24,6 +24,7 @@ struct job_options {
     unsigned char secret[JOB_SECRET];
     bool          threads_only;       /* all ranks live in this process: no secret needed */
     double        timeout;            /* seconds for everybody to come */
+    char          transports[128];    /* that may be used; empty: all */
 };
 
 /* Meet all ranks: returns when everybody's `where` is known here.  Errors:

@@ -24,7 +24,7 @@ int rendezvous_begin(struct job *job)
 
     if (status)
         return status;
-    where_publish(&self->where);
+    where_publish(&self->where, job->options.transports);
     door_describe(&job->door, self);
     job->meeting = true;
     if (job_is_root(job)) {
