@@ -65,6 +65,22 @@ launchers | while read -r launcher; do
     }
     [ $bad -eq 0 ] || exit 1
 done || bad=1
+# Where one rank cannot load libucp, the next transport of the list is taken.
+if ! peal-info | grep -q '^ucx  *yes'; then
+    echo "SKIP: a rank without libucp: this build has no UCX, or it does not start" >&2
+else
+    mkdir "$work/without"
+    : >"$work/without/libucp.so.0"     # the loader finds this first, and it is none
+    for libraries in "$LD_LIBRARY_PATH" "$work/without:$LD_LIBRARY_PATH"; do
+        PEAL_TRANSPORTS=ucx,tcp PEAL_LOG=debug LIBRARIES=$libraries
+        export PEAL_TRANSPORTS PEAL_LOG LIBRARIES
+        [ "$libraries" = "$LD_LIBRARY_PATH" ] && over=ucx || over=tcp
+        # shellcheck disable=SC2016
+        try "rank 1 with other libraries, over $over" "reaches rank 0 over $over" peal-run -n 2 \
+            sh -c '[ $PEAL_RANK = 0 ] || LD_LIBRARY_PATH=$LIBRARIES; exec "$@"' sh "$work/shared"
+        unset PEAL_TRANSPORTS PEAL_LOG LIBRARIES
+    done
+fi
 # An application of Open MPI over UCX, where Peal uses UCX too.
 if ! peal-info | grep -q '^ucx  *yes'; then
     echo "SKIP: beside Open MPI's UCX: this build has no UCX, or it does not start" >&2

@@ -498,6 +498,7 @@ static const struct variant { const char *transport, *settings[5][2]; } variants
                  { "PEAL_VERBS_SLICE", "4K" } } },
     { "verbs", { { "PEAL_VERBS_RING", "16K" }, { "PEAL_VERBS_EAGER", "64K" },
                  { "PEAL_VERBS_INLINE", "0" }, { "PEAL_VERBS_CHUNK", "4K" } } },
+    { "ucx", { { "PEAL_UCX_CHUNK", "64K" }, { "UCX_RNDV_THRESH", "2K" } } },
 };
 
 static void run_cases(const struct transport *transport, bool processes, uint64_t seed)

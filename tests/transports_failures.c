@@ -183,6 +183,12 @@ static void drop_body(struct node *node)
     free(ops);
 }
 
+static void drop_fresh_body(struct node *node)
+{
+    node->fresh = true;
+    drop_body(node);
+}
+
 /* Closing without a flush while the peer takes large messages: memory that its
  * owner writes again is never taken for the message. */
 static void drop_moving_body(struct node *node)
@@ -319,6 +325,8 @@ void transports_failures(const struct transport *transport, bool processes, uint
     if (!processes)
         close_quickly(transport, seed);
     failure_case(transport, "close without flush", processes, -1, seed, drop_body);
+    failure_case(transport, "close without flush, just connected", processes, -1, seed,
+                 drop_fresh_body);
     for (uint64_t i = 0; i < 6; i++)
         failure_case(transport, "close while data moves", processes, -1, seed + i,
                      drop_moving_body);

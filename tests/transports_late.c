@@ -2,6 +2,7 @@
 #include "tests/transports_rig.h"
 
 #include <poll.h>
+#include <stdlib.h>
 
 /* Ports of another communicator, of which one opens late: whoever looked for it
  * is told, before or while it sleeps. */

@@ -118,7 +118,8 @@ static void rig_close_others(struct rig *rig, int rank, int nranks)
 
 /* ---- Running ------------------------------------------------------------ */
 
-static void node_where(struct where *where, int rank, bool processes)
+static void node_where(struct where *where, const struct transport *transport, int rank,
+                       bool processes)
 {
     struct stat space;
 
@@ -128,7 +129,7 @@ static void node_where(struct where *where, int rank, bool processes)
     where->pid = (uint32_t)getpid();
     where->pid_namespace = stat("/proc/self/ns/pid", &space) ? 0 : (uint32_t)space.st_ino;
     snprintf(where->hostname, sizeof where->hostname, "here");
-    where_publish(where, "");
+    where_publish(where, transport->name);
 }
 
 bool rig_reaches(const struct transport *transport, bool processes)
@@ -136,8 +137,8 @@ bool rig_reaches(const struct transport *transport, bool processes)
     struct where a, b;
     struct reach how = { .latency = 0 };
 
-    node_where(&a, 0, processes);
-    node_where(&b, 1, processes);
+    node_where(&a, transport, 0, processes);
+    node_where(&b, transport, 1, processes);
     if (transport->reach(&a, &b, &how))
         return false;
     CHECK(transport->reach(&b, &a, &how) == PEAL_OK, "reach() is not symmetric");
@@ -267,7 +268,7 @@ void rig_run(const struct transport *transport, int nranks, bool processes, int 
         node->seed = seed;
         node->random = mix(seed + (uint64_t)i * 0x1000003);
         for (int k = 0; k < nranks; k++)
-            node_where(&node->wheres[k], k, processes);
+            node_where(&node->wheres[k], transport, k, processes);
     }
     if (processes)
         run_processes(rig, nranks, victim);
@@ -351,7 +352,7 @@ void node_barrier(struct node *node)
 
 void node_meet(struct node *node)
 {
-    nodes_meet(node, false);
+    nodes_meet(node, node->fresh);
 }
 
 void node_wait(struct node *node, const bool *flag)
@@ -428,6 +429,8 @@ void node_greet(struct node *node)
 {
     struct op sends[RIG_RANKS], recvs[RIG_RANKS];
 
+    if (node->fresh)
+        return;
     for (int i = 0; i < node->nranks; i++)
         if (i != node->rank)
             node_recv(node, i, 1, NULL, 0, &recvs[i]);

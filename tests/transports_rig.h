@@ -33,6 +33,7 @@ struct node {
     int                     rank, nranks;
     bool                    processes;         /* nodes are processes, else threads */
     bool                    sleepy;            /* waits sleep at once, else spin first */
+    bool                    fresh;             /* node_greet() does not: not connected yet */
     uint64_t                random;            /* state; different on each node */
     uint64_t                seed;              /* the same on all nodes */
     struct where            wheres[RIG_RANKS];
@@ -66,7 +67,7 @@ void node_close(struct node *node, bool flush);
 
 /* All nodes come here before any leaves; ports make progress meanwhile. */
 void node_barrier(struct node *node);
-/* The same without progress. */
+/* The same without progress, unless the nodes are fresh: to connect may need both. */
 void node_meet(struct node *node);
 
 /* Progress until *flag; sleeps on the descriptor; ends the program when nothing

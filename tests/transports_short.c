@@ -356,6 +356,12 @@ static void behind_body(struct node *node)
     rig_free(memory, LONG, false);
 }
 
+static void behind_fresh_body(struct node *node)
+{
+    node->fresh = true;
+    behind_body(node);
+}
+
 /* What differs is not handed over, and recv() says how it differs. */
 static void differs_body(struct node *node)
 {
@@ -374,14 +380,13 @@ static void differs_body(struct node *node)
 
         theirs.signature.count += sent == posted;
         if (node->rank == 0) {
-            if (node->transport->put(node->peers[1], &theirs, out, sent,
-                                     &op.completion) == PEAL_OK)
-                op.done = true;
-            else
-                while ((status = node->transport->send(node->peers[1], &theirs, out, sent,
-                                                       &op.completion)) == STATUS_AGAIN)
-                    node_progress(node);       /* it is not connected yet */
-            CHECK(op.done || status == PEAL_OK, "send: %s", status_name(status));
+            status = node->transport->put(node->peers[1], &theirs, out, sent,
+                                          &op.completion);
+            op.done = status == PEAL_OK;
+            for (; status == STATUS_AGAIN; node_progress(node))    /* not connected yet */
+                status = node->transport->send(node->peers[1], &theirs, out, sent,
+                                               &op.completion);
+            CHECK(status == PEAL_OK || status == STATUS_LATER, "%s", status_name(status));
             CHECK(node_wait_op(node, &op) == PEAL_OK, "%s",
                   status_name(op.completion.status));
         } else {
@@ -436,6 +441,12 @@ static void bunch_body(struct node *node)
     }
     node_barrier(node);
     rig_free(memory, 64, false);
+}
+
+static void bunch_fresh_body(struct node *node)
+{
+    node->fresh = true;
+    bunch_body(node);
 }
 
 /* What was put before the peer left is there; then peek() refers to recv(). */
@@ -497,8 +508,10 @@ void transports_short(const struct transport *transport, bool processes, uint64_
         { "in heaps", heap_body, NULL, NULL },
         { "in heaps, a small buffer", heap_body, "PEAL_TCP_SNDBUF", "8K" },
         { "behind a long message", behind_body, NULL, NULL },
+        { "behind a long message, not connected", behind_fresh_body, NULL, NULL },
         { "what differs", differs_body, NULL, NULL },
         { "in bunches", bunch_body, NULL, NULL },
+        { "in bunches, not connected", bunch_fresh_body, NULL, NULL },
         { "a peer that is gone", gone_body, NULL, NULL }
     };
 

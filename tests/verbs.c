@@ -26,7 +26,7 @@ static void nothing_there(void)
     double_faults()->devices = 0;
     CHECK(verbs_transport.usable() == PEAL_ERR_UNSUPPORTED &&
           strstr(status_text(), "no device"), "usable() without a device");
-    CHECK(verbs_transport.fabric() == 0, "a fabric without a device");
+    CHECK(verbs_transport.fabric(false) == 0, "a fabric without a device");
     double_faults()->devices = 1;
     double_faults()->port_down[0] = true;
     CHECK(verbs_transport.usable() == PEAL_ERR_UNSUPPORTED &&

@@ -66,9 +66,8 @@ struct where {
 
 /* The word that the transport of this name has published about a rank; 0: none. */
 uint64_t where_fabric(const struct where *where, const char *transport);
-/* Fill in where->fabrics from the transports that are allowed: a list of names with
- * commas, empty: all. */
-void where_publish(struct where *where, const char *allowed);
+/* Fill in where->fabrics from the transports that `list` names; empty: from all. */
+void where_publish(struct where *where, const char *list);
 
 static inline int where_cores(const struct where *where)
 {
@@ -168,8 +167,10 @@ struct transport {
 
     /* May be NULL.  What reach() must know about this rank besides where it is, as
      * one word that every rank gets to see: its networks, for example.  0: this
-     * transport cannot be used here.  Asked once per job, before anybody connects. */
-    uint64_t (*fabric)(void);
+     * transport cannot be used here.  Asked once per job that may use it, before
+     * anybody connects.  `named`: the user has named it; one that cannot look without
+     * disturbing the process answers 0 if not. */
+    uint64_t (*fabric)(bool named);
 
     /* May be NULL.  For people: a row for each device that this transport knows, with
      * whether and how it would be used, and what is wrong with it. */

@@ -32,7 +32,7 @@ uint64_t where_fabric(const struct where *where, const char *transport)
     return 0;
 }
 
-void where_publish(struct where *where, const char *allowed)
+void where_publish(struct where *where, const char *list)
 {
     char kept[STATUS_TEXT];
     int n = 0;
@@ -40,10 +40,11 @@ void where_publish(struct where *where, const char *allowed)
     status_keep(kept);                 /* what cannot be used is no failure here */
     memset(where->fabrics, 0, sizeof where->fabrics);
     for (const struct transport *const *t = transports; *t; t++) {
-        bool asked = (*t)->fabric && n < TRANSPORT_FABRICS &&
-                     (!*allowed || setting_lists(allowed, (*t)->name, NULL));
-        uint64_t word = asked ? (*t)->fabric() : 0;
+        bool named = setting_lists(list, (*t)->name, NULL);
+        uint64_t word = 0;
 
+        if ((*t)->fabric && n < TRANSPORT_FABRICS && (named || !*list))
+            word = (*t)->fabric(named);
         if (word == 0)
             continue;
         strncpy(where->fabrics[n].transport, (*t)->name, TRANSPORT_NAME - 1);

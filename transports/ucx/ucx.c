@@ -22,10 +22,10 @@ static int socket_count(void)
     return 1;
 }
 
-/* This build has it; whether libucp is there is found out by who wants to use it. */
-static uint64_t fabric(void)
+/* To look means to load libucp, which catches signals and may hook the allocator. */
+static uint64_t fabric(bool named)
 {
-    return 1;
+    return named && ucx_usable() == PEAL_OK;
 }
 
 /* Estimates: what UCX finds it tells nobody beforehand.  Worse than Peal's own
@@ -33,7 +33,8 @@ static uint64_t fabric(void)
 static int reach(const struct where *self, const struct where *peer, struct reach *how)
 {
     if (where_fabric(self, "ucx") == 0 || where_fabric(peer, "ucx") == 0)
-        return status_fail(PEAL_ERR_UNSUPPORTED, "the Peal of %.63s was built without UCX",
+        return status_fail(PEAL_ERR_UNSUPPORTED, "ucx: %.63s does not offer it: PEAL_TRANSPORTS "
+                           "does not name it there, or peal-info there says why not",
                            where_fabric(self, "ucx") ? peer->hostname : self->hostname);
     how->latency = self->host == peer->host ? 5e-6 : 21e-6;
     how->overhead = 2e-6;

@@ -285,11 +285,12 @@ static unsigned subnet_bit(const struct place *place)
     return FABRIC_SUBNETS + 1 + (unsigned)(prefix * 0x9e3779b97f4a7c15u >> 32) % (SUBNETS - 1);
 }
 
-uint64_t verbs_fabric(void)
+uint64_t verbs_fabric(bool named)
 {
     const struct survey *survey = verbs_survey();
     uint64_t word = 0, gigabits = 0;
 
+    (void)named;
     for (int i = 0; survey && i < survey->nplaces; i++) {
         const struct place *place = &survey->places[i];
 
