@@ -16,7 +16,8 @@ static long left;
 static int meddle(struct ibv_qp *qp, struct ibv_send_wr *wrs, struct ibv_send_wr **bad)
 {
     for (struct ibv_send_wr *wr = wrs; wr; wr = wr->next)
-        if ((wr->opcode == IBV_WR_RDMA_WRITE || wr->opcode == IBV_WR_RDMA_READ) &&
+        if ((wr->opcode == IBV_WR_RDMA_WRITE || wr->opcode == IBV_WR_RDMA_READ ||
+             wr->opcode == IBV_WR_RDMA_WRITE_WITH_IMM) &&
             wr->num_sge == 1 && wr->sg_list[0].length >= LONG &&
             __atomic_fetch_sub(&left, 1, __ATOMIC_RELAXED) == 1) {
             fprintf(stderr, "lab_meddle: a wrong key goes over %s\n",

@@ -147,14 +147,14 @@ static void early_body(struct node *node)
 /* A sender that runs ahead is held back on its stream, and on that one only. */
 static void ahead_body(struct node *node)
 {
-    enum { AHEAD = 3000 };
-    struct op *ops = calloc(AHEAD, sizeof *ops), beside;
+    const uint32_t ahead = (uint32_t)rig_times(3000);
+    struct op *ops = calloc(ahead, sizeof *ops), beside;
     char word[200];
     uint32_t sent = 0;
     int status = PEAL_OK;
 
     rig_fill(word, sizeof word, 9);
-    for (; node->rank == 0 && sent < AHEAD && status == PEAL_OK; sent += status == PEAL_OK) {
+    for (; node->rank == 0 && sent < ahead && status == PEAL_OK; sent += status == PEAL_OK) {
         struct message message = rig_message(0, sent);
 
         ops[sent].done = false;
@@ -173,9 +173,9 @@ static void ahead_body(struct node *node)
     else
         node_recv(node, 0, 1, word, 100, &beside);
     CHECK(node_wait_op(node, &beside) == PEAL_OK, "stream 1 is blocked by stream 0");
-    for (; node->rank == 0 && sent < AHEAD; sent++)
+    for (; node->rank == 0 && sent < ahead; sent++)
         node_send_number(node, 1, 0, sent, word, sizeof word, &ops[sent]);
-    for (uint32_t i = 0; i < AHEAD; i++) {
+    for (uint32_t i = 0; i < ahead; i++) {
         if (node->rank == 1) {
             memset(word, 0, sizeof word);
             node_recv(node, 0, 0, word, sizeof word, &ops[i]);
@@ -361,7 +361,7 @@ static void sleep_body(struct node *node)
 
     node->sleepy = true;
     for (int r = 0; r < 4; r++)
-        for (int i = 0; i < rounds[r].times; i++)
+        for (int i = 0; i < rig_times(rounds[r].times); i++)
             for (int half = 0; half < 2; half++) {
                 struct op op;
                 uint64_t until = clock_now() + node_random(node, 4) * 3000;

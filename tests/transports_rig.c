@@ -44,6 +44,11 @@ unsigned rig_slowness(void)
     return times < 1 || times > 100 ? 1 : (unsigned)times;
 }
 
+int rig_times(int usual)
+{
+    return rig_slowness() < 10 ? usual : usual / 4;
+}
+
 uint64_t node_random(struct node *node, uint64_t below)
 {
     return mix(node->random++) % below;

@@ -60,6 +60,8 @@ void rig_socket_pair(enum socket_kind kind, int pair[2]);
 /* How many times slower than usual this machine may be: TEST_SLOWNESS, for emulated
  * ones; stretches the limits of time. */
 unsigned rig_slowness(void);
+/* So many repetitions; a quarter where the machine is ten times slower or more. */
+int rig_times(int usual);
 
 uint64_t node_random(struct node *node, uint64_t below);
 int  node_progress(struct node *node);

@@ -211,6 +211,7 @@ struct endpoint {
     int                failure;                /* status, or 0 */
     int                broken;                 /* status to fail with, or 0 */
     char               why[VERBS_WHY];
+    char               seen[VERBS_WHY];        /* the first failure of a device; empty: none */
 
     /* The socket. */
     int                socket;

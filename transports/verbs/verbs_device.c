@@ -251,9 +251,20 @@ const struct survey *verbs_survey_all(char reason[2 * VERBS_WHY])
     return &found;
 }
 
+/* Do the settings leave a way to it? */
+static bool place_addressed(const struct place *place)
+{
+    bool addressed = place->link == VERBS_INFINIBAND;
+
+    for (int i = 0; i < place->ngids && !addressed; i++)
+        addressed = verbs_option_gid(place, &place->gids[i]);
+    return addressed;
+}
+
 const struct survey *verbs_survey(void)
 {
     const char *disabled = verbs_option_disabled();
+    const struct place *mute = NULL;
     int chosen = 0;
 
     if (disabled) {
@@ -262,9 +273,20 @@ const struct survey *verbs_survey(void)
     }
     pthread_mutex_lock(&lock);
     survey_once();
-    for (int i = 0; i < found.nplaces; i++)
-        chosen += verbs_option_device(found.places[i].device, found.places[i].port);
-    if (chosen == 0)
+    for (int i = 0; i < found.nplaces; i++) {
+        const struct place *place = &found.places[i];
+
+        if (!verbs_option_device(place->device, place->port))
+            continue;
+        chosen += place_addressed(place);
+        if (!place_addressed(place))
+            mute = place;
+    }
+    if (chosen == 0 && mute)
+        status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s port %d: PEAL_VERBS_GID_INDEX, _ROCE, _FAMILY "
+                    "or _NETWORK leave no address: peal-info --devices shows those that there "
+                    "are without these", mute->device, mute->port);
+    else if (chosen == 0)
         status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s%s%s", found.nplaces > 0 ?
                     "PEAL_VERBS_DEVICES and PEAL_VERBS_PORT leave no device" : "",
                     found.nplaces > 0 && *found.reason ? "; " : "", found.reason);
@@ -314,8 +336,11 @@ int verbs_reach(const struct where *self, const struct where *peer, struct reach
     uint64_t ours = where_fabric(self, "verbs"), theirs = where_fabric(peer, "verbs");
     double rate;
 
+    if (ours == 0 && !verbs_survey())
+        return PEAL_ERR_UNSUPPORTED;           /* which says why */
     if (ours == 0 || theirs == 0)
-        return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s has no usable device",
+        return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s has no usable device; peal-info "
+                           "--transports there says why",
                            ours == 0 ? self->hostname : peer->hostname);
     if ((uint32_t)(ours & theirs) == 0)
         return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s and %s have no network in common: "

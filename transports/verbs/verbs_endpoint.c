@@ -169,7 +169,8 @@ static void endpoint_fail(struct endpoint *e)
     if (status != PEAL_ERR_PROTOCOL && verbs_socket_ended(e)) {
         status = PEAL_ERR_PEER;
         snprintf(e->why, sizeof e->why, "%s closed its connection: it has ended, crashed or left "
-                 "the communicator; look at its output", e->name);
+                 "the communicator; look at its output%s%.*s", e->name,
+                 *e->seen ? "; seen here: " : "", VERBS_WHY - 200, e->seen);
     }
     /* A peer that leaves when nobody awaits it is no news for anybody: the text of
      * the latest failure then stays what it is. */

@@ -128,14 +128,19 @@ static void sent(struct rail *rail)
     }
 }
 
+/* Only a failure that is no consequence of the peer's end is worth telling beside it. */
 static void failed(struct rail *rail, const struct ibv_wc *wc, const char *what)
 {
-    verbs_rail_fail(rail, verbs_cause_status(wc->status),
-                    "%s %s over %s port %d (there: %s port %u) failed: %s (%d, vendor's code "
-                    "0x%x): %s", what, rail->endpoint->name, rail->adapter->place.device,
-                    rail->adapter->place.port, rail->remote.device, rail->remote.port,
-                    ibv_wc_status_str(wc->status), wc->status, wc->vendor_err,
-                    verbs_cause(wc->status));
+    struct endpoint *e = rail->endpoint;
+    char text[VERBS_WHY];
+
+    snprintf(text, sizeof text, "%s %s over %s port %d (there: %s port %u) failed: %s (%d, vendor's "
+             "code 0x%x): %s", what, e->name, rail->adapter->place.device,
+             rail->adapter->place.port, rail->remote.device, rail->remote.port,
+             ibv_wc_status_str(wc->status), wc->status, wc->vendor_err, verbs_cause(wc->status));
+    if (wc->status != IBV_WC_WR_FLUSH_ERR && wc->status != IBV_WC_RETRY_EXC_ERR && !*e->seen)
+        memcpy(e->seen, text, sizeof e->seen);
+    verbs_rail_fail(rail, verbs_cause_status(wc->status), "%s", text);
 }
 
 static void received(struct rail *rail, const struct ibv_wc *wc)
