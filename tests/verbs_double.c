@@ -140,7 +140,11 @@ struct ibv_device **ibv_get_device_list(int *count)
     struct ibv_device **list = calloc(DOUBLE_DEVICES + 1, sizeof *list);
 
     for (int i = 0; i < arena->faults.devices; i++) {
-        devices[i].transport_type = arena->faults.iwarp ? IBV_TRANSPORT_IWARP : IBV_TRANSPORT_IB;
+        enum ibv_transport_type type =
+            arena->faults.iwarp ? IBV_TRANSPORT_IWARP : IBV_TRANSPORT_IB;
+
+        if (devices[i].transport_type != type)         /* before there are threads */
+            devices[i].transport_type = type;
         list[i] = &devices[i];
     }
     if (count)
