@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Ports of another communicator, of which one opens late: whoever looked for it
  * is told, before or while it sleeps. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* libucp is loaded when a rank is to be reached over UCX: it catches signals and looks
+/* libucp is loaded where somebody has named UCX: it catches signals and looks
  * for devices as soon as it is there, which is nobody else's business.  An application
  * may use it too; it counts its users.  Kept for the life of the process, as it may
  * have threads of its own. */
