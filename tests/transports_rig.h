@@ -102,8 +102,9 @@ void rig_free(char *bytes, size_t length, bool shareable);  /* checks the guards
 void rig_fill(char *bytes, size_t length, uint64_t key);
 void rig_verify(const char *bytes, size_t length, uint64_t key, const char *what);
 
-/* All cases, for the transport of this name or for all (NULL); an exit status. */
-int transports_conform(uint64_t seed, const char *only, bool threads_only);
+/* All cases, for the transport of this name or for all (NULL); brief: with one only of the
+ * sets of settings that it has.  An exit status. */
+int transports_conform(uint64_t seed, const char *only, bool threads_only, bool brief);
 
 /* The groups of cases in other files. */
 void transports_matching(void);

@@ -15,7 +15,7 @@ static void conform(const char *what, uint64_t seed, int slow)
 {
     printf("---- %s\n", what);
     double_faults()->slow = slow;
-    CHECK(transports_conform(seed, "verbs", slow > 0) == 0, "%s", what);
+    CHECK(transports_conform(seed, "verbs", slow > 0, false) == 0, "%s", what);
     double_faults()->slow = 0;
 }
 

@@ -93,7 +93,7 @@ finish() {
 # Ranks that are processes are what all other tests have.
 conformance() { # TRANSPORT
   on_device 0
-  TEST_EFFORT=quick TEST_SLOWNESS=20 timeout 200 "$(program tests/transports)" "$seed" "$1" threads > out 2>&1 ||
+  TEST_EFFORT=quick TEST_SLOWNESS=20 timeout 200 "$(program tests/transports)" "$seed" "$1" brief > out 2>&1 ||
     why "exit status $?"
 }
 

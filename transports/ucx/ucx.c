@@ -14,7 +14,8 @@ enum {
     EVENTS      = 32,              /* sockets served per call */
     ROUNDS      = 8,               /* of UCX's progress per call */
     QUIET_CALLS = 256,             /* of progress() between two looks at the sockets */
-    FINISH_MS   = 1000             /* most for each of the things that close() waits for */
+    FLUSH_MS    = 3000,            /* UCX repeats a lost packet after a second */
+    FINISH_MS   = 1000             /* most for each of the other things that close() waits for */
 };
 
 static int socket_count(void)
@@ -177,10 +178,10 @@ static bool port_joining(struct port *port)
     return false;
 }
 
-/* Progress until it is not so, or for a second. */
-static void port_finish(struct port *port, bool (*busy)(struct port *port))
+/* Progress until it is not so, or for so long. */
+static void port_finish(struct port *port, bool (*busy)(struct port *port), int ms)
 {
-    uint64_t deadline = clock_deadline(FINISH_MS / 1000.0);
+    uint64_t deadline = clock_deadline(ms / 1000.0);
     struct pollfd descriptor = { port->epoll, POLLIN, 0 };
 
     while (busy(port) && clock_now() < deadline) {
@@ -212,11 +213,11 @@ static void port_close(struct port *port, bool flush)
     for (struct endpoint *e = port->endpoints; e; e = e->next)
         e->matching.completions = &unheard;
     if (flush)
-        port_finish(port, port_flushing);
-    port_finish(port, port_joining);
+        port_finish(port, port_flushing, FLUSH_MS);
+    port_finish(port, port_joining, FINISH_MS);
     for (struct endpoint *e = port->endpoints; e; e = e->next)
         ucx_endpoint_close(e);
-    port_finish(port, port_closing);
+    port_finish(port, port_closing, FINISH_MS);
     for (struct endpoint *e = port->endpoints; e; e = e->next) {
         ucx_offers_release(e);
         adrift |= ucx_endpoint_adrift(e);

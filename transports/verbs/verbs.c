@@ -13,7 +13,7 @@
 enum {
     EVENTS      = 32,              /* sockets served per call */
     QUIET_CALLS = 256,             /* calls between two looks at epoll */
-    FLUSH_MS    = 1000
+    FLUSH_MS    = 3000             /* a lost packet is repeated after 1.07 s */
 };
 
 static int usable(void)

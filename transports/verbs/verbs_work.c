@@ -46,10 +46,14 @@ static void post(struct rail *rail, struct ibv_send_wr *wrs)
     struct ibv_send_wr *bad;
     int error = rail->qp ? ibv_post_send(rail->qp, wrs, &bad) : 0;
 
-    if (error)
+    if (error > 0)
         verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "ibv_post_send to %s over %s port %d failed: %s",
                         rail->endpoint->name, rail->adapter->place.device,
                         rail->adapter->place.port, strerror(error));
+    else if (error < 0)                /* soft iWARP: the queue pair is not connected any more */
+        verbs_rail_fail(rail, PEAL_ERR_PEER, "the connection of %s port %d to %s has ended: the "
+                        "peer, its device or the way to it is gone", rail->adapter->place.device,
+                        rail->adapter->place.port, rail->endpoint->name);
 }
 
 static void chain_post(struct chain *chain)
