@@ -45,7 +45,7 @@
 #define rdma_ack_cm_event          verbs_cm_library.ack_cm_event
 #define rdma_event_str             verbs_cm_library.event_str
 
-enum { RESOLVE_MS = 5000, BACKLOG = 8, EVENTS = 64 };
+enum { RESOLVE_MS = 5000, BACKLOG = 8, EVENTS = 64, PORTS = 16 };
 
 struct joining {
     struct rdma_cm_id *listener, *id;
@@ -175,9 +175,34 @@ static int joining_make(struct rail *rail)
     return PEAL_OK;
 }
 
+/* rdma_cm chooses among the ports that it knows: sockets of TCP may have them, which
+ * soft iWARP learns when it listens. */
+static bool listen_somewhere(struct rail *rail)
+{
+    struct joining *j = rail->joining;
+    union address address;
+
+    for (int i = 0; i < PORTS; i++) {
+        int error;
+
+        address_of(&rail->gid, 0, &address);
+        if (rdma_create_id(rail->endpoint->port->joinings, &j->listener, rail, RDMA_PS_TCP) != 0)
+            return false;
+        if (rdma_bind_addr(j->listener, &address.any) == 0 &&
+            rdma_listen(j->listener, BACKLOG) == 0)
+            return true;
+        error = errno;
+        rdma_destroy_id(j->listener);
+        j->listener = NULL;
+        errno = error;
+        if (error != EADDRINUSE)
+            return false;
+    }
+    return false;
+}
+
 int verbs_cm_listen(struct rail *rail, struct verbs_connect_rail *told)
 {
-    union address address;
     struct joining *j;
     int status = joining_make(rail);
 
@@ -186,9 +211,7 @@ int verbs_cm_listen(struct rail *rail, struct verbs_connect_rail *told)
     j = rail->joining;
     if (getrandom(j->nonce, sizeof j->nonce, 0) != (ssize_t)sizeof j->nonce)
         return join_error(rail, "no random bytes");
-    address_of(&rail->gid, 0, &address);
-    if (rdma_create_id(rail->endpoint->port->joinings, &j->listener, rail, RDMA_PS_TCP) != 0 ||
-        rdma_bind_addr(j->listener, &address.any) != 0 || rdma_listen(j->listener, BACKLOG) != 0)
+    if (!listen_somewhere(rail))
         return join_error(rail, "listening by rdma_cm");
     told->port = ntohs(rdma_get_src_port(j->listener));
     memcpy(told->nonce, j->nonce, sizeof told->nonce);
