@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Half round trips and streams of two ranks, for perf/verbs/compare: by Peal, or with
- * -DUSE_MPI by MPI.
+/* Half round trips and streams of two ranks, for perf/verbs/compare and
+ * perf/ucx/compare: by Peal, or with -DUSE_MPI by MPI.
  *
  *   ping_pong BYTES...
  *
  * Rank 0 prints "latency BYTES MICROSECONDS" (median of the half round trips, of more
- * where they are short) and "stream BYTES MB/S" (WINDOW messages one way and an answer, median of the rounds). */
+ * where they are short) and "stream BYTES MB/S" (WINDOW messages one way and an answer,
+ * median of the rounds). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
