@@ -234,6 +234,64 @@ static void room_body(struct node *node)
     rig_free(memory, 1 << 20, false);
 }
 
+/* The device of a rail does nothing more, and says nothing: the rail is given up. */
+enum { HUNG_SECONDS = 40 };
+static int hung_rails;
+
+static void hung_body(struct node *node)
+{
+    struct endpoint *e = moment_peer(node);
+    struct rail *rail = &e->rails[0];
+    char word[8] = "unheard";
+    struct op op;
+
+    node_greet(node);
+    node_barrier(node);
+    if (node->rank == 1)
+        node_recv(node, 0, 0, word, sizeof word, &op);
+    node_meet(node);
+    if (node->rank == 0) {
+        /* What nobody asked the device about is no sign of hanging. */
+        node->port->watch_at = 0;
+        while (rail->ended != rail->posted) {
+            verbs_watch(node->port);
+            node_progress(node);
+        }
+        double_hold(0);
+        e->frames_over = 0;
+        node_send(node, 1, 0, word, sizeof word, &op);
+        while (rail->state == RAIL_UP && !verbs_lost(e)) {
+            node->port->watch_at = 0;
+            node_progress(node);
+            verbs_transport.arm(node->port);
+            if (rail->still_since)
+                rail->still_since -= HUNG_SECONDS * UINT64_C(1000000000);
+        }
+        double_release(0);
+    }
+    if (hung_rails > 1) {
+        CHECK(node_wait_op(node, &op) == PEAL_OK, "rank %d: not over the other rail", node->rank);
+        CHECK(strcmp(word, "unheard") == 0, "\"%.8s\"", word);
+        node_greet(node);
+        node_barrier(node);
+        return;
+    }
+    node_wait_op(node, &op);           /* a short send may have ended before */
+    CHECK(node->rank == 0 || op.completion.status == PEAL_ERR_PEER, "%s",
+          status_name(op.completion.status));
+    CHECK(node->rank == 1 || strstr(e->why, "neither ended nor refused"), "\"%s\"", e->why);
+}
+
+static void hanging(uint64_t seed)
+{
+    for (hung_rails = 1; hung_rails <= 2; hung_rails++) {
+        setenv("PEAL_VERBS_DEVICES", hung_rails == 1 ? "double0" : "double0,double1", 1);
+        rig_run(&verbs_transport, 2, false, -1, seed, hung_body);
+    }
+    unsetenv("PEAL_VERBS_DEVICES");
+    printf("devices that hang\n");
+}
+
 static void sleeping(uint64_t seed)
 {
     rig_run(&verbs_transport, 2, false, -1, seed, arm_body);
@@ -360,6 +418,7 @@ void verbs_moments(uint64_t seed)
     early_grants(seed);
     lost_adapters(seed);
     sleeping(seed);
+    hanging(seed);
     frames(seed);
     verbs_endings(seed);
 }

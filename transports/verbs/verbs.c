@@ -139,6 +139,7 @@ static int port_arm(struct port *port)
     int status = PEAL_OK;
 
     port->look = true;
+    verbs_watch(port);
     /* A peek since the last progress() may have taken what others wait for. */
     if (serve_active(port, false) + serve_active(port, true) > 0 || port_busy(port))
         return STATUS_AGAIN;

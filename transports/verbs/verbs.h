@@ -179,6 +179,9 @@ struct rail {
     uint32_t         receives;     /* posted and not used */
     uint32_t         used;         /* to be posted again */
     uint64_t         flying;       /* bytes under way */
+    uint64_t         still_since;  /* ns; `ended` has stood at still_at since; 0: nothing is
+                                    * under way (verbs_watch.c) */
+    uint32_t         still_at;
     bool             reported;     /* CLOSING: the peer has told what it got, */
     bool             emptied;      /* and all that came here has been taken */
     struct verbs_down came;
@@ -279,6 +282,7 @@ struct port {
     int                    epoll;
     bool                   look;               /* epoll has something: ask it first */
     unsigned               quiet;              /* calls since epoll was last asked */
+    uint64_t               watch_at;           /* when rails are looked at next */
     unsigned               connecting;         /* endpoints that are not up */
     int                    nadapters;
     struct adapter         adapters[VERBS_RAILS];
@@ -401,6 +405,8 @@ void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *wo
 void verbs_chain_begin(struct port *port);
 void verbs_chain_end(struct port *port);
 int  verbs_poll(struct port *port);                /* returns how many there were */
+/* verbs_watch.c: before sleeping; rails on which nothing ends any more fail. */
+void verbs_watch(struct port *port);
 void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
