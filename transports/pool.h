@@ -5,7 +5,10 @@
 #ifndef POOL_H
 #define POOL_H
 
+#include "base/status.h"
+
 #include <stddef.h>
+#include <string.h>
 
 struct pool_block;
 struct pool {
@@ -32,6 +35,18 @@ static inline void *pool_take(struct pool *pool)
     item = pool->free;
     pool->free = *item;
     return item;
+}
+
+/* The same, with all bytes 0; `what` was it for, said if there is no memory. */
+static inline void *pool_take_zeroed(struct pool *pool, const char *what)
+{
+    void *item = pool_take(pool);
+
+    if (!item) {
+        status_fail(PEAL_ERR_MEMORY, "%s", what);
+        return NULL;
+    }
+    return memset(item, 0, pool->each);
 }
 
 static inline void pool_give(struct pool *pool, void *item)

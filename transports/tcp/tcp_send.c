@@ -7,13 +7,7 @@
 
 struct sending *tcp_sending_take(struct port *port)
 {
-    struct sending *s = pool_take(&port->sendings);
-
-    if (s)
-        memset(s, 0, sizeof *s);
-    else
-        status_fail(PEAL_ERR_MEMORY, "tcp: no memory for what is to be sent");
-    return s;
+    return pool_take_zeroed(&port->sendings, "tcp: no memory for what is to be sent");
 }
 
 void tcp_sending_give(struct port *port, struct sending *s)

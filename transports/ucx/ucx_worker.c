@@ -177,13 +177,7 @@ void ucx_worker_free(struct port *port)
 
 static void *take(struct pool *pool)
 {
-    void *item = pool_take(pool);
-
-    if (item)
-        memset(item, 0, pool->each);
-    else
-        status_fail(PEAL_ERR_MEMORY, "ucx: no memory for what is to be sent or fetched");
-    return item;
+    return pool_take_zeroed(pool, "ucx: no memory for what is to be sent or fetched");
 }
 
 struct flight *ucx_flight_take(struct port *port)

@@ -3,13 +3,11 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdio.h>
 
 struct verbs_cm_library verbs_cm_library;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool tried;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char why[512];                  /* it cannot be used; empty: it can */
 
 static void load(void)
@@ -32,10 +30,6 @@ static void load(void)
 
 const char *verbs_cm_library_load(void)
 {
-    pthread_mutex_lock(&lock);
-    if (!tried)
-        load();
-    tried = true;
-    pthread_mutex_unlock(&lock);
+    pthread_once(&once, load);
     return *why ? why : NULL;
 }

@@ -44,7 +44,6 @@ static void remark(const struct place *place, const struct verbs_hints *hints,
                    const char *gids, char *text, size_t bytes)
 {
     bool roce = place->link == VERBS_ROCE;
-    size_t used;
 
     verbs_hints_advise(hints, roce, verbs_option(VERBS_OPTION_TRAFFIC_CLASS), text, bytes);
     if (verbs_option_disabled())
@@ -54,9 +53,8 @@ static void remark(const struct place *place, const struct verbs_hints *hints,
     else if (roce && !*gids)
         snprintf(text, bytes, "PEAL_VERBS_GID_INDEX, _ROCE, _FAMILY or _NETWORK leave no address: it "
                  "reaches nobody");
-    else if (roce && place->mtu < IBV_MTU_4096 && (used = strlen(text)) + 2 < bytes)
-        snprintf(text + used, bytes - used, "%san interface MTU of 4200 or more would let packets be "
-                 "larger", used ? "; " : "");
+    else if (roce && place->mtu < IBV_MTU_4096)
+        verbs_hints_say(text, bytes, "an interface MTU of 4200 or more would let packets be larger");
 }
 
 /* What only an open device says. */

@@ -278,8 +278,9 @@ const struct survey *verbs_survey(void)
 
         if (!verbs_option_device(place->device, place->port))
             continue;
-        chosen += place_addressed(place);
-        if (!place_addressed(place))
+        if (place_addressed(place))
+            chosen++;
+        else
             mute = place;
     }
     if (chosen == 0 && mute)
@@ -307,12 +308,33 @@ static unsigned subnet_bit(const struct place *place)
     return FABRIC_SUBNETS + 1 + (unsigned)(prefix * 0x9e3779b97f4a7c15u >> 32) % (SUBNETS - 1);
 }
 
+/* Why verbs_fabric() found nothing, for verbs_reach(), which is asked once per peer. */
+static char refused[2 * VERBS_WHY];
+
+static void refuse(const char *why)
+{
+    pthread_mutex_lock(&lock);
+    snprintf(refused, sizeof refused, "%s", why);
+    pthread_mutex_unlock(&lock);
+}
+
+static int refusal(void)
+{
+    int status;
+
+    pthread_mutex_lock(&lock);
+    status = status_fail(PEAL_ERR_UNSUPPORTED, "%s", refused[0] ? refused : "verbs: not asked for");
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
 uint64_t verbs_fabric(bool named)
 {
     const struct survey *survey = verbs_survey();
     uint64_t word = 0, gigabits = 0;
 
     (void)named;
+    refuse(survey ? "verbs: the devices have no address" : status_text());
     for (int i = 0; survey && i < survey->nplaces; i++) {
         const struct place *place = &survey->places[i];
 
@@ -336,12 +358,11 @@ int verbs_reach(const struct where *self, const struct where *peer, struct reach
     uint64_t ours = where_fabric(self, "verbs"), theirs = where_fabric(peer, "verbs");
     double rate;
 
-    if (ours == 0 && !verbs_survey())
-        return PEAL_ERR_UNSUPPORTED;           /* which says why */
-    if (ours == 0 || theirs == 0)
+    if (ours == 0)
+        return refusal();
+    if (theirs == 0)
         return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s has no usable device; peal-info "
-                           "--transports there says why",
-                           ours == 0 ? self->hostname : peer->hostname);
+                           "--transports there says why", peer->hostname);
     if ((uint32_t)(ours & theirs) == 0)
         return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s and %s have no network in common: "
                            "different kinds of device, InfiniBand subnets or families of addresses",

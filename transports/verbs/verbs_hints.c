@@ -139,8 +139,7 @@ const char *verbs_hints_gpu(const struct verbs_hints *hints, bool dmabuf)
     return dmabuf ? "dma-buf" : hints->peer_memory ? "peermem" : "no";
 }
 
-__attribute__((format(printf, 3, 4)))
-static void say(char *text, size_t bytes, const char *format, ...)
+void verbs_hints_say(char *text, size_t bytes, const char *format, ...)
 {
     size_t used = strlen(text);
     va_list args;
@@ -166,9 +165,10 @@ static void advise_class(const struct verbs_hints *hints, int traffic_class, cha
     while (!(hints->pfc >> first & 1))
         first++;
     verbs_hints_bits(hints->pfc, on, sizeof on);
-    say(text, bytes, "PFC is on for priority %s of %s, but traffic class %d is usually of priority "
-        "%d: try PEAL_VERBS_TRAFFIC_CLASS=%d%s", on, hints->interface, class, priority,
-        (first << 5) + 10, hints->traffic_class >= 0 ? ", and no class forced by the driver" : "");
+    verbs_hints_say(text, bytes, "PFC is on for priority %s of %s, but traffic class %d is usually of "
+                    "priority %d: try PEAL_VERBS_TRAFFIC_CLASS=%d%s", on, hints->interface, class,
+                    priority, (first << 5) + 10,
+                    hints->traffic_class >= 0 ? ", and no class forced by the driver" : "");
 }
 
 void verbs_hints_advise(const struct verbs_hints *hints, bool roce, int traffic_class,
@@ -178,16 +178,17 @@ void verbs_hints_advise(const struct verbs_hints *hints, bool roce, int traffic_
 
     text[0] = '\0';
     if (roce && hints->pfc == 0 && !(notify && react))
-        say(text, bytes, "neither PFC nor ECN is on for %s, so packets get lost under load: turn on "
-            "PFC (mlnx_qos --pfc, dcb pfc set), or ECN here (/sys/class/net/%s/ecn) and in the "
-            "switches", hints->interface, hints->interface);
+        verbs_hints_say(text, bytes, "neither PFC nor ECN is on for %s, so packets get lost under "
+                        "load: turn on PFC (mlnx_qos --pfc, dcb pfc set), or ECN here "
+                        "(/sys/class/net/%s/ecn) and in the switches", hints->interface,
+                        hints->interface);
     else if (roce && hints->ecn_notify >= 0 && hints->ecn_react >= 0 &&
              (hints->ecn_notify != hints->ecn_react))
-        say(text, bytes, "ECN of %s is on for other priorities at the receiver (roce_np) than at the "
-            "sender (roce_rp)", hints->interface);
+        verbs_hints_say(text, bytes, "ECN of %s is on for other priorities at the receiver (roce_np) "
+                        "than at the sender (roce_rp)", hints->interface);
     if (roce)
         advise_class(hints, traffic_class, text, bytes);
     if (hints->translated)
-        say(text, bytes, "an IOMMU translates the device's addresses, which makes registering slower: "
-            "iommu=pt in the kernel's command line turns that off");
+        verbs_hints_say(text, bytes, "an IOMMU translates the device's addresses, which makes "
+                        "registering slower: iommu=pt in the kernel's command line turns that off");
 }

@@ -35,6 +35,9 @@ int verbs_hints_pfc_parse(const void *message, size_t bytes);
  * packets have unless the driver forces another. */
 void verbs_hints_advise(const struct verbs_hints *hints, bool roce, int traffic_class,
                         char *text, size_t bytes);
+/* One more remark behind those that are there. */
+void verbs_hints_say(char *text, size_t bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* May the device read and write memory of GPUs, and by what?  Peal does not make use
  * of it yet.  `dmabuf`: the device takes such. */
 const char *verbs_hints_gpu(const struct verbs_hints *hints, bool dmabuf);

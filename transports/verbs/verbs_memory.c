@@ -229,13 +229,7 @@ void verbs_chunks_free(struct port *port)
 /* An item of zeros. */
 static void *take(struct pool *pool)
 {
-    void *item = pool_take(pool);
-
-    if (item)
-        memset(item, 0, pool->each);
-    else
-        status_fail(PEAL_ERR_MEMORY, "verbs: no memory for what is under way");
-    return item;
+    return pool_take_zeroed(pool, "verbs: no memory for what is under way");
 }
 
 struct sending *verbs_sending_take(struct port *port)
