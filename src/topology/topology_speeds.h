@@ -9,7 +9,8 @@
 /* `gigatransfers`: 2.5, 5, 8, 16, 32, 64; 0 or lanes 0: not known, what a reader may assume (gen 3
  * x16). */
 double speed_pci(double gigatransfers, int lanes);
-/* One NVLink (XGMI link) of a GPU of this compute capability (gfx number). */
+/* One NVLink (XGMI link) of a GPU of this compute capability times 10 (gfx number: gfx942 is 942, the
+ * hexadecimal digit of gfx90a counts as 10: 910); 0: not known. */
 double speed_nvlink(int capability);
 double speed_xgmi(int gfx);
 /* Between two NUMA nodes; by processor. */
