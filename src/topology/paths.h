@@ -39,8 +39,12 @@ struct topology_path {
 
 /* The paths from one node to every other, to[0 .. nnodes): the nearest class; of these the most
  * bandwidth; of these the fewest hops.  GPUs and NICs forward nothing (a GPU's NVLinks are not a
- * way for others), with one exception: none.  PEAL_ERR_MEMORY. */
+ * way for others); over the network at most one rail.  More than PATH_HOPS hops: none.
+ * PEAL_ERR_MEMORY. */
 int paths_from(const struct topology *t, int from, struct topology_path *to);
+/* Between `n` different nodes, paths[i * n + j], none farther than a class (CLASS_NET: all). */
+int paths_between(const struct topology *t, const int *nodes, int n, enum topology_class farthest,
+                  struct topology_path *paths);
 /* Between two. */
 int path_find(const struct topology *t, int from, int to, struct topology_path *path);
 
