@@ -3,53 +3,41 @@
 #include "topology/topology.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static bool counts(const struct topology_node *node, enum topology_kind kind, int host)
+/* Place in t->order of the first node of this kind whose host is not before this one. */
+static int first_of(const struct topology *t, enum topology_kind kind, int host)
 {
-    return node->kind == kind && (host < 0 || node->host == host);
+    int low = t->kind_first[kind], high = t->kind_first[kind + 1];
+
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+
+        if (t->nodes[t->order[middle]].host < host)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* One behind the last of the nodes that a question is about. */
+static int end_of(const struct topology *t, enum topology_kind kind, int host)
+{
+    return host < 0 ? t->kind_first[kind + 1] : first_of(t, kind, host + 1);
 }
 
 int topology_count(const struct topology *t, enum topology_kind kind, int host)
 {
-    int n = 0;
-
-    for (int i = 0; i < t->nnodes; i++)
-        n += counts(&t->nodes[i], kind, host);
-    return n;
-}
-
-/* By host, number, place. */
-static bool before(const struct topology *t, int a, int b)
-{
-    const struct topology_node *x = &t->nodes[a], *y = &t->nodes[b];
-
-    if (x->host != y->host)
-        return x->host < y->host;
-    if (x->number != y->number)
-        return x->number < y->number;
-    return a < b;
+    return end_of(t, kind, host) - first_of(t, kind, host < 0 ? -1 : host);
 }
 
 int topology_nth(const struct topology *t, enum topology_kind kind, int host, int i)
 {
-    int last = -1;
+    int at = first_of(t, kind, host < 0 ? -1 : host);
 
-    for (; i >= 0; i--) {
-        int best = -1;
-
-        for (int k = 0; k < t->nnodes; k++)
-            if (counts(&t->nodes[k], kind, host) && (last < 0 || before(t, last, k)) &&
-                (best < 0 || before(t, k, best)))
-                best = k;
-        if (best < 0)
-            return -1;
-        last = best;
-    }
-    return last;
+    return i >= 0 && i < end_of(t, kind, host) - at ? t->order[at + i] : -1;
 }
 
 int topology_find_bus(const struct topology *t, int host, uint64_t bus)

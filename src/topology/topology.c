@@ -64,6 +64,7 @@ void topology_free(struct topology *t)
     free(t->notes);
     free(t->first);
     free(t->incident);
+    free(t->order);
     topology_init(t);
 }
 
@@ -166,6 +167,10 @@ static int check_node(const struct topology *t, int i)
     const struct topology_node *node = &t->nodes[i];
     int up = node->parent;
 
+    if ((unsigned)node->kind >= TOPOLOGY_KIND_COUNT)
+        return wrong(t, i, "is of no kind");
+    if (!(node->speed >= 0 && node->speed < 1e9))
+        return wrong(t, i, "has a speed that is none");
     if (node->host >= t->nhosts || node->host < (shared(node) ? -1 : 0))
         return wrong(t, i, "is on a host that is not there");
     if (up >= i || up < -1)
@@ -175,6 +180,24 @@ static int check_node(const struct topology *t, int i)
     if (up < 0 && !shared(node) && node->kind != TOPOLOGY_NUMA)
         return wrong(t, i, "hangs from nothing");
     return PEAL_OK;
+}
+
+/* Nobody who walks up or down a tree needs more than so many steps. */
+static int check_depth(const struct topology *t)
+{
+    unsigned char *depth = calloc((size_t)t->nnodes + 1, 1);
+    int status = PEAL_OK;
+
+    if (!depth)
+        return status_fail(PEAL_ERR_MEMORY, "topology: no memory for %d nodes", t->nnodes);
+    for (int i = 0; i < t->nnodes && !status; i++) {
+        if (t->nodes[i].parent >= 0)
+            depth[i] = (unsigned char)(depth[t->nodes[i].parent] + 1);
+        if (depth[i] >= TOPOLOGY_DEPTH_MOST)
+            status = wrong(t, i, "hangs from too many things in a row");
+    }
+    free(depth);
+    return status;
 }
 
 static int check_links(const struct topology *t)
@@ -187,8 +210,12 @@ static int check_links(const struct topology *t)
                                topology_medium_name(link->medium));
         if (link->a == link->b)
             return wrong(t, link->a, "has a link to itself");
-        if (!(link->bandwidth > 0) || link->bandwidth > 1e9 || link->lanes < 0)
+        if ((unsigned)link->medium >= MEDIUM_COUNT)
+            return wrong(t, link->a, "has a link of no medium");
+        if (!(link->bandwidth > 0) || link->bandwidth > 1e9 || !(link->latency >= 0 && link->latency < 1e9))
             return wrong(t, link->a, "has a link without a bandwidth");
+        if (link->lanes < 0 || link->lanes > TOPOLOGY_LANES_MOST)
+            return wrong(t, link->a, "has a link with a number of lanes that none has");
     }
     return PEAL_OK;
 }
@@ -301,12 +328,55 @@ static int index_links(struct topology *t)
     return PEAL_OK;
 }
 
+static int order_nodes(const void *a, const void *b)
+{
+    const struct topology_node *x = *(const struct topology_node *const *)a;
+    const struct topology_node *y = *(const struct topology_node *const *)b;
+
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    if (x->host != y->host)
+        return x->host < y->host ? -1 : 1;
+    if (x->number != y->number)
+        return x->number < y->number ? -1 : 1;
+    return (x > y) - (x < y);
+}
+
+static int index_nodes(struct topology *t)
+{
+    const struct topology_node **sorted = malloc((size_t)(t->nnodes + 1) * sizeof *sorted);
+    int kind = 0;
+
+    t->order = malloc((size_t)(t->nnodes + 1) * sizeof *t->order);
+    if (!sorted || !t->order) {
+        free(sorted);
+        return status_fail(PEAL_ERR_MEMORY, "topology: no memory for %d nodes", t->nnodes);
+    }
+    for (int i = 0; i < t->nnodes; i++)
+        sorted[i] = &t->nodes[i];
+    qsort(sorted, (size_t)t->nnodes, sizeof *sorted, order_nodes);
+    for (int i = 0; i < t->nnodes; i++) {
+        t->order[i] = (int)(sorted[i] - t->nodes);
+        while (kind <= (int)sorted[i]->kind)
+            t->kind_first[kind++] = i;
+    }
+    while (kind <= TOPOLOGY_KIND_COUNT)
+        t->kind_first[kind++] = t->nnodes;
+    free(sorted);
+    return PEAL_OK;
+}
+
 int topology_finish(struct topology *t)
 {
     int status = t->failed;
 
+    if (t->first)
+        return status;
+
     for (int i = 0; i < t->nnodes && !status; i++)
         status = check_node(t, i);
+    if (!status)
+        status = check_depth(t);
     if (!status)
         status = check_links(t);
     if (!status)
@@ -315,5 +385,7 @@ int topology_finish(struct topology *t)
         status = join_links(t);
     if (!status)
         status = index_links(t);
+    if (!status)
+        status = index_nodes(t);
     return t->failed = status;
 }

@@ -55,6 +55,7 @@ enum topology_medium {
 
 enum { TOPOLOGY_NAME = 32, TOPOLOGY_TEXT = 64 };
 enum { TOPOLOGY_HOSTS_MOST = 1024, TOPOLOGY_NODES_MOST = 1 << 18, TOPOLOGY_LINKS_MOST = 1 << 19 };
+enum { TOPOLOGY_LANES_MOST = 1024, TOPOLOGY_DEPTH_MOST = 64 };     /* of a link; of parents */
 
 #define TOPOLOGY_NO_BUS UINT64_MAX
 
@@ -75,7 +76,7 @@ struct topology_node {
     int      direct;                   /* GPU, PORT: GPUDirect: 1 yes, 0 no, -1 not known */
     int      socket;                   /* NUMA: number of its package, or -1 */
     uint64_t guid;                     /* PORT, NVSWITCH between hosts (fabric id, hash); 0: unknown */
-    char     cpus[TOPOLOGY_TEXT * 4];  /* NUMA: list of cores "0-31,64-95" */
+    char     cpus[TOPOLOGY_TEXT * 8];  /* NUMA: list of cores "0-31,64-95" */
     char     arch[16], vendor[16];     /* NUMA: "x86_64", "GenuineIntel" */
     int      family, revision;         /* NUMA: of the processor; -1: not known */
 };
@@ -110,6 +111,8 @@ struct topology {
     /* Made by topology_finish(): the links of node i are
      * incident[first[i]] ... incident[first[i + 1] - 1]. */
     int   *first, *incident;
+    /* And the nodes by kind, host, number and place: those of kind k begin at order[kind_first[k]]. */
+    int   *order, kind_first[TOPOLOGY_KIND_COUNT + 1];
 };
 
 void topology_init(struct topology *t);
@@ -127,9 +130,14 @@ int topology_link(struct topology *t, int a, int b, enum topology_medium medium,
 void topology_note(struct topology *t, bool missing, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* All is there: join and index the links, and check: names unique, parents before their children and on the same host, links within range with a
- * bandwidth above 0, all but NUMA nodes, rails and NVSwitches hang from something.  PEAL_OK, PEAL_ERR_MEMORY, or
- * PEAL_ERR_ARGUMENT with a text that names the node. */
+/* While building: the ports of the same place (in order of building) on two or more hosts are joined by
+ * a rail each, with links as fast as the port's lane. */
+void topology_rails(struct topology *t);
+
+/* All is there: join and index the links, and check: names unique, parents before their children, on the
+ * same host and not nested too deep, links within range with a bandwidth above 0, all but NUMA nodes,
+ * rails and NVSwitches hang from something.  Once.  PEAL_OK, PEAL_ERR_MEMORY, or PEAL_ERR_ARGUMENT with
+ * a text that names the node. */
 int topology_finish(struct topology *t);
 
 /* Questions to a finished one. */
@@ -153,8 +161,9 @@ enum topology_medium topology_medium_find(const char *name);  /* MEDIUM_COUNT: n
 bool topology_bus_parse(const char *text, uint64_t *bus);
 void topology_bus_print(uint64_t bus, char text[20]);
 
-/* n hosts like the one of `one` (one host), ports of the same order joined by rails; also an NVSwitch that
- * spans hosts (host -1) is shared by groups of `domain` hosts.  `many` must have been initialised. */
+/* n hosts like the one of `one` (finished; one host), ports of the same order joined by rails; an NVSwitch is
+ * shared by each `domain` hosts (its host is -1 then; 1: each host has its own).  `many` is initialised
+ * here, finished, and to be freed by the caller if PEAL_OK came. */
 int topology_repeat(struct topology *many, const struct topology *one, int n, int domain);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "topology/topology.h"
 
+#include <locale.h>
+
 struct topology_source {
     const char *name;                  /* "nccl": shown, and said in errors */
     const char *what;                  /* one line for people */
@@ -19,6 +21,17 @@ struct topology_source {
 
 extern const struct topology_source *const topology_sources[];     /* NULL-ended */
 
+/* Between these the calling thread reads and writes numbers with a point, whatever the program's locale
+ * is; topology_read_text() does so for all sources. */
+struct plain_numbers {
+    locale_t plain, before;
+};
+void plain_numbers_begin(struct plain_numbers *p);
+void plain_numbers_end(struct plain_numbers *p);
+
+/* For recognise(): an XML text whose outermost element has this name. */
+bool topology_text_is_xml(const char *text, size_t length, const char *root);
+
 enum { TOPOLOGY_FILE_MOST = 16 << 20 };    /* bytes; larger ones are refused */
 
 /* A text or file in any of the formats; `t` is initialised here, finished, and to be freed by the
@@ -29,6 +42,10 @@ int topology_read(const char *file_or_description, struct topology *t);
 
 /* This machine, by all that is here: hwloc or sysfs, NVML, the network devices.  Finished. */
 int topology_discover(struct topology *t);
+
+/* The machine that PEAL_TOPO_FILE (NCCL_TOPO_FILE) names, if it is set; else what topology_discover()
+ * finds.  Finished.  `source`: where it is from, for people. */
+int topology_here(struct topology *t, char *source, size_t size);
 
 /* The text of a topology: NCCL's XML, or Peal's own (which keeps everything).  malloc'ed; NULL:
  * memory. */
