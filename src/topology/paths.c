@@ -360,34 +360,24 @@ int paths_from(const struct topology *t, int from, struct topology_path *to)
     return search(t, from, CLASS_NET, NULL, to);
 }
 
-int paths_between(const struct topology *t, const int *nodes, int n, enum topology_class farthest,
-                  struct topology_path *paths)
+int paths_to(const struct topology *t, const int *from, int nfrom, const int *nodes, int n,
+             enum topology_class farthest, struct topology_path *paths)
 {
     int *slot = malloc((size_t)t->nnodes * sizeof *slot + 1);
     int status = slot ? PEAL_OK : status_fail(PEAL_ERR_MEMORY, "topology: no memory for the paths "
-                                              "between %d nodes", t->nnodes);
+                                              "to %d nodes", n);
 
     for (int i = 0; i < t->nnodes && slot; i++)
         slot[i] = -1;
     for (int i = 0; i < n && slot; i++)
         slot[nodes[i]] = i;
-    for (int i = 0; i < n && !status; i++)
-        status = search(t, nodes[i], farthest, slot, paths + (size_t)i * (size_t)n);
+    for (int i = 0; i < nfrom && !status; i++)
+        status = search(t, from[i], farthest, slot, paths + (size_t)i * (size_t)n);
     free(slot);
     return status;
 }
 
 int path_find(const struct topology *t, int from, int to, struct topology_path *path)
 {
-    struct topology_path paths[4];
-    int nodes[2] = { from, to };
-    int status;
-
-    if (from == to) {
-        *path = (struct topology_path){ .class = CLASS_SELF, .bandwidth = INFINITY };
-        return PEAL_OK;
-    }
-    status = paths_between(t, nodes, 2, CLASS_NET, paths);
-    *path = paths[1];
-    return status;
+    return paths_to(t, &from, 1, &to, 1, CLASS_NET, path);
 }

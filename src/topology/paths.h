@@ -42,9 +42,10 @@ struct topology_path {
  * way for others); over the network at most one rail.  More than PATH_HOPS hops: none.
  * PEAL_ERR_MEMORY. */
 int paths_from(const struct topology *t, int from, struct topology_path *to);
-/* Between `n` different nodes, paths[i * n + j], none farther than a class (CLASS_NET: all). */
-int paths_between(const struct topology *t, const int *nodes, int n, enum topology_class farthest,
-                  struct topology_path *paths);
+/* From each of `nfrom` nodes to each of `n` different ones, paths[i * n + j], none farther than a class
+ * (CLASS_NET: all). */
+int paths_to(const struct topology *t, const int *from, int nfrom, const int *nodes, int n,
+             enum topology_class farthest, struct topology_path *paths);
 /* Between two. */
 int path_find(const struct topology *t, int from, int to, struct topology_path *path);
 

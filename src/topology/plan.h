@@ -10,7 +10,8 @@
  * every link that it uses, so that all rings can run at that speed at the same time. */
 struct topology_ring {
     double bandwidth;                  /* GB/s */
-    int   *gpus;                       /* ngpus indices into plan.gpus */
+    int   *gpus;                       /* ngpus indices into plan.gpus; where several hosts make a
+                                          ring, it enters each at the first and leaves at the last */
 };
 
 /* A spanning tree, used up for reducing and down for broadcasting. */
@@ -34,7 +35,7 @@ struct topology_plan {
                                           GPUs (or a tighter one, see proof) */
     double tree_bound;
     bool   optimal;                    /* ring_total reaches the bound, or the search was exhaustive */
-    char   proof[200];                 /* why, or how large the gap is */
+    char   proof[320];                 /* why, or how large the gap is */
     double seconds;                    /* that it took */
 };
 
@@ -46,5 +47,22 @@ enum { PLAN_GPUS_MOST = 72 };
 int  plan_find(const struct topology *t, int host, const int *gpus, int ngpus, double seconds,
                struct topology_plan *plan);
 void plan_free(struct topology_plan *plan);
+
+/* Splits the widest rings until there are `nrings` (more are left as they are), and turns all so that
+ * they enter and leave the host by as many ports as can be, and by one port where two neighbours of
+ * the ring share it.  plan_find() has turned them already.  PEAL_ERR_MEMORY. */
+int  plan_spread(struct topology_plan *plan, int nrings);
+
+/* What a set of rings (trees) over `ngpus` GPU nodes carries together on this machine, whoever found
+ * it, if the shares are to each other as their bandwidths; 0: a hop of them has no path.
+ * PEAL_ERR_MEMORY. */
+int  plan_evaluate(const struct topology *t, const int *gpus, int ngpus,
+                   const struct topology_ring *rings, int nrings,
+                   const struct topology_tree *trees, int ntrees, double *total);
+
+/* The port for each of `ngpus` GPUs, or -1: of those that are not much slower than the fastest that it
+ * reaches the nearest class; of these the most bandwidth; of these such that GPUs share as few ports,
+ * then adapters, as can be.  PEAL_ERR_MEMORY. */
+int  plan_ports(const struct topology *t, const int *gpus, int ngpus, int *port);
 
 #endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Spanning trees.  Reducing goes up a tree while broadcasting goes down, so an edge loads the links of
+ * both hops between its ends.
+ *
+ * Where all GPUs are alike (behind NVSwitch), a tree of any shape is as good as another if each GPU
+ * takes each place in turn: then that is a balanced binary tree.  Where each pair has links of its own,
+ * so are stars.  Else the sum is largest by linear
+ * programming, with the cheapest spanning tree (Prim) as the oracle, which is exact. */
+#include "topology/trees.h"
+
+#include "base/status.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double close = 1e-6;
+
+struct grower {
+    const struct fabric *f;
+    struct effort *effort;
+};
+
+void trees_free(struct trees *trees)
+{
+    free(trees->parents);
+    free(trees->roots);
+    free(trees->shares);
+    *trees = (struct trees){ .count = 0 };
+}
+
+static int no_memory(const struct fabric *f)
+{
+    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the trees of %d GPUs", f->n);
+}
+
+/* ---- The oracle ------------------------------------------------------------------------ */
+
+static double edge(const struct fabric *f, int a, int b, const double *prices)
+{
+    return fabric_cost(f, a, b, prices) + fabric_cost(f, b, a, prices);
+}
+
+/* The cheapest spanning tree; of equally cheap ways to a GPU the one that keeps the tree low. */
+static double cheapest(void *grower, const double *prices, bool exact, int *parents)
+{
+    const struct grower *g = grower;
+    int n = g->f->n, depth[FABRIC_GPUS_MOST] = { 0 };
+    double cost[FABRIC_GPUS_MOST], total = 0;
+    bool in[FABRIC_GPUS_MOST] = { true };
+
+    if (!exact)
+        return INFINITY;               /* the exact one is as quick */
+    if (!effort_spend(g->effort, (double)n * n * 8))
+        return NAN;
+    parents[0] = -1;
+    for (int v = 1; v < n; v++) {
+        parents[v] = 0;
+        cost[v] = edge(g->f, 0, v, prices);
+    }
+    for (int i = 1; i < n; i++) {
+        int best = -1;
+
+        for (int v = 0; v < n; v++)
+            if (!in[v] && (best < 0 || cost[v] < cost[best]))
+                best = v;
+        in[best] = true;
+        total += cost[best];
+        depth[best] = depth[parents[best]] + 1;
+        for (int v = 0; v < n; v++) {
+            double here = in[v] ? INFINITY : edge(g->f, best, v, prices);
+
+            if (here < cost[v] * (1 - 1e-12) ||
+                (!in[v] && here <= cost[v] && depth[best] < depth[parents[v]])) {
+                cost[v] = here;
+                parents[v] = best;
+            }
+        }
+    }
+    return total;
+}
+
+static void load(const void *grower, const int *parents, double *loads)
+{
+    const struct grower *g = grower;
+
+    for (int v = 0; v < g->f->n; v++)
+        if (parents[v] >= 0) {
+            fabric_load(g->f, v, parents[v], 1, loads);
+            fabric_load(g->f, parents[v], v, 1, loads);
+        }
+}
+
+/* ---- Roots ------------------------------------------------------------------------------ */
+
+/* Distances from `from` in the tree, by walking it; returns the farthest. */
+static int distances(const int *parents, int n, int from, int *far)
+{
+    int most = 0;
+    bool more = true;
+
+    for (int v = 0; v < n; v++)
+        far[v] = v == from ? 0 : -1;
+    while (more) {
+        more = false;
+        for (int v = 0; v < n; v++) {
+            int up = parents[v];
+
+            if (up < 0 || (far[v] < 0) == (far[up] < 0))
+                continue;
+            if (far[v] < 0)
+                most = (far[v] = far[up] + 1) > most ? far[v] : most;
+            else
+                most = (far[up] = far[v] + 1) > most ? far[up] : most;
+            more = true;
+        }
+    }
+    return most;
+}
+
+/* Hangs the tree from the GPU from which it is lowest. */
+static int reroot(int *parents, int n)
+{
+    int far[FABRIC_GPUS_MOST], root = 0, lowest = n, child = -1;
+
+    for (int v = 0; v < n; v++) {
+        int height = distances(parents, n, v, far);
+
+        if (height < lowest) {
+            lowest = height;
+            root = v;
+        }
+    }
+    for (int v = root; v >= 0;) {
+        int up = parents[v];
+
+        parents[v] = child;
+        child = v;
+        v = up;
+    }
+    return root;
+}
+
+/* ---- The search --------------------------------------------------------------------------- */
+
+static int set_trees(struct trees *trees, const struct fabric *f, const int *parents,
+                     const double *shares, int count, double share)
+{
+    size_t n = (size_t)f->n, ints = (size_t)count * n;
+
+    trees_free(trees);
+    trees->parents = malloc(ints * sizeof *trees->parents + 1);
+    trees->roots = malloc((size_t)count * sizeof *trees->roots + 1);
+    trees->shares = malloc((size_t)count * sizeof *trees->shares + 1);
+    if (!trees->parents || !trees->roots || !trees->shares) {
+        trees_free(trees);
+        return no_memory(f);
+    }
+    trees->count = count;
+    /* The widest first; of equal ones the first found. */
+    for (int i = 0; i < count; i++) {
+        double mine = shares ? shares[i] : share;
+        int at = i;
+
+        for (; at > 0 && trees->shares[at - 1] < mine * (1 - close); at--) {
+            trees->shares[at] = trees->shares[at - 1];
+            memcpy(trees->parents + (size_t)at * n, trees->parents + (size_t)(at - 1) * n,
+                   n * sizeof *parents);
+        }
+        trees->shares[at] = mine;
+        memcpy(trees->parents + (size_t)at * n, parents + (size_t)i * n, n * sizeof *parents);
+        trees->total += mine;
+    }
+    for (int i = 0; i < count; i++)
+        trees->roots[i] = reroot(trees->parents + (size_t)i * n, f->n);
+    return PEAL_OK;
+}
+
+/* What all rows cost at prices that make each cost the same, over the cheapest tree: no set of trees
+ * has more. */
+static double even_bound(const struct grower *g, double *prices, int *parents)
+{
+    struct effort effort = { .steps = INFINITY, .deadline = UINT64_MAX };
+    struct grower free_one = { g->f, &effort };
+
+    for (int i = 0; i < g->f->nrows; i++)
+        prices[i] = 1 / g->f->capacity[i];
+    return g->f->nrows / cheapest(&free_one, prices, true, parents);
+}
+
+/* A tree with each GPU in each place: a balanced binary one, or a star, which uses all pairs alike.  The
+ * total; 0 where a hop is missing. */
+static double turned_trees(const struct grower *g, bool star, double *loads, int *parents)
+{
+    const struct fabric *f = g->f;
+    int n = f->n;
+    double share = INFINITY;
+
+    for (int h = 0; h < n * n; h++)
+        if (h / n != h % n && !f->hop[h])
+            return 0;
+    memset(loads, 0, (size_t)f->nrows * sizeof *loads);
+    for (int turn = 0; turn < n; turn++) {
+        int *tree = parents + turn * n;
+
+        for (int place = 0; place < n; place++)
+            tree[(place + turn) % n] = place ? ((star ? 0 : (place - 1) / 2) + turn) % n : -1;
+        load(g, tree, loads);
+    }
+    for (int i = 0; i < f->nrows; i++)
+        if (loads[i] > 0)
+            share = fmin(share, f->capacity[i] / loads[i]);
+    return share * n;
+}
+
+static int pack(struct grower *g, double bound, struct trees *trees)
+{
+    const struct fabric *f = g->f;
+    struct packing_problem problem = {
+        .nrows = f->nrows, .capacity = f->capacity, .nints = f->n, .target = bound, .context = g,
+        .cheapest = cheapest, .exact = true, .load = load
+    };
+    struct packing packing;
+    int status = packing_solve(&problem, NULL, 0, g->effort, &packing);
+
+    if (!status && packing.total > trees->total * (1 + close))
+        status = set_trees(trees, f, packing.columns, packing.shares, packing.n, 0);
+    if (!status)
+        trees->bound = fmax(fmin(bound, packing.bound), trees->total);
+    packing_free(&packing);
+    return status;
+}
+
+int trees_find(const struct fabric *f, struct effort *effort, struct trees *trees)
+{
+    struct grower g = { f, effort };
+    size_t n = (size_t)f->n;
+    double *rows = malloc((size_t)f->nrows * sizeof *rows + 1), bound;
+    int *parents = malloc(n * n * sizeof *parents);
+    int status = PEAL_OK;
+
+    *trees = (struct trees){ .count = 0 };
+    if (!rows || !parents) {
+        status = no_memory(f);
+    } else {
+        bound = even_bound(&g, rows, parents);
+        for (int star = 0; star < 2 && f->n > 2 && !status; star++) {
+            double total = turned_trees(&g, star, rows, parents);
+
+            if (total > trees->total * (1 + close))
+                status = set_trees(trees, f, parents, NULL, f->n, total / f->n);
+        }
+        trees->bound = bound;
+        if (!status && trees->total < bound * (1 - close))
+            status = pack(&g, bound, trees);
+    }
+    free(rows);
+    free(parents);
+    if (status)
+        trees_free(trees);
+    return status;
+}
