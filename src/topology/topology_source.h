@@ -32,6 +32,9 @@ void plain_numbers_end(struct plain_numbers *p);
 /* For recognise(): an XML text whose outermost element has this name. */
 bool topology_text_is_xml(const char *text, size_t length, const char *root);
 
+/* The words of a description, a line or two each, for a usage text. */
+extern const char topology_string_help[];
+
 enum { TOPOLOGY_FILE_MOST = 16 << 20 };    /* bytes; larger ones are refused */
 
 /* A text or file in any of the formats; `t` is initialised here, finished, and to be freed by the

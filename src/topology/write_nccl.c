@@ -155,7 +155,8 @@ static void write_link(const struct writer *w, int gpu, const struct topology_li
     if (link->medium != MEDIUM_NVLINK && link->medium != MEDIUM_XGMI)
         return;
     if (!lanes)
-        lanes = link->bandwidth > one ? (int)fmin(link->bandwidth / one + 0.5, TOPOLOGY_LANES_MOST) : 1;
+        lanes = link->bandwidth < one ? 1 : link->bandwidth < one * TOPOLOGY_LANES_MOST ?
+                (int)(link->bandwidth / one + 0.5) : TOPOLOGY_LANES_MOST;
     address(w, peer, bus);
     if (t->nodes[peer].kind == TOPOLOGY_NVSWITCH) {
         class = "0x068000";
