@@ -152,19 +152,12 @@ static int list_devices(struct show *s)
 
 static int find_paths(struct show *s)
 {
-    int n = s->ngpus + s->nports, status = PEAL_OK;
-    struct topology_path *all = malloc((size_t)(s->host.nnodes + 1) * sizeof *all);
+    int n = s->ngpus + s->nports;
 
     s->paths = malloc(((size_t)n * (size_t)n + 1) * sizeof *s->paths);
-    if (!all || !s->paths)
-        status = status_fail(PEAL_ERR_MEMORY, "no memory to show the paths of %d devices", n);
-    for (int i = 0; i < n && !status; i++) {
-        status = paths_from(&s->host, s->devices[i], all);
-        for (int k = 0; k < n && !status; k++)
-            s->paths[i * n + k] = all[s->devices[k]];
-    }
-    free(all);
-    return status;
+    if (!s->paths)
+        return status_fail(PEAL_ERR_MEMORY, "no memory to show the paths of %d devices", n);
+    return paths_to(&s->host, s->devices, n, s->devices, n, CLASS_NET, s->paths);
 }
 
 int show_begin(struct show *s, const struct topology *t, int host, const char *source)

@@ -240,7 +240,7 @@ static void look_at_balance(struct show *s)
             most = numa, most_ports = ports;
     }
     /* None at all is look_at_sockets()'s. */
-    if (least >= 0 && least_ports && least_ports < most_ports)
+    if (least >= 0 && most >= 0 && least_ports && least_ports < most_ports)
         remark(s, "%s has %d fast NIC ports and %s has %d, while both have GPUs: the GPUs of %s get less of the "
                "network", t->nodes[least].name, least_ports, t->nodes[most].name, most_ports,
                t->nodes[least].name);
