@@ -126,10 +126,12 @@ static bool reached(double total, double bound)
     return total >= bound * (1 - close);
 }
 
-/* The GPUs in the order of their numbers; the ring that loads links least. */
+/* The GPUs in the order of their numbers; the ring that loads links least.  That much is always done,
+ * so that there is a ring if there can be one. */
 static int find_one(struct finder *s)
 {
     const struct fabric *f = s->f;
+    struct effort unlimited = { .steps = INFINITY, .deadline = UINT64_MAX };
     double *prices = malloc((size_t)f->nrows * sizeof *prices + 1), cost, share;
     int *order = s->orders, status = PEAL_OK;
 
@@ -142,6 +144,7 @@ static int find_one(struct finder *s)
         status = set_rings(s->rings, f, order, NULL, 1, share);
     for (int i = 0; i < f->nrows; i++)
         prices[i] = 1 / f->capacity[i];
+    s->pricer.effort = &unlimited;
     for (int exact = 0; exact < 2 && !status && !reached(s->rings->total, f->bound); exact++) {
         if (exact && f->n > RINGS_EXACT_GPUS)
             break;
@@ -150,6 +153,7 @@ static int find_one(struct finder *s)
         if (share > s->rings->total)
             status = set_rings(s->rings, f, order, NULL, 1, share);
     }
+    s->pricer.effort = s->effort;
     free(prices);
     return status;
 }

@@ -177,15 +177,26 @@ static int set_trees(struct trees *trees, const struct fabric *f, const int *par
 }
 
 /* What all rows cost at prices that make each cost the same, over the cheapest tree: no set of trees
- * has more. */
-static double even_bound(const struct grower *g, double *prices, int *parents)
+ * has more.  That tree is the first answer. */
+static int begin(const struct grower *g, double *rows, int *parents, struct trees *trees)
 {
-    struct effort effort = { .steps = INFINITY, .deadline = UINT64_MAX };
-    struct grower free_one = { g->f, &effort };
+    const struct fabric *f = g->f;
+    struct effort unlimited = { .steps = INFINITY, .deadline = UINT64_MAX };
+    struct grower one = { f, &unlimited };
+    double bound, share = INFINITY;
+    int status;
 
-    for (int i = 0; i < g->f->nrows; i++)
-        prices[i] = 1 / g->f->capacity[i];
-    return g->f->nrows / cheapest(&free_one, prices, true, parents);
+    for (int i = 0; i < f->nrows; i++)
+        rows[i] = 1 / f->capacity[i];
+    bound = f->nrows / cheapest(&one, rows, true, parents);
+    memset(rows, 0, (size_t)f->nrows * sizeof *rows);
+    load(&one, parents, rows);
+    for (int i = 0; i < f->nrows; i++)
+        if (rows[i] > 0)
+            share = fmin(share, f->capacity[i] / rows[i]);
+    status = set_trees(trees, f, parents, NULL, 1, share);
+    trees->bound = bound;
+    return status;
 }
 
 /* A tree with each GPU in each place: a balanced binary one, or a star, which uses all pairs alike.  The
@@ -243,7 +254,8 @@ int trees_find(const struct fabric *f, struct effort *effort, struct trees *tree
     if (!rows || !parents) {
         status = no_memory(f);
     } else {
-        bound = even_bound(&g, rows, parents);
+        status = begin(&g, rows, parents, trees);
+        bound = trees->bound;
         for (int star = 0; star < 2 && f->n > 2 && !status; star++) {
             double total = turned_trees(&g, star, rows, parents);
 
