@@ -50,7 +50,7 @@ static void put_ports(const struct show *s, FILE *out)
         if (port->parent >= 0)
             topology_bus_print(t->nodes[port->parent].bus, bus);
         fprintf(out, "  NIC%-3d ", i - s->ngpus);
-        show_printf(out, SHOW_PLAIN, "%-12s  ", port->name);
+        show_printf(out, SHOW_PLAIN, "%-15s  ", port->name);
         if (port->speed > 0)
             fprintf(out, "%6.4g GB/s", port->speed);
         else

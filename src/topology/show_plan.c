@@ -123,8 +123,7 @@ void show_plan(const struct show *s, FILE *out)
     fprintf(out, "%d ring%s over %d GPU%s: %.4g GB/s together; no rings carry more than %.4g GB/s.\n",
             p->nrings, p->nrings == 1 ? "" : "s", p->ngpus, p->ngpus == 1 ? "" : "s", p->ring_total,
             p->bound);
-    show_printf(out, SHOW_PLAIN, "%s: %s\n", p->optimal ? "Optimal" : "Not shown to be optimal",
-                p->proof);
+    show_printf(out, SHOW_PLAIN, "%s\n", p->proof);
     if (p->nrings)
         put_rings(s, out);
     fprintf(out, "\n%d tree%s: %.4g GB/s together; no trees carry more than %.4g GB/s.\n", p->ntrees,

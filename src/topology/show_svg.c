@@ -27,7 +27,9 @@ static const char style[] =
 void svg_text(const struct svg *v, double x, double y, double size, const char *class,
               double room, const char *text)
 {
-    size_t most = room > 0 ? (size_t)(room / (size * 0.6)) : 1000, length = strlen(text);
+    /* Widths of letters are not known here: those of a wide font. */
+    double letter = size * (strcmp(class, "strong") ? 0.6 : 0.68);
+    size_t most = room > 0 ? (size_t)(room / letter) : 1000, length = strlen(text);
     char cut[400];
 
     if (!length || !most)
@@ -107,14 +109,13 @@ static void draw_up(const struct svg *v, int i)
     double wide = v->tracks ? 2 * v->tracks * v->pitch + 3 : 2;
 
     if (kind == TOPOLOGY_NUMA && v->smp.drawn)
-        line(v, spot->x + spot->w / 2, spot->y, spot->x + spot->w / 2, v->smp.y + v->smp.h, wide,
-             "fast");
+        line(v, svg_up(v, spot), spot->y, svg_up(v, spot), v->smp.y + v->smp.h, wide, "fast");
     if (!bar)
         return;
     if (kind == TOPOLOGY_GPU) {
         line(v, spot->x + v->lane / 2, spot->y, spot->x + v->lane / 2, bar->y + bar->h, wide, "fast");
     } else if (kind == TOPOLOGY_SWITCH || kind == TOPOLOGY_ROOT) {
-        line(v, spot->x + spot->w / 2, spot->y, spot->x + spot->w / 2, bar->y + bar->h, wide, "fast");
+        line(v, svg_up(v, spot), spot->y, svg_up(v, spot), bar->y + bar->h, wide, "fast");
     } else {
         double side = spot->x + spot->w + 5;
 
@@ -192,7 +193,7 @@ static void draw_leaf(const struct svg *v, int i)
     if (n->kind != TOPOLOGY_GPU) {
         box(v, spot->x, spot->y, spot->w, spot->h, 3, "nic");
         snprintf(text, sizeof text, "%s %s", label, n->kind == TOPOLOGY_PORT ? n->name : "");
-        svg_text(v, spot->x + 4, spot->y + 12, 10, "strong", spot->w - 2, text);
+        svg_text(v, spot->x + 4, spot->y + 12, 10, "ink", spot->w - 2, text);
         snprintf(text, sizeof text, "%.3g GB/s", n->speed);
         svg_text(v, spot->x + 4, spot->y + 24, 10, "faint", spot->w - 4, n->speed > 0 ? text : "");
         return;
@@ -288,8 +289,8 @@ static void draw_title(const struct svg *v)
     svg_text(v, SVG_MARGIN, 66, 12, "ink", v->width - 2 * SVG_MARGIN, rings);
     if (p && p->ngpus > 1)
         svg_text(v, SVG_MARGIN, 82, 10, "faint", v->width - 2 * SVG_MARGIN, v->narcs ?
-                 "On an arc the outer half of its width is what goes to the right, the inner half "
-                 "to the left. On straight lines rings leave a GPU on the left." :
+                 "Outer half of an arc: to the right; inner half: to the left. On straight lines "
+                 "rings leave a GPU on the left." :
                  "Rings leave a GPU on the left of its link and come to it on the right.");
 }
 

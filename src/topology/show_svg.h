@@ -59,6 +59,8 @@ void svg_draw_rings(struct svg *v);
 const char *svg_colour(int ring);
 /* Does a step of this ring pass PCI? */
 bool svg_passes_pci(const struct svg *v, int ring);
+/* Where the link from a bar to the one above it is drawn. */
+double svg_up(const struct svg *v, const struct svg_spot *bar);
 /* Half of the band that a link of GPU to NVSwitch is drawn as. */
 double svg_switch_half(const struct svg *v);
 

@@ -88,6 +88,15 @@ static int measure(struct svg *v)
     return rows;
 }
 
+/* In the middle, unless its label would be in the way of rings. */
+double svg_up(const struct svg *v, const struct svg_spot *bar)
+{
+    /* Bars end half a gap within the one that they hang from. */
+    double end = bar->x + bar->w - GAP / 2 * (v->levels - 1 - bar->level);
+
+    return v->tracks && bar->w < 400 ? end - v->lane / 2 - 4 : bar->x + bar->w / 2;
+}
+
 static double bar_height(const struct svg *v)
 {
     return SVG_LABEL + 4 + (v->tracks ? 2 * v->tracks * v->pitch + 4 : 0);

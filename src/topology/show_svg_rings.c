@@ -245,7 +245,7 @@ static double vertical(const struct svg *v, int node, int ring, bool down)
 {
     const struct svg_spot *spot = spot_of(v, node);
     bool gpu = node >= 0 && v->s->host.nodes[node].kind == TOPOLOGY_GPU;
-    double x = gpu ? spot->x + v->lane / 2 : spot->x + spot->w / 2;
+    double x = gpu ? spot->x + v->lane / 2 : svg_up(v, spot);
 
     return x + (down ? 1 : -1) * (v->track[ring] + 0.5) * v->pitch;
 }

@@ -100,12 +100,26 @@ static void put_node(const struct show *s, int node, FILE *out)
     putc('\n', out);
 }
 
-/* What is not in the tree: links between NUMA nodes, NVSwitches, rails. */
-static void put_beside(const struct show *s, FILE *out)
+/* One line, if each two are joined alike. */
+static void put_between_numas(const struct show *s, FILE *out)
 {
     const struct topology *t = &s->host;
+    int numas = topology_count(t, TOPOLOGY_NUMA, -1), links = 0;
+    const struct topology_link *any = NULL;
+    bool alike = true;
     char a[SHOW_LABEL], b[SHOW_LABEL];
 
+    for (int i = 0; i < t->nlinks; i++)
+        if (t->links[i].medium == MEDIUM_SMP) {
+            any = any ? any : &t->links[i];
+            alike = alike && t->links[i].bandwidth == any->bandwidth &&
+                    t->links[i].latency == any->latency;
+            links++;
+        }
+    if (any && alike && numas > 2 && links == numas * (numas - 1) / 2) {
+        fprintf(out, "each two NUMA nodes  %.4g GB/s, %.3g us\n", any->bandwidth, any->latency);
+        return;
+    }
     for (int i = 0; i < t->nlinks; i++)
         if (t->links[i].medium == MEDIUM_SMP) {
             show_label(s, t->links[i].a, a);
@@ -113,6 +127,14 @@ static void put_beside(const struct show *s, FILE *out)
             show_printf(out, SHOW_PLAIN, "%s - %s  %.4g GB/s, %.3g us\n", a, b,
                         t->links[i].bandwidth, t->links[i].latency);
         }
+}
+
+/* What is not in the tree: links between NUMA nodes, NVSwitches, rails. */
+static void put_beside(const struct show *s, FILE *out)
+{
+    const struct topology *t = &s->host;
+
+    put_between_numas(s, out);
     for (int i = 0; i < t->nnodes; i++) {
         const struct topology_node *n = &t->nodes[i];
         int joined = t->first[i + 1] - t->first[i];

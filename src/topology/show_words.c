@@ -67,9 +67,36 @@ static bool may_have_nvlink(const struct topology_node *gpu)
            gpu->capability == 90 || gpu->capability == 100 || gpu->capability == 103;
 }
 
+static bool has_xgmi(const struct topology *t, int gpu)
+{
+    for (int i = t->first[gpu]; i < t->first[gpu + 1]; i++)
+        if (t->links[t->incident[i]].medium == MEDIUM_XGMI)
+            return true;
+    return false;
+}
+
+/* Half of the dies of an MI250 have a link less than the other half; that is how they are made. */
+static void look_at_lanes(struct show *s, int gpu, const int *lanes)
+{
+    bool xgmi = has_xgmi(&s->host, s->devices[gpu]);
+    int most = 0, same = 0, more = 0;
+
+    for (int k = 0; k < s->ngpus; k++) {
+        if (!same_make(device(s, gpu), device(s, k)))
+            continue;
+        same++;
+        more += lanes[k] > lanes[gpu];
+        most = lanes[k] > most ? lanes[k] : most;
+    }
+    if (most > lanes[gpu] && (!xgmi || more * 2 > same))
+        remark(s, "GPU %d has %d %s where others have %d: a link may be down, and every ring over it pays for "
+               "that (%s)", device(s, gpu)->number, lanes[gpu], xgmi ? "XGMI links" : "NVLinks", most,
+               xgmi ? "rocm-smi --showtopo" : "nvidia-smi nvlink -s");
+}
+
 static void look_at_fast_links(struct show *s)
 {
-    int lanes[SHOW_DEVICES_MOST], most = 0, with = 0, able = 0;
+    int lanes[SHOW_DEVICES_MOST], with = 0, able = 0;
     bool none[SHOW_DEVICES_MOST] = { false };
     double bandwidth;
     char list[LIST];
@@ -77,7 +104,6 @@ static void look_at_fast_links(struct show *s)
     for (int i = 0; i < s->ngpus; i++) {
         lanes[i] = show_fast_links(&s->host, s->devices[i], &bandwidth);
         none[i] = !lanes[i];
-        most = lanes[i] > most ? lanes[i] : most;
         with += lanes[i] > 0;
         able += may_have_nvlink(device(s, i));
     }
@@ -88,17 +114,9 @@ static void look_at_fast_links(struct show *s)
     if (with && name_marked(s, none, true, list))
         remark(s, "%s: no NVLink, while other GPUs have; all their bytes go over PCI, outside of the fast "
                "rings: look at nvidia-smi nvlink -s, the bridges, the fabric manager", list);
-    for (int i = 0; i < s->ngpus; i++) {
-        int usual = 0;
-
-        for (int k = 0; k < s->ngpus; k++)
-            if (same_make(device(s, i), device(s, k)) && lanes[k] > usual)
-                usual = lanes[k];
-        if (lanes[i] && lanes[i] < usual)
-            remark(s, "GPU %d has %d NVLinks where others have %d: a link may be down, and every ring over it "
-                   "pays for that (nvidia-smi nvlink -s; rocm-smi --showtopo)",
-                   device(s, i)->number, lanes[i], usual);
-    }
+    for (int i = 0; i < s->ngpus; i++)
+        if (lanes[i])
+            look_at_lanes(s, i, lanes);
 }
 
 /* ---- PCI --------------------------------------------------------------------------------- */
@@ -163,7 +181,9 @@ static void look_at_port_widths(struct show *s)
     for (int i = s->ngpus; i < s->ngpus + s->nports; i++) {
         int nic = device(s, i)->parent, link = nic < 0 ? -1 : show_uplink(t, nic);
 
-        if (link >= 0 && device(s, i)->speed > t->links[link].bandwidth * 1.1)
+        /* Slower ones are not for GPUs; often their speed is a guess. */
+        if (link >= 0 && device(s, i)->speed >= 10 &&
+            device(s, i)->speed > t->links[link].bandwidth * 1.1)
             remark(s, "NIC %d (%s): the port does %.3g GB/s, its PCI link only %.3g: a slot with more lanes or "
                    "a later generation would use all of it", i - s->ngpus, device(s, i)->name,
                    device(s, i)->speed, t->links[link].bandwidth);
@@ -182,15 +202,9 @@ static double fast_speed(const struct show *s)
     return most / 2;
 }
 
-/* Across NUMA nodes; of one processor, if the source tells processors. */
 static bool other_socket(const struct show *s, int i, int k)
 {
-    const struct topology *t = &s->host;
-    int a = topology_numa(t, s->devices[i]), b = topology_numa(t, s->devices[k]);
-
-    if (a < 0 || b < 0 || a == b)
-        return false;
-    return t->nodes[a].socket < 0 || t->nodes[b].socket < 0 || t->nodes[a].socket != t->nodes[b].socket;
+    return show_path(s, i, k)->class >= CLASS_SYS;
 }
 
 static void look_at_sockets(struct show *s)
@@ -240,7 +254,7 @@ static void look_at_balance(struct show *s)
             most = numa, most_ports = ports;
     }
     /* None at all is look_at_sockets()'s. */
-    if (least >= 0 && most >= 0 && least_ports && least_ports < most_ports)
+    if (least >= 0 && most >= 0 && least_ports && least_ports * 3 <= most_ports * 2)
         remark(s, "%s has %d fast NIC ports and %s has %d, while both have GPUs: the GPUs of %s get less of the "
                "network", t->nodes[least].name, least_ports, t->nodes[most].name, most_ports,
                t->nodes[least].name);
@@ -248,14 +262,16 @@ static void look_at_balance(struct show *s)
 
 static void look_at_ports(struct show *s)
 {
-    bool none[SHOW_DEVICES_MOST] = { false };
+    bool none[SHOW_DEVICES_MOST] = { false }, virtual[SHOW_DEVICES_MOST] = { false };
     double fast = fast_speed(s);
     char list[LIST];
 
     for (int i = s->ngpus; i < s->ngpus + s->nports; i++) {
         double usual = 0;
 
-        none[i] = s->ngpus && device(s, i)->direct == 0 && device(s, i)->speed >= fast;
+        virtual[i] = device(s, i)->parent >= 0 &&
+                     s->host.nodes[device(s, i)->parent].bus == TOPOLOGY_NO_BUS;
+        none[i] = s->ngpus && device(s, i)->direct == 0 && device(s, i)->speed >= fast && !virtual[i];
         for (int k = s->ngpus; k < s->ngpus + s->nports; k++)
             if (device(s, k)->parent >= 0 && device(s, i)->parent >= 0 &&
                 s->host.nodes[device(s, k)->parent].pci_device &&
@@ -267,6 +283,9 @@ static void look_at_ports(struct show *s)
                    "a port meant for something else", i - s->ngpus, device(s, i)->name,
                    device(s, i)->speed, usual);
     }
+    if (name_marked(s, virtual, false, list))
+        remark(s, "%s: not PCI devices as far as is known (bridges, tunnels, ends of containers, bonds): their "
+               "place and speed say little", list);
     if (name_marked(s, none, false, list))
         remark(s, "%s: no GPUDirect RDMA; GPU data passes through host memory (nvidia-peermem or dma-buf, "
                "IOMMU and ACS settings)", list);
