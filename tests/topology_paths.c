@@ -250,14 +250,16 @@ static void random_machine(struct topology *t)
 
     machine_build(t, &m);
     n = t->nnodes;
-    rail = topology_node(t, TOPOLOGY_RAIL, -1, -1, 0, NULL);
+    topology_node(t, TOPOLOGY_RAIL, -1, -1, 0, NULL);
+    rail = topology_node(t, TOPOLOGY_RAIL, -1, -1, 1, NULL);
     if (draw(2))
         topology_node(t, TOPOLOGY_NVSWITCH, 0, -1, 0, NULL);
     for (int i = 0; i < n; i++) {
         enum topology_kind kind = t->nodes[i].kind;
 
-        if (kind == TOPOLOGY_PORT)
-            topology_link(t, i, rail, MEDIUM_NETWORK, 0, 3 + draw(4));
+        for (int k = 0; k < 2; k++)
+            if (kind == TOPOLOGY_PORT && draw(3))
+                topology_link(t, i, rail - k, MEDIUM_NETWORK, 0, 3 + draw(4));
         if (kind == TOPOLOGY_GPU && t->nnodes > rail + 1 && draw(3))
             topology_link(t, i, rail + 1, MEDIUM_NVLINK, 1, 5 + draw(9));
         if (kind == TOPOLOGY_GPU && !draw(3))
