@@ -155,15 +155,6 @@ int machine_capability(uint32_t vendor, uint32_t device)
     return capability;
 }
 
-bool machine_has_nvlink(int capability)
-{
-    switch (capability) {
-    case 60: case 70: case 75: case 80: case 86: case 90: case 100: case 103:
-        return true;
-    }
-    return false;
-}
-
 /* For sources that name the adapter and not its rate (hwloc). */
 double machine_port_most(uint32_t vendor, uint32_t device)
 {

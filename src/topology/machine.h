@@ -37,7 +37,8 @@ struct machine_port {
     double   speed;                    /* GB/s; 0: not known */
     uint64_t guid;
     int      direct;
-    bool     verbs;
+    bool     verbs;                    /* libibverbs knows it by this name */
+    bool     slice;                    /* source's own */
 };
 
 struct machine_numa {
@@ -82,8 +83,6 @@ enum machine_kind machine_kind_of(uint32_t pci_class, uint32_t vendor);
 /* Compute capability times 10, or gfx number, by the chip that the PCI ids name; 0. */
 int machine_capability(uint32_t vendor, uint32_t device);
 
-/* Has some card with this chip NVLinks? */
-bool machine_has_nvlink(int capability);
 /* Gb/s of a port of this adapter at most; 0: not known. */
 double machine_port_most(uint32_t vendor, uint32_t device);
 /* `lanes` NVLinks from each of n GPUs to each other one: more than any GPU has (18), so what is
@@ -92,9 +91,5 @@ bool machine_switched(int n, int lanes);
 
 /* The graph, with notes, not finished.  PEAL_OK or what has failed. */
 int machine_build(struct machine *m, struct topology *t, int host);
-
-/* Notes on what a graph from any source shows an operator (machine_judge.c): adapters and GPUs on
- * different sockets, a GPU with fewer NVLinks or PCI lanes than its like.  Not finished. */
-void machine_judge(struct topology *t, int host);
 
 #endif

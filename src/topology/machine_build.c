@@ -418,7 +418,6 @@ int machine_build(struct machine *m, struct topology *t, int host)
         build_roots(&b);
         for (int i = 0; i < m->nlinks; i++)
             build_link(&b, &m->links[i]);
-        machine_judge(t, host);
     }
     free(kept);
     free(b.roots);

@@ -549,20 +549,12 @@ static bool recognise(const char *text, size_t length)
 
 static void notes(const struct machine *m, struct topology *t)
 {
-    bool nvidia = false, links = false, guessed = false;
-
-    for (int i = 0; i < m->ndevices; i++)
-        nvidia |= m->devices[i].kind == MACHINE_GPU && machine_has_nvlink(m->devices[i].capability);
-    for (int i = 0; i < m->nlinks; i++)
-        links |= m->links[i].medium == MEDIUM_NVLINK;
     for (int i = 0; i < m->nports; i++)
-        guessed |= m->ports[i].speed > 0;
-    if (nvidia && !links)
-        topology_note(t, true, "the file names no NVLinks: hwloc writes them if it was built with NVML "
-                      "and the driver is there");
-    if (guessed)
-        topology_note(t, true, "hwloc's files do not tell how fast a port is: the most that its "
-                      "adapter can is taken");
+        if (m->ports[i].speed > 0) {
+            topology_note(t, true, "hwloc's files do not tell how fast a port is: the most that its "
+                          "adapter can is taken");
+            return;
+        }
 }
 
 static int read(const char *text, size_t length, const char *where, struct topology *t)

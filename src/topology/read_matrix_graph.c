@@ -17,7 +17,6 @@
 #include "topology/read_matrix.h"
 
 #include "base/status.h"
-#include "topology/machine.h"
 #include "topology/topology_speeds.h"
 
 #include <stdio.h>
@@ -407,6 +406,5 @@ void matrix_build(struct matrix *m, struct topology *t)
         build_device(g, i);
     build_nvlinks(g, capability);
     compare(g);
-    machine_judge(t, g->host);
     free(g);
 }
