@@ -138,6 +138,42 @@ static void test_hosts(void)
     topology_free(&many);
 }
 
+/* Host 1 is on the rails of both others; it is not a way from one to the other. */
+static void test_rails(void)
+{
+    struct topology t;
+    struct topology_path path;
+    int gpus[3], rails[2];
+
+    topology_init(&t);
+    for (int i = 0; i < 2; i++)
+        rails[i] = topology_node(&t, TOPOLOGY_RAIL, -1, -1, i, NULL);
+    for (int i = 0; i < 3; i++) {
+        int numa = topology_node(&t, TOPOLOGY_NUMA, topology_host(&t, NULL), -1, 0, NULL);
+
+        gpus[i] = topology_node(&t, TOPOLOGY_GPU, i, numa, 0, NULL);
+        topology_link(&t, numa, gpus[i], MEDIUM_PCI, 16, 12);
+        for (int k = 0; k < 2; k++) {
+            int nic, port;
+
+            if (i != 1 && k != i / 2)
+                continue;              /* host 0: rail 0, host 2: rail 1 */
+            nic = topology_node(&t, TOPOLOGY_NIC, i, numa, k, NULL);
+            port = topology_node(&t, TOPOLOGY_PORT, i, nic, k, NULL);
+            topology_link(&t, numa, nic, MEDIUM_PCI, 16, 12);
+            topology_link(&t, nic, port, MEDIUM_LANE, 0, 12);
+            topology_link(&t, port, rails[k], MEDIUM_NETWORK, 0, 12);
+        }
+    }
+    check(!topology_finish(&t), "%s", status_text());
+    for (int i = 0; i < 3; i += 2)
+        check(!path_find(&t, gpus[i], gpus[1], &path) && path.class == CLASS_NET,
+              "host %d to host 1: %s", i, class_name(path.class));
+    check(!path_find(&t, gpus[0], gpus[2], &path) && path.class == CLASS_NONE,
+          "over two rails: %s", class_name(path.class));
+    topology_free(&t);
+}
+
 /* A path of more hops than a path has room for is none. */
 static void test_long(void)
 {
@@ -316,6 +352,7 @@ int main(int argc, char **argv)
     printf("seed %llu\n", (unsigned long long)seed);
     test_by_hand();
     test_hosts();
+    test_rails();
     test_long();
     test_random(cases);
     printf("%d checks, %d failures\n", checks, failures);

@@ -8,6 +8,7 @@
 #include "effort.h"
 #include "topology_machines.h"
 #include "topology_verify.h"
+#include "topology/flow.h"
 #include "topology/plan.h"
 
 #include <math.h>
@@ -247,6 +248,39 @@ static void test_random(int cases)
     printf("%d random machines, of %d the trees too against all there are\n", cases, exact);
 }
 
+/* The most between two nodes is the least of all cuts between them. */
+static void test_flow(int cases)
+{
+    for (int c = 0; c < cases; c++) {
+        int n = 3 + draw(6), capacity[64] = { 0 };
+        struct flow flow;
+        double most, least = INFINITY, cut;
+
+        flow_init(&flow, n);
+        for (int i = 0; i < n * n; i++) {
+            if (i / n == i % n || draw(5) < 3)
+                continue;
+            capacity[i] = 1 + draw(c % 2 ? 2 : 9);
+            flow_arc(&flow, i / n, i % n, capacity[i]);
+        }
+        for (unsigned side = 1; side < 1u << n; side += 2) {
+            if (side >> (n - 1) & 1)
+                continue;
+            cut = 0;
+            for (int i = 0; i < n * n; i++)
+                cut += (side >> i / n & 1) && !(side >> i % n & 1) ? capacity[i] : 0;
+            least = fmin(least, cut);
+        }
+        most = flow_most(&flow, 0, n - 1);
+        cut = 0;
+        for (int i = 0; i < n * n; i++)
+            cut += flow_side(&flow, i / n) && !flow_side(&flow, i % n) ? capacity[i] : 0;
+        check(near(most, least) && near(cut, least) && !flow.failed, "flow %d of %d nodes: %g, its cut "
+              "%g, the least cut %g", c, n, most, cut, least);
+        flow_free(&flow);
+    }
+}
+
 /* ---- NICs ---------------------------------------------------------------------------------- */
 
 /* By GPU, the number of its port. */
@@ -437,6 +471,7 @@ int main(int argc, char **argv)
         test_known(&known[i]);
     test_islands();
     test_no_time();
+    test_flow(cases * 10);
     test_random(cases);
     test_ports();
     test_ports_pushed();
