@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST = 100 };                   /* bytes of a list of devices */
+enum { LIST = 100,                     /* bytes of a list of devices */
+       ROOM = 16 };                    /* remarks; more where there is memory */
 
 __attribute__((format(printf, 2, 3)))
 static void remark(struct show *s, const char *format, ...)
@@ -17,11 +18,11 @@ static void remark(struct show *s, const char *format, ...)
     va_list arguments;
 
     if (s->nremarks == s->room_remarks) {
-        int room = s->room_remarks ? s->room_remarks * 2 : 16;
+        int room = s->room_remarks * 2;
         struct topology_note *larger = realloc(s->remarks, (size_t)room * sizeof *larger);
 
         if (!larger)
-            return;                    /* show_find_remarks() sees that there is no room */
+            return;
         s->remarks = larger;
         s->room_remarks = room;
     }
@@ -89,8 +90,9 @@ static void look_at_lanes(struct show *s, int gpu, const int *lanes)
         most = lanes[k] > most ? lanes[k] : most;
     }
     if (most > lanes[gpu] && (!xgmi || more * 2 > same))
-        remark(s, "GPU %d has %d %s where others have %d: a link may be down, and every ring over it pays for "
-               "that (%s)", device(s, gpu)->number, lanes[gpu], xgmi ? "XGMI links" : "NVLinks", most,
+        remark(s, "GPU %d has %d %s where others have %d: a link may be down, and every ring over "
+               "it pays for that (%s)",
+               device(s, gpu)->number, lanes[gpu], xgmi ? "XGMI links" : "NVLinks", most,
                xgmi ? "rocm-smi --showtopo" : "nvidia-smi nvlink -s");
 }
 
@@ -109,11 +111,11 @@ static void look_at_fast_links(struct show *s)
     }
     if (!with && s->ngpus > 1 && able == s->ngpus)
         remark(s, "no NVLinks are listed, though GPUs of this kind can have them: if these are SXM "
-               "modules, ask on the machine itself; files made for NCCL_TOPO_FILE often leave NVLinks "
-               "to be found at run time");
+               "modules, ask on the machine itself; files made for NCCL_TOPO_FILE often leave "
+               "NVLinks to be found at run time");
     if (with && name_marked(s, none, true, list))
-        remark(s, "%s: no NVLink, while other GPUs have; all their bytes go over PCI, outside of the fast "
-               "rings: look at nvidia-smi nvlink -s, the bridges, the fabric manager", list);
+        remark(s, "%s: no NVLink, while other GPUs have; all their bytes go over PCI, outside of "
+               "the fast rings: look at nvidia-smi nvlink -s, the bridges, the fabric manager", list);
     for (int i = 0; i < s->ngpus; i++)
         if (lanes[i])
             look_at_lanes(s, i, lanes);
@@ -136,12 +138,12 @@ static void look_at_switches(struct show *s)
     for (int i = 0; i < s->ngpus; i++)
         below += below_switch(&s->host, s->devices[i]);
     if (s->ngpus > 4 && !below && s->nports)
-        remark(s, "%d GPUs and not one PCI switch: each has a slot of the CPU, or a virtual machine hides the "
-               "switches. If it is one, which NIC is near which GPU is a guess: give the "
-               "machine's true file in PEAL_TOPO_FILE", s->ngpus);
+        remark(s, "%d GPUs and not one PCI switch: each has a slot of the CPU, or a virtual "
+               "machine hides the switches. If it is one, which NIC is near which GPU is a guess: "
+               "give the machine's true file in PEAL_TOPO_FILE", s->ngpus);
     else if (s->ngpus > 4 && !below)
-        remark(s, "%d GPUs and not one PCI switch: each has a slot of the CPU, or a virtual machine hides the "
-               "switches; PEAL_TOPO_FILE takes the machine's true file", s->ngpus);
+        remark(s, "%d GPUs and not one PCI switch: each has a slot of the CPU, or a virtual "
+               "machine hides the switches; PEAL_TOPO_FILE takes the machine's true file", s->ngpus);
 }
 
 /* Links of GPUs that are narrower or slower than those of the same product beside them. */
@@ -164,13 +166,14 @@ static void look_at_widths(struct show *s)
         if (t->links[mine].bandwidth > t->links[best].bandwidth * 0.9)
             continue;
         if (t->links[mine].lanes < t->links[best].lanes)
-            remark(s, "GPU %d: PCI x%d, %.3g GB/s, where others have x%d, %.3g GB/s: the card's seat, its "
-                   "riser, or lanes shared in the BIOS", device(s, i)->number, t->links[mine].lanes,
-                   t->links[mine].bandwidth, t->links[best].lanes, t->links[best].bandwidth);
+            remark(s, "GPU %d: PCI x%d, %.3g GB/s, where others have x%d, %.3g GB/s: the card's "
+                   "seat, its riser, or lanes shared in the BIOS",
+                   device(s, i)->number, t->links[mine].lanes, t->links[mine].bandwidth,
+                   t->links[best].lanes, t->links[best].bandwidth);
         else
-            remark(s, "GPU %d: PCI at %.3g GB/s where others have %.3g: a lower generation was negotiated, or "
-                   "the GPU was idle and saved power (look again under load)", device(s, i)->number,
-                   t->links[mine].bandwidth, t->links[best].bandwidth);
+            remark(s, "GPU %d: PCI at %.3g GB/s where others have %.3g: a lower generation was "
+                   "negotiated, or the GPU was idle and saved power (look again under load)",
+                   device(s, i)->number, t->links[mine].bandwidth, t->links[best].bandwidth);
     }
 }
 
@@ -184,9 +187,9 @@ static void look_at_port_widths(struct show *s)
         /* Slower ones are not for GPUs; often their speed is a guess. */
         if (link >= 0 && device(s, i)->speed >= 10 &&
             device(s, i)->speed > t->links[link].bandwidth * 1.1)
-            remark(s, "NIC %d (%s): the port does %.3g GB/s, its PCI link only %.3g: a slot with more lanes or "
-                   "a later generation would use all of it", i - s->ngpus, device(s, i)->name,
-                   device(s, i)->speed, t->links[link].bandwidth);
+            remark(s, "NIC %d (%s): the port does %.3g GB/s, its PCI link only %.3g: a slot with "
+                   "more lanes or a later generation would use all of it",
+                   i - s->ngpus, device(s, i)->name, device(s, i)->speed, t->links[link].bandwidth);
     }
 }
 
@@ -230,8 +233,8 @@ static void look_at_sockets(struct show *s)
     if (!ports)
         return;
     if (name_marked(s, gpu_far, true, list))
-        remark(s, "%s: no fast NIC on the same socket; what they send to other hosts crosses the link between "
-               "sockets, and shares it with all else there", list);
+        remark(s, "%s: no fast NIC on the same socket; what they send to other hosts crosses the "
+               "link between sockets, and shares it with all else there", list);
     if (name_marked(s, port_far, false, list))
         remark(s, "%s: no GPU on the same socket: the wrong slot, if it is meant for GPUs", list);
 }
@@ -255,8 +258,9 @@ static void look_at_balance(struct show *s)
     }
     /* None at all is look_at_sockets()'s. */
     if (least >= 0 && most >= 0 && least_ports && least_ports * 3 <= most_ports * 2)
-        remark(s, "%s has %d fast NIC ports and %s has %d, while both have GPUs: the GPUs of %s get less of the "
-               "network", t->nodes[least].name, least_ports, t->nodes[most].name, most_ports,
+        remark(s, "%s has %d fast NIC ports and %s has %d, while both have GPUs: the GPUs of %s "
+               "get less of the network",
+               t->nodes[least].name, least_ports, t->nodes[most].name, most_ports,
                t->nodes[least].name);
 }
 
@@ -279,16 +283,16 @@ static void look_at_ports(struct show *s)
                           &s->host.nodes[device(s, i)->parent]) && device(s, k)->speed > usual)
                 usual = device(s, k)->speed;
         if (device(s, i)->speed > 0 && device(s, i)->speed < usual * 0.9)
-            remark(s, "NIC %d (%s) runs at %.3g GB/s, others of its make at %.3g: its cable, its switch port, or "
-                   "a port meant for something else", i - s->ngpus, device(s, i)->name,
+            remark(s, "NIC %d (%s) runs at %.3g GB/s, others of its make at %.3g: its cable, its "
+                   "switch port, or a port meant for something else", i - s->ngpus, device(s, i)->name,
                    device(s, i)->speed, usual);
     }
     if (name_marked(s, virtual, false, list))
-        remark(s, "%s: not PCI devices as far as is known (bridges, tunnels, ends of containers, bonds): their "
-               "place and speed say little", list);
+        remark(s, "%s: not PCI devices as far as is known (bridges, tunnels, ends of containers, "
+               "bonds): their place and speed say little", list);
     if (name_marked(s, none, false, list))
-        remark(s, "%s: no GPUDirect RDMA; GPU data passes through host memory (nvidia-peermem or dma-buf, "
-               "IOMMU and ACS settings)", list);
+        remark(s, "%s: no GPUDirect RDMA; GPU data passes through host memory (nvidia-peermem or "
+               "dma-buf, IOMMU and ACS settings)", list);
     if (s->ngpus > 1 && !s->nports)
         remark(s, "no NIC is listed: rings between hosts cannot be planned");
 }
@@ -306,8 +310,8 @@ static void look_at_numa(struct show *s)
         unknown[i] = numa < 0 || s->host.nodes[numa].number < 0;
     }
     if (name_marked(s, unknown, true, list))
-        remark(s, "%s: NUMA node not known (a virtual machine or BIOS that does not say): memory and cores "
-               "near them cannot be chosen", list);
+        remark(s, "%s: NUMA node not known (a virtual machine or BIOS that does not say): memory "
+               "and cores near them cannot be chosen", list);
 }
 
 static void look_at_makes(struct show *s)
@@ -325,10 +329,10 @@ static void look_at_makes(struct show *s)
 
 int show_find_remarks(struct show *s)
 {
-    remark(s, " ");
+    s->remarks = malloc(ROOM * sizeof *s->remarks);
     if (!s->remarks)
         return status_fail(PEAL_ERR_MEMORY, "no memory for remarks on a topology");
-    s->nremarks = 0;
+    s->room_remarks = ROOM;
     look_at_fast_links(s);
     look_at_switches(s);
     look_at_widths(s);
