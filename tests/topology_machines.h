@@ -25,8 +25,8 @@ static inline int machine_gpu(const struct topology *t, int number)
 /* All but NVLinks; topology_finish() is the caller's. */
 static inline void machine_build(struct topology *t, const struct machine *m)
 {
-    int numas[16], up = -1, on_switch = 0, here = -1, per_socket = (m->gpus + m->sockets - 1) / m->sockets;
-    int nics = 0;
+    int per_socket = (m->gpus + m->sockets - 1) / m->sockets;
+    int numas[16], up = -1, on_switch = 0, here = -1, nics = 0;
 
     topology_init(t);
     topology_host(t, "host");

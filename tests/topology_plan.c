@@ -6,8 +6,8 @@
 #include "base/status.h"
 #include "checks.h"
 #include "effort.h"
+#include "topology_best.h"
 #include "topology_machines.h"
-#include "topology_verify.h"
 #include "topology/flow.h"
 #include "topology/plan.h"
 
@@ -86,7 +86,8 @@ static const struct known {
     { "one switch per socket", { 2, 8, 4, false, 24, 10, 0, 1 }, NULL, 0, 0, 8, 10, 10 },
     { "GPUs on four sockets", { 4, 4, 0, false, 24, 12, 0, 0 }, NULL, 0, 0, 4, 24, 16 },
     { "pairs on switches", { 2, 6, 2, false, 12, 20, 0, 0 }, NULL, 0, 0, 6, 12, ALL },
-    { "NVLink pairs across sockets", { 2, 4, 1, true, 12, 10, 25, 0 }, pairs_crosswise, 0, 0, 2, 24, 24 },
+    { "NVLink pairs across sockets", { 2, 4, 1, true, 12, 10, 25, 0 }, pairs_crosswise, 0, 0, 2, 24,
+      24 },
     { "one NVLink pair of three", { 1, 3, 1, true, 24, 0, 14, 1 }, one_pair, 0, 0, 2, 24, 24 },
     { "two NVLink islands", { 2, 6, 1, true, 24, 30, 25, 0 }, two_islands, 0, 0, 2, ALL, ALL },
     { "no ring of NVLink", { 1, 3, 1, true, 10, 0, 20, 0 }, path_of_three, 0, 0, 1, 20, 20 },

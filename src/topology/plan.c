@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The plan: GPUs, islands, rings, trees, NICs.
  *
- * Rings use NVLink alone where it joins all GPUs in a ring (trees: where it joins all), for beside it PCI
- * adds little and belongs to the NICs.  Where it does not, all nearest paths are used. */
+ * Rings use NVLink alone where it joins all GPUs in a ring (trees: where it joins all), for beside it
+ * PCI adds little and belongs to the NICs.  Where it does not, all nearest paths are used. */
 #include "topology/plan.h"
 
 #include "base/clock.h"

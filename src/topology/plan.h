@@ -60,9 +60,10 @@ int  plan_evaluate(const struct topology *t, const int *gpus, int ngpus,
                    const struct topology_ring *rings, int nrings,
                    const struct topology_tree *trees, int ntrees, double *total);
 
-/* The port for each of `ngpus` GPUs, or -1: of those that are not much slower than the fastest that it
- * reaches the nearest class; of these the most bandwidth; of these such that GPUs share as few ports,
- * then adapters, as can be.  PEAL_ERR_MEMORY. */
+/* The port for each of `ngpus` GPUs, or -1: of real ones (those of no PCI device only where there are no
+ * others) that are not much slower than the fastest that it reaches the nearest class; of these the
+ * most bandwidth; of these such that GPUs share as few ports, then adapters, as can be.
+ * PEAL_ERR_MEMORY. */
 int  plan_ports(const struct topology *t, const int *gpus, int ngpus, int *port);
 
 #endif

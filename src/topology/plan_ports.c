@@ -22,6 +22,14 @@ struct matching {
     int  *from, *queue;                /* of the search: the GPU by which a port was reached, or -1 */
 };
 
+/* Bridges and tunnels, which run over some real port: in NCCL's files, hanging from no PCI device. */
+static bool is_virtual(const struct matching *m, int p)
+{
+    int adapter = m->t->nodes[m->ports[p]].parent;
+
+    return adapter >= 0 && m->t->nodes[adapter].bus == TOPOLOGY_NO_BUS;
+}
+
 /* A management port beside the GPU is not better than a fast one further away. */
 static const double much_slower = 0.25;
 static const double same = 0.99;       /* of the bandwidth */
@@ -32,19 +40,27 @@ static void judge(struct matching *m, int g)
     bool *good = m->good + (size_t)g * (size_t)m->nports;
     enum topology_class nearest = CLASS_NONE;
     double fastest = 0, best = 0;
+    bool real = false;
 
     for (int p = 0; p < m->nports; p++)
-        if (paths[p].class < CLASS_NET)
+        real |= paths[p].class < CLASS_NET && !is_virtual(m, p);
+    for (int p = 0; p < m->nports; p++) {
+        good[p] = paths[p].class < CLASS_NET && !(real && is_virtual(m, p));
+        if (good[p])
             fastest = fmax(fastest, paths[p].bandwidth);
-    for (int p = 0; p < m->nports; p++)
-        if (paths[p].class < nearest && paths[p].bandwidth >= fastest * much_slower)
+    }
+    for (int p = 0; p < m->nports; p++) {
+        good[p] &= paths[p].bandwidth >= fastest * much_slower;
+        if (good[p] && paths[p].class < nearest)
             nearest = paths[p].class;
-    for (int p = 0; p < m->nports; p++)
-        if (paths[p].class == nearest)
+    }
+    for (int p = 0; p < m->nports; p++) {
+        good[p] &= paths[p].class == nearest;
+        if (good[p])
             best = fmax(best, paths[p].bandwidth);
+    }
     for (int p = 0; p < m->nports; p++)
-        good[p] = nearest < CLASS_NET && paths[p].class == nearest &&
-                  paths[p].bandwidth >= best * same;
+        good[p] &= paths[p].bandwidth >= best * same;
 }
 
 static bool lighter(const struct matching *m, int a, int b)

@@ -147,8 +147,8 @@ static int attempt(struct equal *e, struct effort *effort, int *orders)
         e->used[0] = true;
         e->steps = RING_STEPS * n;
         good = complete(e, 1);
-        if (!effort_spend(effort, (double)(RING_STEPS * n - e->steps) * n * (e->fewest_ways ? 4 * n : 8)) ||
-            !good)
+        if (!effort_spend(effort, (double)(RING_STEPS * n - e->steps) * n *
+                                  (e->fewest_ways ? 4 * n : 8)) || !good)
             break;
         found++;
         if (!e->both)
