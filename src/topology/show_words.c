@@ -268,17 +268,18 @@ static void look_at_ports(struct show *s)
 {
     bool none[SHOW_DEVICES_MOST] = { false }, virtual[SHOW_DEVICES_MOST] = { false };
     double fast = fast_speed(s);
+    bool addresses = false;            /* does the source name any? */
     char list[LIST];
 
+    for (int i = s->ngpus; i < s->ngpus + s->nports; i++)
+        addresses |= s->host.nodes[device(s, i)->parent].bus != TOPOLOGY_NO_BUS;
     for (int i = s->ngpus; i < s->ngpus + s->nports; i++) {
         double usual = 0;
 
-        virtual[i] = device(s, i)->parent >= 0 &&
-                     s->host.nodes[device(s, i)->parent].bus == TOPOLOGY_NO_BUS;
+        virtual[i] = addresses && s->host.nodes[device(s, i)->parent].bus == TOPOLOGY_NO_BUS;
         none[i] = s->ngpus && device(s, i)->direct == 0 && device(s, i)->speed >= fast && !virtual[i];
         for (int k = s->ngpus; k < s->ngpus + s->nports; k++)
-            if (device(s, k)->parent >= 0 && device(s, i)->parent >= 0 &&
-                s->host.nodes[device(s, k)->parent].pci_device &&
+            if (s->host.nodes[device(s, k)->parent].pci_device &&
                 same_make(&s->host.nodes[device(s, k)->parent],
                           &s->host.nodes[device(s, i)->parent]) && device(s, k)->speed > usual)
                 usual = device(s, k)->speed;
