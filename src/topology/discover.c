@@ -20,8 +20,10 @@ int discover(const struct discover_places *places, struct topology *t)
 {
     struct discovery d = { .places = places, .t = t };
     char name[TOPOLOGY_TEXT];
+    struct plain_numbers plain;
     int status;
 
+    plain_numbers_begin(&plain);
     discover_sysfs(&d);
     discover_nvml(&d);
     discover_amd(&d);
@@ -33,6 +35,7 @@ int discover(const struct discover_places *places, struct topology *t)
         discover_notes(&d);
     if (!status)
         status = topology_finish(t);
+    plain_numbers_end(&plain);
     machine_free(&d.m);
     free(d.pci);
     return status;

@@ -373,7 +373,8 @@ static void begin_matrix(struct reading *r, const char **attributes)
     d->values = malloc((size_t)d->n * (size_t)d->n * sizeof *d->values);
     if (!d->devices || !d->values)
         no_memory(r);
-    qsort(r->places, (size_t)r->nplaces, r->places ? sizeof *r->places : 1, order_places);
+    if (r->places)
+        qsort(r->places, (size_t)r->nplaces, sizeof *r->places, order_places);
 }
 
 /* "812", or "OSDev:812" where the objects are of several types. */
