@@ -34,6 +34,8 @@ int  show_begin(struct show *s, const struct topology *t, int host, const char *
 void show_end(struct show *s);
 
 void show_summary(const struct show *s, FILE *out);    /* what it is, in a few lines */
+/* "8 GPUs, ..."; then, of several hosts, `between` and how many. */
+void show_counts(const struct show *s, const char *between, FILE *out);
 void show_matrix(const struct show *s, FILE *out);
 void show_tree(const struct show *s, FILE *out);
 void show_words(const struct show *s, FILE *out);      /* what was found, what is missing or odd */

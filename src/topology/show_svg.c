@@ -141,7 +141,7 @@ static void draw_fast(const struct svg *v)
             line(v, spot->x + spot->w / 2, v->gpu_bottom, spot->x + spot->w / 2,
                  v->spots[other].y, 2 * svg_switch_half(v), "fast");
         else if (t->nodes[other].kind == TOPOLOGY_NUMA && link->medium != MEDIUM_PCI)
-            line(v, spot->x + v->lane + 3, spot->y, spot->x + v->lane + 3,
+            line(v, spot->x + v->lane - 2, spot->y, spot->x + v->lane - 2,
                  v->spots[other].y + v->spots[other].h, 6, "c2c");
     }
 }
@@ -182,6 +182,22 @@ static void draw_bar(const struct svg *v, int i)
              spot->w - 6, text);
 }
 
+/* Its ways to the processor. */
+static void gpu_text(const struct svg *v, int gpu, char *text, size_t size)
+{
+    const struct topology *t = &v->s->host;
+    int link = narrowest(v, gpu);
+
+    link_text(v, gpu, text, size);
+    for (int i = t->first[gpu]; i < t->first[gpu + 1]; i++) {
+        const struct topology_link *other = &t->links[t->incident[i]];
+
+        if (other->medium == MEDIUM_C2C && link >= 0 && other != &t->links[link])
+            snprintf(text, size, "PCI %.3g, C2C %.3g GB/s", t->links[link].bandwidth,
+                     other->bandwidth);
+    }
+}
+
 static void draw_leaf(const struct svg *v, int i)
 {
     const struct show *s = v->s;
@@ -200,7 +216,7 @@ static void draw_leaf(const struct svg *v, int i)
     }
     box(v, spot->x, spot->y, spot->w, spot->h, 5, "gpu");
     svg_text(v, spot->x + 7, spot->y + 17, 14, "strong", spot->w - 8, label);
-    link_text(v, i, text, sizeof text);
+    gpu_text(v, i, text, sizeof text);
     svg_text(v, spot->x + 7, spot->y + 33, 10, "faint", spot->w - 8, text);
     for (int k = 0; s->plan && k < s->plan->ngpus; k++)
         if (s->plan->gpus[k] == i && s->plan->port[k] >= 0) {
@@ -263,23 +279,17 @@ static void draw_smp(const struct svg *v)
 static void draw_title(const struct svg *v)
 {
     const struct topology_plan *p = v->s->plan;
-    char *text = NULL, *counts;
+    char *counts = NULL, rings[240] = "";
     size_t bytes;
-    FILE *lines = open_memstream(&text, &bytes);
-    char rings[240] = "";
+    FILE *out = open_memstream(&counts, &bytes);
 
-    if (!lines)
-        return;
-    show_summary(v->s, lines);
-    fclose(lines);
-    /* As text: what it is: counts; one of several hosts. */
-    counts = strstr(text, ": ");
-    for (char *c = counts ? counts : text; *c; c++)
-        if (*c == '\n')
-            *c = c[1] ? ';' : '\0';
+    if (out) {
+        show_counts(v->s, ". ", out);
+        fclose(out);
+    }
     svg_text(v, SVG_MARGIN, 28, 18, "strong", v->width - 2 * SVG_MARGIN, v->s->source);
-    svg_text(v, SVG_MARGIN, 48, 12, "ink", v->width - 2 * SVG_MARGIN, counts ? counts + 2 : text);
-    free(text);
+    svg_text(v, SVG_MARGIN, 48, 12, "ink", v->width - 2 * SVG_MARGIN, counts ? counts : "");
+    free(counts);
     if (!p)
         snprintf(rings, sizeof rings, "No rings: %s", v->s->no_plan);
     else if (p->ngpus > 1)

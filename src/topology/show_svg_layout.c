@@ -190,6 +190,14 @@ static void place_switches(struct svg *v)
     }
 }
 
+static bool has_c2c(const struct svg *v)
+{
+    for (int i = 0; i < v->s->host.nlinks; i++)
+        if (v->s->host.links[i].medium == MEDIUM_C2C)
+            return true;
+    return false;
+}
+
 int svg_place(struct svg *v)
 {
     const struct topology_plan *p = v->s->plan;
@@ -201,7 +209,7 @@ int svg_place(struct svg *v)
         v->track[r] = svg_passes_pci(v, r) ? v->tracks++ : -1;
     v->pitch = v->tracks ? 30.0 / (2 * v->tracks) : 0;
     v->pitch = v->pitch > 3.5 ? 3.5 : v->pitch;
-    v->lane = v->tracks ? 2 * v->tracks * v->pitch + 8 : 10;
+    v->lane = (v->tracks ? 2 * v->tracks * v->pitch + 8 : 10) + (has_c2c(v) ? 8 : 0);
     v->column = v->s->ngpus <= 4 ? 132 : 108;
     if (v->lane > 12)
         v->column += v->lane - 12;

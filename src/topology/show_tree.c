@@ -175,22 +175,29 @@ static void put_count(const struct topology *t, enum topology_kind kind, const c
     fprintf(out, "%s%d %s", between, n, n == 1 ? one : many);
 }
 
-void show_summary(const struct show *s, FILE *out)
+void show_counts(const struct show *s, const char *between, FILE *out)
 {
     const struct topology *t = &s->host;
 
-    show_printf(out, SHOW_PLAIN, "%s", s->source);
-    if (*t->hosts[0].name)
-        show_printf(out, SHOW_PLAIN, ", host %s", t->hosts[0].name);
-    put_count(t, TOPOLOGY_GPU, "GPU", "GPUs", ": ", out);
+    put_count(t, TOPOLOGY_GPU, "GPU", "GPUs", "", out);
     put_count(t, TOPOLOGY_PORT, "NIC port", "NIC ports", ", ", out);
     put_count(t, TOPOLOGY_NUMA, "NUMA node", "NUMA nodes", ", ", out);
     put_count(t, TOPOLOGY_SWITCH, "PCI switch", "PCI switches", ", ", out);
     if (topology_count(t, TOPOLOGY_NVSWITCH, -1))
         fputs(", NVSwitch", out);
     if (s->hosts > 1 && s->alike == s->hosts)
-        fprintf(out, "\nOne of %d hosts, which are alike.", s->hosts);
+        fprintf(out, "%sOne of %d hosts, which are alike.", between, s->hosts);
     else if (s->hosts > 1)
-        fprintf(out, "\nThe first of %d hosts; %d have as many of everything.", s->hosts, s->alike);
+        fprintf(out, "%sThe first of %d hosts; %d have as many of everything.", between, s->hosts,
+                s->alike);
+}
+
+void show_summary(const struct show *s, FILE *out)
+{
+    show_printf(out, SHOW_PLAIN, "%s", s->source);
+    if (*s->host.hosts[0].name)
+        show_printf(out, SHOW_PLAIN, ", host %s", s->host.hosts[0].name);
+    fputs(": ", out);
+    show_counts(s, "\n", out);
     putc('\n', out);
 }
