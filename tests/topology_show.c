@@ -446,7 +446,7 @@ static int machines(const char *folder)
 
     for (int i = 0; i < n; i++) {
         for (int k = 0; k < 3; k++) {
-            char file[4096];
+            char file[4400];
             FILE *there;
 
             snprintf(file, sizeof file, "%s/%s/%s", folder, names[i]->d_name, files[k]);
