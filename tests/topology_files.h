@@ -14,6 +14,7 @@
 #include <string.h>
 
 /* malloc'ed, with a 0 behind; NULL: told. */
+__attribute__((unused))
 static char *file_text(const char *machine, const char *file, size_t *length)
 {
     const char *top = getenv("srcdir");
@@ -32,6 +33,7 @@ static char *file_text(const char *machine, const char *file, size_t *length)
 }
 
 /* Finished where PEAL_OK comes; to be freed in each case. */
+__attribute__((unused))
 static int read_text(const struct topology_source *source, const char *text, size_t length,
                      struct topology *t)
 {

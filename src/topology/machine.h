@@ -43,7 +43,7 @@ struct machine_port {
 
 struct machine_numa {
     int      number, socket, family, revision;
-    char     cpus[TOPOLOGY_TEXT * 4], arch[16], vendor[16];
+    char     cpus[TOPOLOGY_TEXT * 8], arch[16], vendor[16];
     bool     used;                     /* machine_build()'s own */
     int      node;
 };

@@ -107,9 +107,9 @@ static void build_numas(struct builder *b)
         node->socket = from->socket;
         node->family = from->family;
         node->revision = from->revision;
-        memcpy(node->cpus, from->cpus, sizeof node->cpus);
-        memcpy(node->arch, from->arch, sizeof node->arch);
-        memcpy(node->vendor, from->vendor, sizeof node->vendor);
+        snprintf(node->cpus, sizeof node->cpus, "%s", from->cpus);
+        snprintf(node->arch, sizeof node->arch, "%s", from->arch);
+        snprintf(node->vendor, sizeof node->vendor, "%s", from->vendor);
         for (int k = 0; k < i; k++)
             if (m->numas[k].used)
                 topology_link(b->t, m->numas[k].node, from->node, MEDIUM_SMP, 0, speed_smp(node));
@@ -207,7 +207,7 @@ static void build_device(struct builder *b, int i)
     node->pci_device = d->device;
     node->capability = d->capability;
     node->direct = d->direct;
-    memcpy(node->model, d->model, sizeof node->model);
+    snprintf(node->model, sizeof node->model, "%s", d->model);
     join(b, above, d->node, way);
 }
 

@@ -14,7 +14,7 @@ struct matrix_cell { unsigned char class, lanes; };
 struct matrix_device {
     char label[TOPOLOGY_NAME];         /* GPU0, NIC0, mlx5_0 */
     char name[TOPOLOGY_NAME];          /* of the legend: mlx5_0; else the label */
-    char cpus[TOPOLOGY_TEXT * 4];      /* "" unknown */
+    char cpus[TOPOLOGY_TEXT * 8];      /* "" unknown */
     int  numa;                         /* -1: not known, or several */
     int  gpu;                          /* number, or -1: an adapter */
     int  line;                         /* of its row; 0: none yet */
