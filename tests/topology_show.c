@@ -290,7 +290,7 @@ static void hostile_names(void)
 
 /* What may be odd; ODD_NOTHING: a machine without fault. */
 enum odd { ODD_NOTHING, ODD_WIDTH, ODD_NVLINK, ODD_SOCKET, ODD_SLOT, ODD_DIRECT, ODD_PORT, ODD_MAKE,
-           ODD_VIRTUAL, ODD_SLOW, ODD_NUMA, ODD_BALANCE, ODD_KINDS };
+           ODD_VIRTUAL, ODD_SLOW, ODD_BALANCE, ODD_KINDS };
 
 static const char *const odd_words[ODD_KINDS] = {
     [ODD_NOTHING] = "",
@@ -303,7 +303,6 @@ static const char *const odd_words[ODD_KINDS] = {
     [ODD_MAKE] = "GPU 3: of another make than GPU 0",
     [ODD_VIRTUAL] = "NIC 1: not PCI devices",
     [ODD_SLOW] = "NIC 1 (b) runs at 6.25 GB/s, others of its make at 12.5",
-    [ODD_NUMA] = "GPU 2, 3: NUMA node not known",
     [ODD_BALANCE] = "numa1 has 1 fast NIC ports and numa0 has 3",
 };
 
@@ -315,7 +314,7 @@ static void odd_machine(struct topology *t, enum odd odd)
     topology_init(t);
     topology_host(t, "");
     numa[0] = add_numa(t, 0, "0-7");
-    numa[1] = add_numa(t, odd == ODD_NUMA ? -1 : 1, "8-15");
+    numa[1] = add_numa(t, 1, "8-15");
     topology_link(t, numa[0], numa[1], MEDIUM_SMP, 0, 10);
     for (int i = 0; i < 2; i++) {
         sw[i] = topology_node(t, TOPOLOGY_SWITCH, 0, numa[i], i, NULL);

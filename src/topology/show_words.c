@@ -300,21 +300,6 @@ static void look_at_ports(struct show *s)
 
 /* ---- The rest ---------------------------------------------------------------------------- */
 
-static void look_at_numa(struct show *s)
-{
-    bool unknown[SHOW_DEVICES_MOST] = { false };
-    char list[LIST];
-
-    for (int i = 0; i < s->ngpus; i++) {
-        int numa = topology_numa(&s->host, s->devices[i]);
-
-        unknown[i] = numa < 0 || s->host.nodes[numa].number < 0;
-    }
-    if (name_marked(s, unknown, true, list))
-        remark(s, "%s: NUMA node not known (a virtual machine or BIOS that does not say): memory "
-               "and cores near them cannot be chosen", list);
-}
-
 static void look_at_makes(struct show *s)
 {
     bool other[SHOW_DEVICES_MOST] = { false };
@@ -341,7 +326,6 @@ int show_find_remarks(struct show *s)
     look_at_sockets(s);
     look_at_balance(s);
     look_at_ports(s);
-    look_at_numa(s);
     look_at_makes(s);
     return PEAL_OK;
 }
