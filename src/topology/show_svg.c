@@ -336,7 +336,10 @@ static void draw(struct svg *v)
     const struct topology *t = &v->s->host;
 
     fprintf(v->out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
-            "viewBox=\"0 0 %.0f %.0f\">\n%s", v->width, v->height, v->width, v->height, style);
+            "viewBox=\"0 0 %.0f %.0f\" role=\"img\">\n<title>", v->width, v->height, v->width,
+            v->height);
+    show_text(v->out, SHOW_XML, v->s->source);
+    fprintf(v->out, "</title>\n%s", style);
     fprintf(v->out, "<rect width=\"%.0f\" height=\"%.0f\" class=\"paper\"/>\n", v->width, v->height);
     draw_title(v);
     draw_numas(v);
