@@ -60,8 +60,11 @@ bool topology_text_is_xml(const char *text, size_t length, const char *root)
             at++;
         if (starts(text, length, at, "<!--"))
             at = behind(text, length, at, "-->");
-        else if (starts(text, length, at, "<?") || starts(text, length, at, "<!"))
+        else if (starts(text, length, at, "<?"))
             at = behind(text, length, at, ">");
+        else if (starts(text, length, at, "<!"))       /* a document type, with or without entities */
+            at = behind(text, length, memchr(text + at, '[', behind(text, length, at, ">") - at) ?
+                        behind(text, length, at, "]") : at, ">");
         else
             break;
     }
@@ -94,11 +97,10 @@ int topology_read_text(const char *text, size_t length, const char *where, struc
     plain_numbers_begin(&plain);
     status = (*source)->read(text, length, where, t);
     plain_numbers_end(&plain);
-    if (!status) {
+    if (!status)
         status = topology_finish(t);
-        if (status)
-            status_prefix(status, "%s: ", where);
-    }
+    if (status && strncmp(status_text(), where, strlen(where)))
+        status_prefix(status, "%s: ", where);
     if (status)
         topology_free(t);
     return status;

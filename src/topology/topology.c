@@ -152,9 +152,11 @@ void topology_note(struct topology *t, bool missing, const char *format, ...)
 
 static int wrong(const struct topology *t, int node, const char *what)
 {
+    int host = t->nodes[node].host;
+    bool say = host > 0 && host < t->nhosts;
+
     return status_fail(PEAL_ERR_ARGUMENT, "topology: %s %s%s%s", t->nodes[node].name, what,
-                       t->nodes[node].host > 0 ? " on host " : "",
-                       t->nodes[node].host > 0 ? t->hosts[t->nodes[node].host].name : "");
+                       say ? " on host " : "", say ? t->hosts[host].name : "");
 }
 
 static bool shared(const struct topology_node *node)
