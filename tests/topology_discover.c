@@ -103,7 +103,7 @@ static void server(void)
         for (size_t k = 0; k < sizeof bridges / sizeof *bridges; k++) {
             folder_of(folder, i, bridges[k]);
             tree_pci(folder, "0x060400", "0x1000", "0xc030", i / 4, "32.0 GT/s PCIe", "16");
-            snprintf(path, sizeof path, "devices/%s/config", folder);
+            tree_path(path, "devices/%s/config", folder);
             tree_bytes(path, config, sizeof config);
         }
         folder_of(folder, i, gpu_place);
@@ -121,7 +121,7 @@ static void set(int i, const char *place, const char *file, const char *text)
     char folder[200], path[PATH_MAX];
 
     folder_of(folder, i, place);
-    snprintf(path, sizeof path, "devices/%s", folder);
+    tree_path(path, "devices/%s", folder);
     tree_line(path, file, text);
 }
 
@@ -200,7 +200,7 @@ static void unhealthy(void)
     config[0x140] = 0x0d;
     config[0x146] = 0x1d;
     folder_of(folder, 6, "0000:#1:00.0/0000:#2:00.0");
-    snprintf(path, sizeof path, "devices/%s/config", folder);
+    tree_path(path, "devices/%s/config", folder);
     tree_bytes(path, config, sizeof config);
     look("hgx-h100");
     expect_note("ACS is on at 1 PCI bridges between devices of one switch (first 0000:72:00.0)");

@@ -14,6 +14,18 @@
 
 static char tree[64];                  /* where it is */
 
+__attribute__((format(printf, 2, 3)))
+static void tree_path(char path[PATH_MAX], const char *format, ...)
+{
+    va_list arguments;
+    int length;
+
+    va_start(arguments, format);
+    length = vsnprintf(path, PATH_MAX, format, arguments);
+    va_end(arguments);
+    check(length < PATH_MAX, "a path is too long: %s", path);
+}
+
 static int tree_remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
 {
     (void)status, (void)type, (void)walk;
@@ -52,7 +64,7 @@ static void tree_bytes(const char *path, const void *bytes, size_t length)
     char full[PATH_MAX];
     FILE *out;
 
-    snprintf(full, sizeof full, "%s/%s", tree, path);
+    tree_path(full, "%s/%s", tree, path);
     tree_folders(full);
     out = fopen(full, "w");
     check(out && fwrite(bytes, 1, length, out) == length, "cannot write %s", full);
@@ -65,7 +77,7 @@ static void tree_line(const char *folder, const char *name, const char *text)
 {
     char path[PATH_MAX], line[512];
 
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    tree_path(path, "%s/%s", folder, name);
     snprintf(line, sizeof line, "%s\n", text);
     tree_bytes(path, line, strlen(line));
 }
@@ -75,8 +87,8 @@ static void tree_link(const char *path, const char *to)
 {
     char full[PATH_MAX], target[PATH_MAX];
 
-    snprintf(full, sizeof full, "%s/%s", tree, path);
-    snprintf(target, sizeof target, "%s/%s", tree, to);
+    tree_path(full, "%s/%s", tree, path);
+    tree_path(target, "%s/%s", tree, to);
     tree_folders(full);
     check(!symlink(target, full), "cannot link %s", full);
 }
@@ -88,7 +100,7 @@ static void tree_pci(const char *folder, const char *pci_class, const char *vend
     const char *address = strrchr(folder, '/') + 1;
     char place[PATH_MAX], path[PATH_MAX], text[16];
 
-    snprintf(place, sizeof place, "devices/%s", folder);
+    tree_path(place, "devices/%s", folder);
     snprintf(text, sizeof text, "%d", numa);
     tree_line(place, "class", pci_class);
     tree_line(place, "vendor", vendor);
@@ -98,7 +110,7 @@ static void tree_pci(const char *folder, const char *pci_class, const char *vend
     tree_line(place, "max_link_speed", speed);
     tree_line(place, "current_link_width", lanes);
     tree_line(place, "max_link_width", lanes);
-    snprintf(path, sizeof path, "bus/pci/devices/%s", address);
+    tree_path(path, "bus/pci/devices/%s", address);
     tree_link(path, place);
 }
 
@@ -107,8 +119,8 @@ static void tree_driver(const char *folder, const char *driver)
 {
     char path[PATH_MAX], to[PATH_MAX];
 
-    snprintf(path, sizeof path, "devices/%s/driver", folder);
-    snprintf(to, sizeof to, "bus/pci/drivers/%s", driver);
+    tree_path(path, "devices/%s/driver", folder);
+    tree_path(to, "bus/pci/drivers/%s", driver);
     tree_link(path, to);
 }
 
@@ -116,16 +128,16 @@ static void tree_verbs(const char *folder, const char *name, const char *rate, c
 {
     char path[PATH_MAX], device[PATH_MAX];
 
-    snprintf(path, sizeof path, "devices/%s/infiniband/%s/ports/1", folder, name);
+    tree_path(path, "devices/%s/infiniband/%s/ports/1", folder, name);
     tree_line(path, "rate", rate);
     tree_line(path, "state", state);
-    snprintf(path, sizeof path, "devices/%s/infiniband/%s", folder, name);
+    tree_path(path, "devices/%s/infiniband/%s", folder, name);
     tree_line(path, "node_guid", "b8ce:f603:00aa:00bb");
-    snprintf(device, sizeof device, "devices/%s", folder);
-    snprintf(path, sizeof path, "devices/%s/infiniband/%s/device", folder, name);
+    tree_path(device, "devices/%s", folder);
+    tree_path(path, "devices/%s/infiniband/%s/device", folder, name);
     tree_link(path, device);
-    snprintf(path, sizeof path, "class/infiniband/%s", name);
-    snprintf(device, sizeof device, "devices/%s/infiniband/%s", folder, name);
+    tree_path(path, "class/infiniband/%s", name);
+    tree_path(device, "devices/%s/infiniband/%s", folder, name);
     tree_link(path, device);
 }
 
@@ -133,13 +145,13 @@ static void tree_net(const char *folder, const char *name, const char *speed, co
 {
     char path[PATH_MAX], device[PATH_MAX];
 
-    snprintf(path, sizeof path, "devices/%s/net/%s", folder, name);
+    tree_path(path, "devices/%s/net/%s", folder, name);
     tree_line(path, "speed", speed);
     tree_line(path, "operstate", state);
-    snprintf(device, sizeof device, "class/net/%s", name);
+    tree_path(device, "class/net/%s", name);
     tree_link(device, path);
-    snprintf(path, sizeof path, "devices/%s/net/%s/device", folder, name);
-    snprintf(device, sizeof device, "devices/%s", folder);
+    tree_path(path, "devices/%s/net/%s/device", folder, name);
+    tree_path(device, "devices/%s", folder);
     tree_link(path, device);
 }
 
@@ -147,9 +159,9 @@ static void tree_numa(int number, const char *cpus, int first, int package)
 {
     char path[PATH_MAX], text[16];
 
-    snprintf(path, sizeof path, "devices/system/node/node%d", number);
+    tree_path(path, "devices/system/node/node%d", number);
     tree_line(path, "cpulist", cpus);
-    snprintf(path, sizeof path, "devices/system/cpu/cpu%d/topology", first);
+    tree_path(path, "devices/system/cpu/cpu%d/topology", first);
     snprintf(text, sizeof text, "%d", package);
     tree_line(path, "physical_package_id", text);
 }

@@ -128,8 +128,8 @@ void discover_amd(struct discovery *d)
         return;
     snprintf(nodes, sizeof nodes, "%s/class/kfd/kfd/topology/nodes", d->places->sys);
     if (access(nodes, R_OK)) {
-        topology_note(d->t, true, "there are AMD GPUs, but %s cannot be read (%s): XGMI is not known; is "
-                      "the driver amdgpu loaded?", nodes, strerror(errno));
+        topology_note(d->t, true, "there are AMD GPUs, but %s cannot be read (%s): XGMI is not known; "
+                      "is the driver amdgpu loaded?", nodes, strerror(errno));
         return;
     }
     for (int i = 0; i < NODES_MOST; i++) {

@@ -58,7 +58,8 @@ void discover_hwloc(struct discovery *d)
             fill_numas(d, &from);
         fill_places(d, &from);
     } else {
-        topology_note(d->t, true, "sysfs leaves NUMA nodes open, and hwloc is of no help: %s", status_text());
+        topology_note(d->t, true, "sysfs leaves NUMA nodes open, and hwloc is of no help: %s",
+                      status_text());
     }
     status_restore(kept);
     machine_free(&from);

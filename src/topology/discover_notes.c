@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What an operator could change about a discovered machine, where sysfs shows more than the graph: PCI links
- * below what both of their ends can, ACS, IOMMU, a virtual machine's missing switches. */
+/* What an operator could change about a discovered machine, where sysfs shows more than the graph:
+ * PCI links below what both of their ends can, ACS, IOMMU, a virtual machine's missing switches. */
 #include "topology/discover.h"
 
 #include <dirent.h>
@@ -37,14 +37,14 @@ static void judge_link(struct discovery *d, int i, bool gpu, struct slow *slow)
     lanes = (int)least(below->lanes_most, above->lanes_most);
     most = least(below->speed_most, above->speed_most);
     if (below->lanes < lanes)
-        topology_note(d->t, true, "the PCI link of %s has %d lanes, both ends can have %d: reseat the card, "
-                      "look at riser and cable, and at the slot's bifurcation in the BIOS", address,
-                      below->lanes, lanes);
+        topology_note(d->t, true, "the PCI link of %s has %d lanes, both ends can have %d: reseat the "
+                      "card, look at riser and cable, and at the slot's bifurcation in the BIOS",
+                      address, below->lanes, lanes);
     if (!(below->speed > 0) || below->speed > most * 0.99)
         return;
     if (!gpu) {
-        topology_note(d->t, true, "the PCI link of %s runs at %g GT/s, both ends can do %g: look at the slot's "
-                      "speed in the BIOS, riser and cable", address, below->speed, most);
+        topology_note(d->t, true, "the PCI link of %s runs at %g GT/s, both ends can do %g: look at "
+                      "the slot's speed in the BIOS, riser and cable", address, below->speed, most);
         return;
     }
     if (!slow->n++)
@@ -65,9 +65,9 @@ static void judge_links(struct discovery *d)
                 judge_link(d, at, d->m.devices[i].kind == MACHINE_GPU, &slow);
             }
     if (slow.n)
-        topology_note(d->t, true, "%d PCI links of GPUs run at less than both ends can (%s: %g of %g GT/s): idle "
-                      "GPUs save power so; if it stays under load, look at slot, riser and BIOS; planned with "
-                      "the full speed", slow.n, slow.first, slow.now, slow.most);
+        topology_note(d->t, true, "%d PCI links of GPUs run at less than both ends can (%s: %g of %g "
+                      "GT/s): idle GPUs save power so; if it stays under load, look at slot, riser "
+                      "and BIOS; planned with the full speed", slow.n, slow.first, slow.now, slow.most);
     free(seen);
 }
 
@@ -125,12 +125,12 @@ static void judge_acs(struct discovery *d)
             topology_bus_print(bridge->bus, first);
     }
     if (redirecting)
-        topology_note(d->t, true, "ACS is on at %d PCI bridges between devices of one switch (first %s): what they "
-                      "send each other goes up to the processor; switch it off in the BIOS, or setpci -s %s "
-                      "ECAP_ACS+6.w=0", redirecting, first, first);
+        topology_note(d->t, true, "ACS is on at %d PCI bridges between devices of one switch (first "
+                      "%s): what they send each other goes up to the processor; switch it off in the "
+                      "BIOS, or setpci -s %s ECAP_ACS+6.w=0", redirecting, first, first);
     else if (unknown)
-        topology_note(d->t, true, "whether ACS sends what devices of one PCI switch exchange up to the processor is "
-                      "not known (%d bridges): only root may read that", unknown);
+        topology_note(d->t, true, "whether ACS sends what devices of one PCI switch exchange up to "
+                      "the processor is not known (%d bridges): only root may read that", unknown);
 }
 
 /* ---- IOMMU ----------------------------------------------------------------------------- */
@@ -150,9 +150,9 @@ static void judge_iommu(struct discovery *d)
             topology_bus_print(d->m.devices[i].bus, first);
     }
     if (translated)
-        topology_note(d->t, true, "the IOMMU translates what %d GPUs send (first %s): between GPUs and adapters that "
-                      "costs bandwidth or fails; boot with iommu=pt, unless a hypervisor needs it",
-                      translated, first);
+        topology_note(d->t, true, "the IOMMU translates what %d GPUs send (first %s): between GPUs "
+                      "and adapters that costs bandwidth or fails; boot with iommu=pt, unless a "
+                      "hypervisor needs it", translated, first);
 }
 
 /* ---- Virtual machines ------------------------------------------------------------------- */
@@ -189,9 +189,9 @@ static void judge_virtual(struct discovery *d)
     if (d->virtual)
         topology_note(d->t, false, "a virtual machine%s%s", *d->product ? ": " : "", d->product);
     if (d->virtual && gpus > 1 && !below_switch)
-        topology_note(d->t, true, "the virtual machine shows no PCI switches: which of its %d GPUs and adapters are "
-                      "near each other is not known; give the true topology of its kind as a file "
-                      "(PEAL_TOPO_FILE; clouds publish theirs)", gpus);
+        topology_note(d->t, true, "the virtual machine shows no PCI switches: which of its %d GPUs "
+                      "and adapters are near each other is not known; give the true topology of its "
+                      "kind as a file (PEAL_TOPO_FILE; clouds publish theirs)", gpus);
 }
 
 void discover_notes(struct discovery *d)

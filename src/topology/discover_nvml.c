@@ -44,7 +44,8 @@ static bool load(struct asking *a, const char *name)
     NVML_REQUIRED(CHECK)
 #undef CHECK
     if (lacks)
-        topology_note(a->d->t, true, "%s has no %s: too old a driver, NVLinks are not known", name, lacks);
+        topology_note(a->d->t, true, "%s has no %s: too old a driver, NVLinks are not known", name,
+                      lacks);
     return !lacks;
 }
 
@@ -102,8 +103,8 @@ static int place(struct asking *a, nvml_device_t handle, int number)
     found = find_bus(&a->d->m, bus_of(&pci));
     if (found < 0) {
         topology_bus_print(bus_of(&pci), address);
-        topology_note(a->d->t, true, "GPU %d (%s) is not in sysfs: which NUMA node, PCI switch and NIC it is "
-                      "near to is not known", number, address);
+        topology_note(a->d->t, true, "GPU %d (%s) is not in sysfs: which NUMA node, PCI switch and "
+                      "NIC it is near to is not known", number, address);
         found = discover_device(a->d, MACHINE_GPU, bus_of(&pci), -1);
         if (found < 0)
             return -1;
@@ -147,7 +148,8 @@ static void read_gpus(struct asking *a)
     int status = a->nvml.nvmlDeviceGetCount_v2(&count);
 
     if (status || !count)
-        topology_note(a->d->t, true, "NVML lists no GPU (%s)", status ? reason(a, status) : "it sees none");
+        topology_note(a->d->t, true, "NVML lists no GPU (%s)",
+                      status ? reason(a, status) : "it sees none");
     if (status)
         return;
     if (count > GPUS_MOST)
@@ -187,8 +189,8 @@ static void drop_hidden(struct asking *a)
             continue;
         device->kind = MACHINE_OTHER;
         topology_bus_print(device->bus, address);
-        topology_note(a->d->t, true, "GPU %s is in this machine, but NVML does not give it to this process "
-                      "(a container's or cgroup's choice, or it is broken): left out", address);
+        topology_note(a->d->t, true, "GPU %s is in this machine, but NVML does not give it to this "
+                      "process (a container's or cgroup's choice, or it is broken): left out", address);
     }
 }
 
@@ -240,10 +242,11 @@ static void note_idle(struct asking *a, int i)
     if (!gpu->nidle || gpu->active >= most)
         return;
     for (int k = 0; k < gpu->nidle; k++)
-        snprintf(links + strlen(links), sizeof links - strlen(links), "%s%d", k ? "," : "", gpu->idle[k]);
-    topology_note(a->d->t, true, "GPU %d: NVLinks %s are inactive, %d are active (%d of another GPU): look at "
-                  "nvidia-smi nvlink -s -i %d, its errors (-e), the bridge or the fabric manager's log", i,
-                  links, gpu->active, most, i);
+        snprintf(links + strlen(links), sizeof links - strlen(links), "%s%d", k ? "," : "",
+                 gpu->idle[k]);
+    topology_note(a->d->t, true, "GPU %d: NVLinks %s are inactive, %d are active (%d of another GPU): "
+                  "look at nvidia-smi nvlink -s -i %d, its errors (-e), the bridge or the fabric "
+                  "manager's log", i, links, gpu->active, most, i);
 }
 
 static void read_links(struct asking *a)
@@ -317,9 +320,9 @@ static void read_fabric(struct asking *a, int i)
         return;
     if (fabric.state != NVML_FABRIC_COMPLETED || fabric.status) {
         gpu->off_fabric = true;
-        topology_note(a->d->t, true, "GPU %d is off the NVLink fabric (registration %s%s%s): CUDA may refuse "
-                      "it, and its switches are not used; look at the fabric manager (nvidia-smi -q -i %d)",
-                      i, fabric.state < 4 ? states[fabric.state] : "unknown",
+        topology_note(a->d->t, true, "GPU %d is off the NVLink fabric (registration %s%s%s): CUDA may "
+                      "refuse it, and its switches are not used; look at the fabric manager "
+                      "(nvidia-smi -q -i %d)", i, fabric.state < 4 ? states[fabric.state] : "unknown",
                       fabric.status ? ", " : "", fabric.status ? reason(a, fabric.status) : "", i);
         return;
     }
@@ -366,8 +369,9 @@ void discover_nvml(struct discovery *d)
     a->d = d;
     if (!load(a, d->places->nvml)) {
         if (nvidia)
-            topology_note(d->t, true, "there are NVIDIA GPUs, but %s cannot be loaded: their NVLinks are not "
-                          "known; install the driver's libraries, in a container too", d->places->nvml);
+            topology_note(d->t, true, "there are NVIDIA GPUs, but %s cannot be loaded: their NVLinks "
+                          "are not known; install the driver's libraries, in a container too",
+                          d->places->nvml);
     } else if (begin(a, d->places->nvml)) {
         read_gpus(a);
         if (d->nvml)
@@ -384,8 +388,8 @@ void discover_nvml(struct discovery *d)
             switched += gpu->switched;
         }
         if (d->nvml)
-            topology_note(d->t, false, "NVML: %d GPUs, %d ends of NVLinks, %d of them at NVSwitches", a->ngpus,
-                          links, switched);
+            topology_note(d->t, false, "NVML: %d GPUs, %d ends of NVLinks, %d of them at NVSwitches",
+                          a->ngpus, links, switched);
         a->nvml.nvmlShutdown();
     }
     free(a);

@@ -203,8 +203,8 @@ static void judge_direct(struct discovery *d)
         gpus += gpu->vendor == 0x10de;
     }
     if (with_verbs && gpus && !nvidia)
-        topology_note(d->t, true, "the module nvidia_peermem is not loaded: adapters reach GPU memory only if "
-                      "dma-buf works (Linux 5.12 or later, NVIDIA's open driver)");
+        topology_note(d->t, true, "the module nvidia_peermem is not loaded: adapters reach GPU memory "
+                      "only if dma-buf works (Linux 5.12 or later, NVIDIA's open driver)");
 }
 
 /* ---- All -------------------------------------------------------------------------------- */
@@ -242,9 +242,9 @@ void discover_ports(struct discovery *d)
     drop_slices(d);
     judge_direct(d);
     if (down.n)
-        topology_note(d->t, true, "%d ports are down, and left out: %s; if one should be up, look at its cable "
-                      "and switch, and the subnet manager for InfiniBand", down.n, down.text);
+        topology_note(d->t, true, "%d ports are down, and left out: %s; if one should be up, look at "
+                      "its cable and switch, and the subnet manager for InfiniBand", down.n, down.text);
     if (!d->m.nports)
-        topology_note(d->t, true, "no network adapter is to be seen in %s/class/net and infiniband: none there "
-                      "is up, or a container keeps it from view", d->places->sys);
+        topology_note(d->t, true, "no network adapter is to be seen in %s/class/net and infiniband: "
+                      "none there is up, or a container keeps it from view", d->places->sys);
 }

@@ -138,8 +138,8 @@ static void read_numas(struct discovery *d)
     if (nodes)
         closedir(nodes);
     else
-        topology_note(d->t, true, "%s/devices/system/node cannot be read (%s): one NUMA node is assumed, "
-                      "unless hwloc knows more", d->places->sys, strerror(errno));
+        topology_note(d->t, true, "%s/devices/system/node cannot be read (%s): one NUMA node is "
+                      "assumed, unless hwloc knows more", d->places->sys, strerror(errno));
     if (d->places->hwloc && !d->m.nnumas)
         discover_hwloc(d);
     if (!d->m.nnumas && machine_numa(&d->m, 0)) {
@@ -380,8 +380,8 @@ static void judge_driver(struct discovery *d, int gpu)
     topology_bus_print(d->m.devices[gpu].bus, address);
     if (!strcmp(driver, "vfio-pci")) {
         d->m.devices[gpu].kind = MACHINE_OTHER;
-        topology_note(d->t, true, "GPU %s belongs to a virtual machine (its driver is vfio-pci): left out",
-                      address);
+        topology_note(d->t, true, "GPU %s belongs to a virtual machine (its driver is vfio-pci): left "
+                      "out", address);
     } else if (!*driver) {
         topology_note(d->t, true, "GPU %s has no driver: load it, or look for why it failed (dmesg)",
                       address);

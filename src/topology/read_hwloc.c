@@ -25,7 +25,7 @@ struct object {
     int  numa, root, device, package;  /* inherited by what is inside; -1: none */
     /* OBJECT_PCI */
     int  first_port;
-    bool verbs;                        /* has an OS device with verbs: its net devices are the same ports */
+    bool verbs;                        /* one inside has verbs: net devices are the same ports */
     /* OBJECT_OS */
     char name[TOPOLOGY_NAME];
     bool is_verbs, is_gpu, states;
@@ -215,7 +215,8 @@ static void begin_object(struct reading *r, const char **attributes)
     o->kind = OBJECT_CORES;
     o->verbs = o->is_verbs = o->is_gpu = o->states = false;
     o->guid = 0;
-    if (set[0] && hwloc_set_list(set, list, sizeof list))     /* of a machine with several: nobody knows */
+    /* What is in a machine of several nodes, and in none of them, is on a node that nobody knows. */
+    if (set[0] && hwloc_set_list(set, list, sizeof list))
         o->numa = r->depth || !strpbrk(list, ",-") ? number(list, -1) : -1;
     if (!strcmp(type, "Package")) {
         o->kind = OBJECT_PACKAGE;

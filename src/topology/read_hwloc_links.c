@@ -3,8 +3,8 @@
  *
  * They hold MB/s of what the links are sold as: 20000 for an NVLink of a P100, 25000 from V100 to
  * H100, 50000 from B200 on; XGMI 100000 a link.  Between GPUs that is the bandwidth of direct links
- * (on the diagonal, whatever memory does); between a GPU and an NVSwitch the links to that plane.  All planes
- * are one switch here, so only the sum counts. */
+ * (on the diagonal, whatever memory does); between a GPU and an NVSwitch the links to that plane.
+ * All planes are one switch here, so only the sum counts. */
 #include "topology/read_hwloc.h"
 
 #include <stdio.h>

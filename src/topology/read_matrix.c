@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS_MOST = MATRIX_MOST + 8, WORD_MOST = 255 };
+enum { WORDS_MOST = MATRIX_MOST + 8, WORD_MOST = 511 };
 
 /* Words of the line that is being read. */
 struct line {
@@ -207,8 +207,8 @@ static int read_row(struct matrix *m, const struct line *l, const char *where)
         if (cell->class == CLASS_NVLINK && (d->gpu < 0 || m->devices[i].gpu < 0))
             return wrong(where, l->number, "NVLinks to an adapter, in column", m->devices[i].label);
     }
-    if (d->gpu >= 0 && l->n > known && is_list(l->words[known]))
-        snprintf(d->cpus, sizeof d->cpus, "%s", l->words[known]);
+    if (d->gpu >= 0 && l->n > known && is_list(l->words[known]) && !l->overflow)
+        snprintf(d->cpus, sizeof d->cpus, "%.*s", WORD_MOST, l->words[known]);
     if (d->gpu >= 0 && l->n > known + 1 && is_list(l->words[known + 1]) &&
         strlen(l->words[known + 1]) < 6 && !strpbrk(l->words[known + 1], ",-"))
         d->numa = atoi(l->words[known + 1]);

@@ -92,8 +92,8 @@ static void unite_affinities(struct graph *g)
             unite(group, n, i, k);
         }
     if (assumed)
-        topology_note(g->t, true, "where NVLinks are, the matrix does not tell how PCI joins the GPUs, and "
-                      "it has no affinities: one NUMA node is assumed");
+        topology_note(g->t, true, "where NVLinks are, the matrix does not tell how PCI joins the "
+                      "GPUs, and it has no affinities: one NUMA node is assumed");
 }
 
 static void make_groups(struct graph *g)
@@ -312,15 +312,15 @@ static void assume(struct graph *g, int capability)
 {
     g->transfers = !capability ? 0 : capability < 80 ? 8 : capability < 90 ? 16 : 32;
     if (capability)
-        topology_note(g->t, true, "a matrix names no models: by the number of NVLinks compute capability "
-                      "%d.%d and PCI of %g GT/s are assumed", capability / 10, capability % 10,
-                      g->transfers);
+        topology_note(g->t, true, "a matrix names no models: by the number of NVLinks compute "
+                      "capability %d.%d and PCI of %g GT/s are assumed", capability / 10,
+                      capability % 10, g->transfers);
     else
         topology_note(g->t, true, "a matrix names no models: PCI of 8 GT/s and 16 lanes is assumed");
     for (int i = 0; i < g->m->n; i++)
         if (g->m->devices[i].gpu < 0) {
-            topology_note(g->t, true, "a matrix has no speeds of adapters: ports of %g Gb/s are assumed",
-                          8 * port_speed(g->transfers));
+            topology_note(g->t, true, "a matrix has no speeds of adapters: ports of %g Gb/s are "
+                          "assumed", 8 * port_speed(g->transfers));
             break;
         }
 }
@@ -339,9 +339,9 @@ static void build_nvlinks(struct graph *g, int capability)
         if (links.sum > LINKS_MOST) {
             if (nvswitch < 0) {
                 nvswitch = topology_node(g->t, TOPOLOGY_NVSWITCH, g->host, -1, -1, "nvswitch");
-                topology_note(g->t, false, "NVSwitch: %s has NV%d to %d others, more than the %d NVLinks "
-                              "that a GPU can have", g->m->devices[i].label, links.most, links.peers,
-                              LINKS_MOST);
+                topology_note(g->t, false, "NVSwitch: %s has NV%d to %d others, more than the %d "
+                              "NVLinks that a GPU can have", g->m->devices[i].label, links.most,
+                              links.peers, LINKS_MOST);
             }
             if (nvswitch >= 0)
                 topology_link(g->t, g->device[i], nvswitch, MEDIUM_NVLINK, links.most,
@@ -382,8 +382,8 @@ static void compare(struct graph *g)
             other = i;
         }
     if (odd)
-        topology_note(g->t, true, "no tree of switches gives all of the matrix: %d pairs are nearer than it "
-                      "says, %s and %s the last", odd, g->m->devices[one].label,
+        topology_note(g->t, true, "no tree of switches gives all of the matrix: %d pairs are nearer "
+                      "than it says, %s and %s the last", odd, g->m->devices[one].label,
                       g->m->devices[other].label);
 }
 
