@@ -116,6 +116,8 @@ static void details(void)
 
 static void refusals(void)
 {
+    static const char matrix[] = "<distances2 nbobjs='1' name='NVLinkBandwidth'><indexes>1</indexes>"
+                                 "<u64values>1</u64values></distances2>";
     char *deep = malloc(300 * 30 + 100);
     size_t at = (size_t)sprintf(deep, BEGIN);
 
@@ -138,6 +140,10 @@ static void refusals(void)
     for (int i = 0; i < 300; i++)
         at += (size_t)sprintf(deep + at, "<object type='Group'>");
     expect_refused(&read_hwloc, deep, "deep");
+    at = (size_t)sprintf(deep, BEGIN);
+    for (int i = 0; i < 17; i++)
+        at += (size_t)sprintf(deep + at, "%s", matrix);
+    expect_refused(&read_hwloc, deep, "more than 16 matrices");
     free(deep);
 }
 

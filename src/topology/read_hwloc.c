@@ -39,7 +39,7 @@ struct reading {
     const char *where;
     struct machine *m;
     char  *host;
-    int    status, version, depth, nroots;
+    int    status, version, depth, nroots, nmatrices;
     bool   begun;
     struct object stack[MACHINE_DEPTH_MOST];
     char   arch[16], vendor[16];
@@ -363,6 +363,10 @@ static void begin_matrix(struct reading *r, const char **attributes)
     else if (strcmp(name, "NVLinkBandwidth"))
         return;
     r->by_number = !strcmp(attribute(attributes, "indexing"), "os");
+    if (r->nmatrices++ == HWLOC_MATRICES_MOST) {       /* each costs a search among all objects */
+        wrong(r, "more than %d matrices of bandwidths", HWLOC_MATRICES_MOST);
+        return;
+    }
     d->n = number(attribute(attributes, "nbobjs"), 0);
     if (d->n < 1 || d->n > HWLOC_MATRIX_MOST) {
         wrong(r, "%s of %s objects; 1 to %d are possible", name, attribute(attributes, "nbobjs"),

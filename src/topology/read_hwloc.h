@@ -21,7 +21,7 @@ struct hwloc_matrix {
     double *values;                    /* n * n, MB/s */
 };
 
-enum { HWLOC_MATRIX_MOST = 1024 };
+enum { HWLOC_MATRIX_MOST = 1024, HWLOC_MATRICES_MOST = 16 };
 
 /* A set in hwloc's words, "0x0000000f,0xc0000fc0", as a list "0-3,38-43", cut at a comma if there is
  * no room; how many are in it. */

@@ -19,6 +19,7 @@ int hwloc_set_list(const char *set, char *list, size_t room)
     uint32_t words[WORDS] = { 0 };
     size_t at = 0, end = strlen(set);
     int bits = 0, most = 0;
+    bool full = false;
 
     list[0] = 0;
     while (end && most < WORDS) {
@@ -39,11 +40,13 @@ int hwloc_set_list(const char *set, char *list, size_t room)
         while (bit + 1 < most && words[(bit + 1) / 32] >> (bit + 1) % 32 & 1)
             bit++;
         bits += bit - first + 1;
+        if (full)
+            continue;
         written = first == bit ? snprintf(list + at, room - at, "%s%d", at ? "," : "", bit)
                                : snprintf(list + at, room - at, "%s%d-%d", at ? "," : "", first, bit);
         if (written < 0 || (size_t)written >= room - at) {
             list[at] = 0;
-            room = at + 1;             /* nothing more fits, but is counted */
+            full = true;
         } else {
             at += (size_t)written;
         }
