@@ -55,6 +55,9 @@ static const struct {
     { "azure-ndv4-a100", 8, 4, 8, 8, 0, 0, 0, 0, 0, 0, 16, "8 NICs without <net>" },
     { "b200-sandbox-odd", 8, 2, 3, 13, 1, 8, 144, 40.1, 100, 3800, 40, "name other GPUs as NVSwitches" },
     { "hgx-b200", 8, 2, 1, 1, 1, 8, 144, 40.1, 100, 10, 40, NULL },
+    { "made-a6000-pair-vm", 2, 1, 1, 1, 0, 1, 4, 12, 86, 10, 0, "NUMA nodes are not told apart" },
+    { "made-gb300-tray", 4, 2, 1, 1, 1, 4, 72, 40.1, 103, 100, 6, "slower than" },
+    { "made-hgx-h800", 8, 2, 8, 8, 1, 8, 64, 20.6, 90, 3200, 22, NULL },
     { "oci-bm-gpu-b4-a100", 8, 4, 8, 8, 0, 0, 0, 0, 0, 0, 16, NULL },
     { "oci-bm-gpu-h100", 8, 2, 8, 16, 1, 8, 144, 20.6, 90, 2880, 22, "slower than" },
     { "perlmutter-a100", 4, 4, 4, 4, 0, 6, 24, 20, 80, 800, 16, NULL },         /* all pairs NV4 */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LARGE = 4000 };                 /* what takes the square of it is left out beyond */
+
 static const char *ill_node(const struct topology *t, int i)
 {
     const struct topology_node *node = &t->nodes[i];
@@ -50,8 +52,8 @@ static const char *ill_links(const struct topology *t)
         if (!isfinite(link->bandwidth) || !(link->bandwidth > 0) || link->lanes < 0 ||
             !isfinite(link->latency) || link->latency < 0)
             return "a link without a bandwidth";
-        if (topology_link_between(t, link->a, link->b, link->medium) != i ||
-            topology_link_between(t, link->b, link->a, link->medium) != i)
+        if (t->nlinks < LARGE && (topology_link_between(t, link->a, link->b, link->medium) != i ||
+                                  topology_link_between(t, link->b, link->a, link->medium) != i))
             return "a link that is not found, or not alone";
     }
     for (int i = 0; i < t->nnodes; i++)
@@ -75,8 +77,8 @@ static const char *ill_order(const struct topology *t)
 
             if (node < 0 || (int)t->nodes[node].kind != kind)
                 return "a node that its kind does not have";
-            if (topology_find_name(t, t->nodes[node].host, (enum topology_kind)kind,
-                                   t->nodes[node].name) != node && t->nnodes < 2000)
+            if (t->nnodes < LARGE && topology_find_name(t, t->nodes[node].host, (enum topology_kind)kind,
+                                                        t->nodes[node].name) != node)
                 return "two nodes of one name";
         }
         for (int host = 0; host < t->nhosts; host++)
