@@ -220,6 +220,14 @@ int nvmlDeviceGetNvLinkRemoteDeviceType(nvml_device_t device, unsigned link, int
     return end >= TO_CPU ? NVML_OK : NVML_NOT_SUPPORTED;
 }
 
+int nvmlDeviceGetNvLinkVersion(nvml_device_t device, unsigned link, unsigned *version)
+{
+    (void)device, (void)link;
+    FAIL_IF_ASKED;
+    *version = machine->capability >= 100 ? 7 : machine->capability >= 90 ? 6 : 2;
+    return NVML_OK;
+}
+
 /* Of switches outside the machine the address is all ones. */
 int nvmlDeviceGetNvLinkRemotePciInfo_v2(nvml_device_t device, unsigned link, struct nvml_pci *pci)
 {

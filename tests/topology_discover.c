@@ -140,6 +140,8 @@ static void healthy(void)
     expect_count("server", TOPOLOGY_NVSWITCH, 1);
     check(count_lanes(t, MEDIUM_NVLINK) == 8 * 18, "%d NVLinks", count_lanes(t, MEDIUM_NVLINK));
     expect_notes("server", 0);
+    check(has_note(t, "8 GPUs, 144 ends of active NVLinks of version 4.0, 144 of these to NVSwitches"),
+          "NVML's part is not told");
     node = gpu(5);
     port = topology_find_name(t, 0, TOPOLOGY_PORT, "mlx5_5");
     check(t->nodes[node].parent == t->nodes[t->nodes[port].parent].parent, "GPU 5 and mlx5_5 are not "

@@ -24,6 +24,7 @@ struct asking {
     struct nvml nvml;
     struct gpu gpus[GPUS_MOST];
     int    ngpus;
+    unsigned version;                  /* of NVLinks, the latest seen, as NVML numbers them */
     unsigned char lanes[GPUS_MOST][GPUS_MOST];     /* as each end tells them */
 };
 
@@ -210,10 +211,14 @@ static void read_link(struct asking *a, int i, unsigned link, int *to_cpu)
 {
     struct gpu *gpu = &a->gpus[i];
     struct nvml_pci pci = { .domain = 0 };
+    unsigned version = 0;
     int type = -1, peer = -1;
     bool known;
 
     gpu->active++;
+    if (a->nvml.nvmlDeviceGetNvLinkVersion &&
+        !a->nvml.nvmlDeviceGetNvLinkVersion(gpu->handle, link, &version) && version > a->version)
+        a->version = version;
     if (a->nvml.nvmlDeviceGetNvLinkRemoteDeviceType &&
         a->nvml.nvmlDeviceGetNvLinkRemoteDeviceType(gpu->handle, link, &type))
         type = -1;
@@ -356,6 +361,16 @@ static void read_c2c(struct asking *a, const struct gpu *gpu)
         machine_link(&a->d->m, gpu->device, MACHINE_TO_CPU, MEDIUM_C2C, (int)links, bandwidth / 1000.0);
 }
 
+/* NVLink's versions in the order that NVML numbers them.  Only told: drivers are known to say 5.0 of an
+ * H100, so the compute capability decides on the speed. */
+static const char *version_name(unsigned version)
+{
+    static const char *const names[] = { "", " 1.0", " 2.0", " 2.2", " 3.0", " 3.1", " 4.0", " 5.0",
+                                         " 6.0" };
+
+    return version < sizeof names / sizeof *names ? names[version] : " later than 6.0";
+}
+
 void discover_nvml(struct discovery *d)
 {
     struct asking *a = d->places->nvml ? calloc(1, sizeof *a) : NULL;
@@ -388,8 +403,9 @@ void discover_nvml(struct discovery *d)
             switched += gpu->switched;
         }
         if (d->nvml)
-            topology_note(d->t, false, "NVML: %d GPUs, %d ends of NVLinks, %d of them at NVSwitches",
-                          a->ngpus, links, switched);
+            topology_note(d->t, false, "NVML: %d GPUs, %d ends of active NVLinks%s%s, %d of these to "
+                          "NVSwitches", a->ngpus, links, a->version ? " of version" : "",
+                          version_name(a->version), switched);
         a->nvml.nvmlShutdown();
     }
     free(a);

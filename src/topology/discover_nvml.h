@@ -60,6 +60,7 @@ struct nvml_field {                    /* nvmlFieldValue_t */
     X(nvmlDeviceGetNvLinkRemotePciInfo_v2,                                                \
       (nvml_device_t device, unsigned link, struct nvml_pci *pci))                        \
     X(nvmlDeviceGetNvLinkRemoteDeviceType, (nvml_device_t device, unsigned link, int *type)) \
+    X(nvmlDeviceGetNvLinkVersion, (nvml_device_t device, unsigned link, unsigned *version)) \
     X(nvmlDeviceGetMaxPcieLinkGeneration, (nvml_device_t device, unsigned *generation))   \
     X(nvmlDeviceGetCurrPcieLinkWidth, (nvml_device_t device, unsigned *lanes))            \
     X(nvmlDeviceGetGpuFabricInfo, (nvml_device_t device, struct nvml_fabric *fabric))     \
