@@ -257,7 +257,7 @@ static void test_outcome(const struct outcome *o)
         if (o->rings)
             read_rings(o->machine);
         check(sets > 0, "%s: nothing to compare with", o->machine);
-        plan_free(&plan);
+        topology_plan_free(&plan);
     }
     topology_free(&t);
 }

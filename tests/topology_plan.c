@@ -151,9 +151,9 @@ static void test_known(const struct known *k)
         check(plan.ngroups == k->groups, "%s: %d islands, not %d", k->name, plan.ngroups, k->groups);
         check(!plan_find(&t, 0, NULL, 0, 1, &again) && same_plans(&plan, &again),
               "%s: the same machine has another plan", k->name);
-        plan_free(&again);
+        topology_plan_free(&again);
     }
-    plan_free(&plan);
+    topology_plan_free(&plan);
     topology_free(&t);
 }
 
@@ -173,7 +173,7 @@ static void test_islands(void)
                          plan.group[plan.rings[i].gpus[(k + 1) % plan.ngpus]];
         check(crossings == 2, "islands: ring %d leaves its island %d times", i, crossings);
     }
-    plan_free(&plan);
+    topology_plan_free(&plan);
     /* Each by itself is as fast as NVLink. */
     for (int island = 0; island < 2; island++) {
         int gpus[3];
@@ -184,7 +184,7 @@ static void test_islands(void)
         verify_plan("an island", &t, &plan);
         check(near(plan.ring_total, 150) && near(plan.tree_total, 112.5), "island %d: rings of %g "
               "GB/s, trees of %g", island, plan.ring_total, plan.tree_total);
-        plan_free(&plan);
+        topology_plan_free(&plan);
     }
     topology_free(&t);
 }
@@ -201,7 +201,7 @@ static void test_no_time(void)
         check(plan.nrings > 0 && plan.ntrees > 0, "no time, %s: %d rings, %d trees", known[i].name,
               plan.nrings, plan.ntrees);
         verify_plan(known[i].name, &t, &plan);
-        plan_free(&plan);
+        topology_plan_free(&plan);
         topology_free(&t);
     }
 }
@@ -243,7 +243,7 @@ static void test_random(int cases)
         verify_plan(name, &t, &plan);
         check(plan.optimal, "%s: %s", name, plan.proof);
         exact += verify_best(name, &t, &plan);
-        plan_free(&plan);
+        topology_plan_free(&plan);
         topology_free(&t);
     }
     printf("%d random machines, of %d the trees too against all there are\n", cases, exact);
@@ -381,7 +381,7 @@ static void test_spread(void)
     for (int i = 0; i < 8; i++)
         check(entries[i] == 1, "spread: %d rings enter by gpu%d", entries[i], i);
     verify_plan("spread", &t, &plan);
-    plan_free(&plan);
+    topology_plan_free(&plan);
     topology_free(&t);
 
     /* Four NICs for eight GPUs, and rings that pass from one GPU of a NIC to the other. */
@@ -393,7 +393,7 @@ static void test_spread(void)
     for (int i = 0; i < 4; i++)
         check(entries[i] == 2, "spread: %d of 8 rings enter by NIC %d of 4", entries[i], i);
     verify_plan("spread", &t, &plan);
-    plan_free(&plan);
+    topology_plan_free(&plan);
     topology_free(&t);
 }
 
@@ -414,7 +414,7 @@ static void test_wrong(void)
     check(plan_find(&t, 0, gpus, 0, 1, &plan) == PEAL_ERR_ARGUMENT, "a plan of no GPU");
     check(plan_find(&t, 0, gpus, 1, 1, &plan) == PEAL_OK && plan.ngpus == 1 && !plan.nrings &&
           plan.optimal, "a plan of one GPU");
-    plan_free(&plan);
+    topology_plan_free(&plan);
     topology_free(&t);
 
     topology_init(&t);
@@ -430,7 +430,7 @@ static void test_wrong(void)
     alone = topology_count(&t, TOPOLOGY_GPU, 1);
     check(alone == 1 && !plan_find(&t, 1, NULL, 0, 1, &plan) && plan.gpus[0] == gpus[1],
           "a plan of the second host");
-    plan_free(&plan);
+    topology_plan_free(&plan);
     topology_free(&t);
 }
 
@@ -452,7 +452,7 @@ static void test_no_memory(void)
             if (!status)
                 status = plan_spread(&plan, 5);
             allocations_left = -1;
-            plan_free(&plan);
+            topology_plan_free(&plan);
             if (status != PEAL_ERR_MEMORY)
                 break;
         }

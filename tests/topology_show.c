@@ -431,7 +431,7 @@ static void read_shown(const char *file, const char *name)
                planned ? plan.nrings : 0, strlen(text));
         free(text);
         if (planned)
-            plan_free(&plan);
+            topology_plan_free(&plan);
         show_end(&s);
     }
     topology_free(&t);
@@ -490,7 +490,7 @@ static void random_machines(uint64_t seed, int cases)
         free(shown(&s, show_words));
         free(shown(&s, show_plan));
         if (s.plan)
-            plan_free(&plan);
+            topology_plan_free(&plan);
         show_end(&s);
         topology_free(&t);
     }

@@ -38,7 +38,7 @@ static int find_plan(struct described *d)
 static void end(struct described *d)
 {
     if (d->show.plan)
-        plan_free(&d->plan);
+        topology_plan_free(&d->plan);
     show_end(&d->show);
     topology_free(&d->t);
 }

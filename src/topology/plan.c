@@ -254,11 +254,11 @@ int plan_find(const struct topology *t, int host, const int *gpus, int ngpus, do
     free(p.paths);
     plan->seconds = (double)(clock_now() - start) * 1e-9;
     if (status)
-        plan_free(plan);
+        topology_plan_free(plan);
     return status;
 }
 
-void plan_free(struct topology_plan *plan)
+void topology_plan_free(struct topology_plan *plan)
 {
     for (int i = 0; i < plan->nrings; i++)
         free(plan->rings[i].gpus);

@@ -46,7 +46,7 @@ enum { PLAN_GPUS_MOST = 72 };
  * GPU, two that nothing joins, or more than PLAN_GPUS_MOST. */
 int  plan_find(const struct topology *t, int host, const int *gpus, int ngpus, double seconds,
                struct topology_plan *plan);
-void plan_free(struct topology_plan *plan);
+void topology_plan_free(struct topology_plan *plan);
 
 /* Splits the widest rings until there are `nrings` (more are left as they are), and turns all so that
  * they enter and leave the host by as many ports as can be, and by one port where two neighbours of
