@@ -14,6 +14,14 @@
 
 static struct topology found;
 
+static double milliseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
 static const char *fake_nvml(void)
 {
     const char *library = getenv("FAKE_NVML_LIBRARY");
@@ -129,9 +137,12 @@ static void healthy(void)
 {
     struct topology *t;
     int node, port, link;
+    double begun;
 
     server();
+    begun = milliseconds();
     t = look("hgx-h100");
+    printf("a server of 8 GPUs and 8 adapters: %.2f ms\n", milliseconds() - begun);
     expect_count("server", TOPOLOGY_NUMA, 2);
     expect_count("server", TOPOLOGY_ROOT, 8);
     expect_count("server", TOPOLOGY_SWITCH, 8);
@@ -457,14 +468,6 @@ static void gap(void)
     check(!discover(&places, &found), "discovery without /sys");
     check(has_note(&found, "hwloc: ") || has_note(&found, "hwloc is of no help"), "hwloc was not asked");
     check(count(TOPOLOGY_NUMA) >= 1, "no NUMA node");
-}
-
-static double milliseconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
 static void how_long(void)

@@ -163,6 +163,14 @@ static void oddities(void)
         "<object type='Bridge' bridge_type='0-1'><object type='PCIDev' pci_busid='00:1f.0' "
         "pci_type='0300 [1a03:2000]'><object type='OSDev' name='card0' osdev_type='4'/></object></object>"
         "</object></topology>";
+    static const char nested[] = BEGIN     /* devices in devices, and a bridge that says it is a GPU */
+        "<object type='Machine'><object type='Bridge' bridge_type='0-1'>"
+        "<object type='Bridge' bridge_type='1-1' pci_busid='00:01.0' pci_type='0604 [10de:1]'>"
+        "<object type='OSDev' name='cuda9' osdev_type='12'/>"
+        "<object type='PCIDev' pci_busid='01:00.0' pci_type='0302 [10de:20b0]'>"
+        "<object type='PCIDev' pci_busid='02:00.0' pci_type='0302 [10de:20b0]'/>"
+        "<object type='PCIDev' pci_busid='03:00.0' pci_type='0302 [10de:20b0]'/>"
+        "</object></object></object></object></topology>";
     struct topology t;
     int status = read_text(&read_hwloc, with_gpus, sizeof with_gpus - 1, &t);
 
@@ -173,6 +181,13 @@ static void oddities(void)
     status = read_text(&read_hwloc, unrelated, sizeof unrelated - 1, &t);
     check(!status && topology_count(&t, TOPOLOGY_GPU, 0) == 0 && topology_count(&t, TOPOLOGY_NUMA, 0) == 1,
           "a board's graphics is taken for a GPU: %s", status ? status_text() : "");
+    topology_free(&t);
+    status = read_text(&read_hwloc, nested, sizeof nested - 1, &t);
+    check(!status && topology_count(&t, TOPOLOGY_GPU, 0) == 3 && topology_count(&t, TOPOLOGY_SWITCH, 0) == 1,
+          "devices in devices: %s", status ? status_text() : "");
+    for (int i = 0; i < t.nnodes && !status; i++)
+        check(t.nodes[i].parent < 0 || t.nodes[t.nodes[i].parent].kind != TOPOLOGY_GPU,
+              "%s hangs from a GPU", t.nodes[i].name);
     topology_free(&t);
 }
 

@@ -38,6 +38,8 @@ int discover(const struct discover_places *places, struct topology *t)
     plain_numbers_end(&plain);
     machine_free(&d.m);
     free(d.pci);
+    if (status)
+        topology_free(t);
     return status;
 }
 

@@ -143,7 +143,10 @@ static void begin_pci(struct reading *r, struct object *o, const char **attribut
     uint64_t bus = TOPOLOGY_NO_BUS;
     struct machine_device *d;
     enum machine_kind kind;
+    int parent = o->device;
 
+    while (parent >= 0 && r->m->devices[parent].kind != MACHINE_BRIDGE)
+        parent = r->m->devices[parent].parent;         /* only bridges have something behind them */
     if (!topology_bus_parse(attribute(attributes, "pci_busid"), &bus)) {
         wrong(r, "\"%s\" is no PCI address", attribute(attributes, "pci_busid"));
         return;
@@ -154,7 +157,7 @@ static void begin_pci(struct reading *r, struct object *o, const char **attribut
         kind = MACHINE_NVSWITCH;
     else if (kind == MACHINE_BRIDGE && !bridge)
         kind = MACHINE_OTHER;
-    d = machine_device(r->m, kind, bus, o->device);
+    d = machine_device(r->m, kind, bus, parent);
     if (!d)
         return;
     d->root = o->root >= 0 ? o->root : TOPOLOGY_NODES_MOST + (int)(bus >> 16 & 0xffff);
@@ -179,7 +182,7 @@ static void begin_os(struct reading *r, struct object *o, const char **attribute
     struct machine_device *d;
 
     remember(r, attribute(attributes, "gp_index"), o->device);
-    if (o->device < 0)
+    if (o->device < 0 || r->m->devices[o->device].kind == MACHINE_BRIDGE)
         return;                        /* not in a PCI function: nothing here needs it */
     d = &r->m->devices[o->device];
     snprintf(o->name, sizeof o->name, "%s", name);
