@@ -35,6 +35,80 @@ static void try(const char *what, const char *text, size_t length)
     free(copy);
 }
 
+/* ---- Running out of memory ------------------------------------------------------------- */
+
+static long allocations_left = -1;       /* -1: no limit */
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
+#define CAN_FAIL 1
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *p, size_t bytes);
+
+static bool allowed(void)
+{
+    return allocations_left < 0 || allocations_left-- > 0;
+}
+
+void *malloc(size_t bytes)
+{
+    return allowed() ? __libc_malloc(bytes) : NULL;
+}
+
+void *calloc(size_t n, size_t bytes)
+{
+    return allowed() ? __libc_calloc(n, bytes) : NULL;
+}
+
+void *realloc(void *p, size_t bytes)
+{
+    return allowed() ? __libc_realloc(p, bytes) : NULL;
+}
+#else
+#define CAN_FAIL 0
+#endif
+
+/* Each allocation fails once, and all behind it. */
+static void without_memory(const char *what, const char *text, size_t length)
+{
+    int status = PEAL_ERR_MEMORY;
+    long n = 0;
+
+    for (; status && n < 100000; n++) {
+        struct topology t;
+        char *own = NULL, *xml = NULL;
+
+        allocations_left = n;
+        status = topology_read_text(text, length, "memory", &t);
+        allocations_left = -1;
+        cases_run++;
+        if (status && status != PEAL_ERR_MEMORY) {
+            printf("FAIL: %s without memory for allocation %ld: %s\n", what, n, status_text());
+            not_borne++;
+        }
+        if (status)
+            continue;
+        for (long k = 0; k < 10000 && !(own && xml); k++) {
+            free(own);
+            free(xml);
+            allocations_left = k;
+            own = topology_write_own(&t);
+            allocations_left = k;
+            xml = topology_write_nccl(&t);
+            allocations_left = -1;
+        }
+        if (!own || !xml)
+            not_borne++;
+        free(own);
+        free(xml);
+        topology_free(&t);
+    }
+    if (n < 5 || status) {
+        printf("FAIL: %s: %ld allocations, status %d\n", what, n, status);
+        not_borne++;
+    }
+}
+
 /* ---- Texts to begin with --------------------------------------------------------------- */
 
 struct text {
@@ -246,6 +320,10 @@ long topology_hostile(uint64_t seed, long cases)
     chain(TOPOLOGY_DEPTH_MOST - 1);
     chain(TOPOLOGY_DEPTH_MOST);
     chain(1000);
+    for (int i = 0; i < n && CAN_FAIL; i++)
+        without_memory("a text of the corpus", texts[i].bytes, texts[i].length);
+    if (!CAN_FAIL)
+        printf("skipped: running out of memory, which is tried without sanitizers\n");
     for (int i = 0; i < n && i < 7; i++)
         for (size_t length = 0; length < texts[i].length; length += cases < 1000 && i > 1 ? 7 : 1)
             try("cut", texts[i].bytes, length);

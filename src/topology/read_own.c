@@ -288,7 +288,7 @@ static void read_line(struct reading *r)
         read_note(r);
     else
         wrong(r, "'%s': wanted is host, node, link or note", what);
-    if (!r->status && !at_end_of_line(r))
+    if (!r->status && !r->t->failed && !at_end_of_line(r))
         wrong(r, "more than belongs in this line");
 }
 
