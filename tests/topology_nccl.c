@@ -170,6 +170,21 @@ static void nics(void)
     }
 }
 
+/* A port that no PCI device is known of is not slowed down by what is made in its place. */
+static void fast_loose_nic(void)
+{
+    struct topology t;
+    int nic;
+
+    if (!load("<system version='1'>" CPU "<nic><net name='a' dev='0' speed='400000'/></nic></cpu></system>",
+              &t))
+        return;
+    nic = topology_nth(&t, TOPOLOGY_NIC, 0, 0);
+    check(about(t.links[topology_link_between(&t, t.nodes[nic].parent, nic, MEDIUM_PCI)].bandwidth, 50),
+          "a fast port of no PCI device");
+    topology_free(&t);
+}
+
 #define TRAY(hash, arch) "<cpu host_hash='" hash "' numaid='0' arch='" arch "'>" \
     PCI_GPU("0008:06:00.0", "<gpu dev='0' sm='103'><nvlink target='fffffff:ff:ff.0' count='18' " \
             "tclass='0x068000'/><c2c bw='44712' count='5'/></gpu>") \
@@ -191,6 +206,12 @@ static void hosts(void)
         port = topology_find_name(&t, 1, TOPOLOGY_PORT, "mlx5_9");      /* device 0: rail 0 */
         rail = topology_nth(&t, TOPOLOGY_RAIL, -1, 0);
         check(port >= 0 && topology_link_between(&t, port, rail, MEDIUM_NETWORK) >= 0, "rails by device");
+        topology_free(&t);
+    }
+    if (load("<system version='1'><cpu host_hash='a' numaid='0'><nic><net name='a'/><net name='b'/></nic></cpu>"
+             "<cpu host_hash='b' numaid='0'><nic><net name='a'/></nic></cpu></system>", &t)) {
+        check(of_kind(&t, TOPOLOGY_RAIL) == 1 && links_of(&t, MEDIUM_NETWORK).links == 2,
+              "a port that no other host has the like of");
         topology_free(&t);
     }
     if (load("<system version='1'>" TRAY("a", "x86_64") TRAY("b", "x86_64") "</system>", &t)) {
@@ -303,6 +324,7 @@ int main(void)
     gpu_links();
     classes();
     nics();
+    fast_loose_nic();
     hosts();
     cpus();
     numbers();

@@ -215,6 +215,8 @@ static void refused(void)
           "link 0 1 smp bandwidth=nan\n", "test:5:", "nan" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
           "link 0 1 smp\n", "test:", "without a bandwidth" },
+        { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
+          "link 0 1 smp bandwidth=1 lanes=2000\n", "test:", "number of lanes" },
         { "gpu:8 switch:3", "test:1:", "'gpu:8': does not divide evenly among switch:3" },
         { "gpu:8\nswitch:4 switch:2", "test:2:", "'switch:2': comes twice" },
         { "gpu:8 wheel:4", "test:1:", "'wheel:4'" },
@@ -396,6 +398,24 @@ static void commas(void)
     setlocale(LC_NUMERIC, "C");
 }
 
+/* Links of one medium between the same two are one; numbers keep all their digits. */
+static void own_text(void)
+{
+    struct topology t;
+    char *own;
+
+    if (!load("peal-topology 1   # a comment\n\n# another\nhost \"\"\r\nnode 0 numa \"a\" host=0 number=7\n"
+              "node 1 gpu \"g\" parent=0 host=0 bus=-\nlink 0 1 pci lanes=8 bandwidth=10\n"
+              "link 1 0 pci bandwidth=0.333333333333333315 latency=1e-3 lanes=3\nlink 0 1 c2c bandwidth=7", &t))
+        return;
+    check(t.nlinks == 2 && t.links[0].lanes == 11 && about(t.links[0].bandwidth, 10 + 1 / 3.0),
+          "links of the same two: %d", t.nlinks);
+    own = topology_write_own(&t);
+    check(strstr(own, "bandwidth=10.333333333333334 ") != NULL, "written as %s", own);
+    free(own);
+    topology_free(&t);
+}
+
 /* Names and notes with all bytes. */
 static void texts(void)
 {
@@ -437,6 +457,7 @@ int main(int argc, char **argv)
     cube_mesh();
     repeated();
     commas();
+    own_text();
     texts();
     check(topology_hostile(seed, cases) == 0, "hostile texts");
     printf("%d checks, %d failures\n", checks, failures);
