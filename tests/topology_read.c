@@ -62,7 +62,7 @@ static const struct {
     { "oci-bm-gpu-h100", 8, 2, 8, 16, 1, 8, 144, 20.6, 90, 2880, 22, "slower than" },
     { "perlmutter-a100", 4, 4, 4, 4, 0, 6, 24, 20, 80, 800, 16, NULL },         /* all pairs NV4 */
     { "rtx3090-8x-pcie", 8, 2, 1, 1, 0, 0, 0, 0, 86, 56, 10, NULL },
-    { "rtx4090-4x-epyc", 4, 4, 2, 16, 0, 0, 0, 0, 89, 151, 16, NULL },          /* 1 and 15 of 10 Gb/s */
+    { "rtx4090-4x-epyc", 4, 4, 2, 16, 0, 0, 0, 0, 89, 151, 16, "15 ports belong to no PCI" },  /* 1, 15 of 10 */
 };
 
 enum { MACHINES = sizeof machines / sizeof *machines };

@@ -494,6 +494,9 @@ static void tell(struct nccl_reader *r)
     if (r->slow_ports)
         topology_note(t, true, "%d ports have no speed; 10 Gb/s assumed, as NCCL does",
                       r->slow_ports);
+    if (r->loose_ports)
+        topology_note(t, true, "%d ports belong to no PCI device: they are virtual, or a virtual machine "
+                      "hides it", r->loose_ports);
     if (r->narrow)
         topology_note(t, true, "%d PCI switches and GPUs (%s first) say that their link is slower than "
                       "x16 of generation 3; links that sleep say so too", r->narrow, r->first_narrow);

@@ -171,6 +171,7 @@ static void read_port(struct nccl_reader *r, const struct net *net, int place)
     port = topology_node(t, TOPOLOGY_PORT, net->host, nic, number > 0 ? number : place + 1, name);
     if (port < 0)
         return;
+    r->loose_ports += net->loose;
     t->nodes[port].speed = speed > 0 ? speed : 0;
     t->nodes[port].direct = (int)nccl_number(r, net->element, "gdr", -1, 1, -1);
     t->nodes[port].guid = nccl_hexadecimal(r, net->element, "guid");
