@@ -530,7 +530,11 @@ int read_hwloc_machine(const char *text, size_t length, const char *where, struc
         XML_SetElementHandler(r->parser, begin, end);
         XML_SetCharacterDataHandler(r->parser, characters);
         XML_SetEntityDeclHandler(r->parser, entity);
-        if (XML_Parse(r->parser, text, (int)length, 1) != XML_STATUS_OK)
+        if (XML_Parse(r->parser, text, (int)length, 1) == XML_STATUS_OK)
+            ;
+        else if (XML_GetErrorCode(r->parser) == XML_ERROR_NO_MEMORY)
+            no_memory(r);
+        else
             wrong(r, "%s", XML_ErrorString(XML_GetErrorCode(r->parser)));
         XML_ParserFree(r->parser);
     }

@@ -311,21 +311,17 @@ static int read(const char *text, size_t length, const char *where, struct topol
 /* A header among the first lines (a prompt and the command may precede it), then a GPU's row. */
 static bool recognise(const char *text, size_t length)
 {
-    struct line *l = calloc(1, sizeof *l);
-    bool found = false;
+    struct line l;                     /* 70 kB; there may be no memory, which is not the text's fault */
 
-    if (!l)
-        return false;
-    l->at = text;
-    l->end = text + (length < 65536 ? length : 65536);
-    while (l->number < 50 && !header(l) && next_line(l))
+    l.at = text;
+    l.end = text + (length < 65536 ? length : 65536);
+    l.number = l.n = 0;
+    while (l.number < 50 && !header(&l) && next_line(&l))
         ;
-    if (header(l))
-        while (next_line(l) && !l->n)
+    if (header(&l))
+        while (next_line(&l) && !l.n)
             ;
-    found = l->n > 1 && gpu_number(l->words[0]) >= 0;
-    free(l);
-    return found;
+    return l.n > 1 && gpu_number(l.words[0]) >= 0;
 }
 
 const struct topology_source read_matrix = {
