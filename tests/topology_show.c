@@ -290,7 +290,7 @@ static void hostile_names(void)
 
 /* What may be odd; ODD_NOTHING: a machine without fault. */
 enum odd { ODD_NOTHING, ODD_WIDTH, ODD_NVLINK, ODD_SOCKET, ODD_SLOT, ODD_DIRECT, ODD_PORT, ODD_MAKE,
-           ODD_VIRTUAL, ODD_SLOW, ODD_BALANCE, ODD_KINDS };
+           ODD_SLOW, ODD_BALANCE, ODD_KINDS };
 
 static const char *const odd_words[ODD_KINDS] = {
     [ODD_NOTHING] = "",
@@ -301,7 +301,6 @@ static const char *const odd_words[ODD_KINDS] = {
     [ODD_DIRECT] = "NIC 1: no GPUDirect RDMA",
     [ODD_PORT] = "NIC 1 (b): the port does 50 GB/s, its PCI link only 12",
     [ODD_MAKE] = "GPU 3: of another make than GPU 0",
-    [ODD_VIRTUAL] = "NIC 1: not PCI devices",
     [ODD_SLOW] = "NIC 1 (b) runs at 6.25 GB/s, others of its make at 12.5",
     [ODD_BALANCE] = "numa1 has 1 fast NIC ports and numa0 has 3",
 };
@@ -334,8 +333,6 @@ static void odd_machine(struct topology *t, enum odd odd)
                    odd == ODD_PORT ? 50 : odd == ODD_SLOW ? 6.25 : 12.5);
     t->nodes[t->nodes[port].parent].pci_device = 0x1017 + (odd == ODD_PORT);
     t->nodes[port].direct = odd != ODD_DIRECT;
-    if (odd == ODD_VIRTUAL)
-        t->nodes[t->nodes[port].parent].bus = TOPOLOGY_NO_BUS;
     if (odd == ODD_MAKE)
         t->nodes[gpu[3]].capability = 75;
     if (odd == ODD_BALANCE) {

@@ -249,7 +249,7 @@ void random_topology(struct topology *t, uint64_t seed)
             deep++;
         if (parent >= 0 && (t->nodes[parent].host < 0 || deep > 20))
             parent = 0;
-        snprintf(name, sizeof name, "%.20s-%d", topology_kind_name(kind), i);
+        snprintf(name, sizeof name, "%.12s-%d", topology_kind_name(kind), i);
         node = topology_node(t, kind, loose && draw(&state, 2) ? -1 : 0, parent,
                              (int)draw(&state, 10) - 1, name);
         t->nodes[node].speed = draw(&state, 60);

@@ -135,6 +135,10 @@ static void look_at_switches(struct show *s)
 {
     int below = 0;
 
+    /* A reader that sees that it is in a virtual machine has said so. */
+    for (int i = 0; i < s->host.nnotes; i++)
+        if (strstr(s->host.notes[i].text, "no PCI switches"))
+            return;
     for (int i = 0; i < s->ngpus; i++)
         below += below_switch(&s->host, s->devices[i]);
     if (s->ngpus > 4 && !below && s->nports)
@@ -266,7 +270,7 @@ static void look_at_balance(struct show *s)
 
 static void look_at_ports(struct show *s)
 {
-    bool none[SHOW_DEVICES_MOST] = { false }, virtual[SHOW_DEVICES_MOST] = { false };
+    bool none[SHOW_DEVICES_MOST] = { false };
     double fast = fast_speed(s);
     bool addresses = false;            /* does the source name any? */
     char list[LIST];
@@ -276,8 +280,8 @@ static void look_at_ports(struct show *s)
     for (int i = s->ngpus; i < s->ngpus + s->nports; i++) {
         double usual = 0;
 
-        virtual[i] = addresses && s->host.nodes[device(s, i)->parent].bus == TOPOLOGY_NO_BUS;
-        none[i] = s->ngpus && device(s, i)->direct == 0 && device(s, i)->speed >= fast && !virtual[i];
+        none[i] = s->ngpus && device(s, i)->direct == 0 && device(s, i)->speed >= fast &&
+                  !(addresses && s->host.nodes[device(s, i)->parent].bus == TOPOLOGY_NO_BUS);
         for (int k = s->ngpus; k < s->ngpus + s->nports; k++)
             if (s->host.nodes[device(s, k)->parent].pci_device &&
                 same_make(&s->host.nodes[device(s, k)->parent],
@@ -288,9 +292,6 @@ static void look_at_ports(struct show *s)
                    "switch port, or a port meant for something else", i - s->ngpus, device(s, i)->name,
                    device(s, i)->speed, usual);
     }
-    if (name_marked(s, virtual, false, list))
-        remark(s, "%s: not PCI devices as far as is known (bridges, tunnels, ends of containers, "
-               "bonds): their place and speed say little", list);
     if (name_marked(s, none, false, list))
         remark(s, "%s: no GPUDirect RDMA; GPU data passes through host memory (nvidia-peermem or "
                "dma-buf, IOMMU and ACS settings)", list);
