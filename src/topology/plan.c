@@ -179,7 +179,7 @@ static int add_rings(struct planner *p)
 
 static int add_trees(struct planner *p)
 {
-    struct effort effort = effort_part(&p->effort, 0.2);
+    struct effort effort = effort_part(&p->effort, 0.5);
     double had = effort.steps;
     struct trees trees;
     int status = trees_find(fabric_connected(&p->nvlink) ? &p->nvlink : &p->all, &effort, &trees);

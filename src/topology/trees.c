@@ -2,6 +2,9 @@
 /* Spanning trees.  Reducing goes up a tree while broadcasting goes down, so an edge loads the links of
  * both hops between its ends.
  *
+ * So most links have the same load both ways, and one row will do for the two; with both, the programme
+ * below would have ties all over.
+ *
  * Where all GPUs are alike (behind NVSwitch), a tree of any shape is as good as another if each GPU
  * takes each place in turn: then that is a balanced binary tree.  Where each pair has links of its own,
  * so are stars.  Else the sum is largest by linear
@@ -19,6 +22,10 @@ static const double close = 1e-6;
 struct grower {
     const struct fabric *f;
     struct effort *effort;
+    int     nkept;                     /* rows of the fabric that matter to trees */
+    int    *kept;
+    double *capacity;                  /* of those */
+    double *rows;                      /* by row of the fabric: prices, or loads */
 };
 
 void trees_free(struct trees *trees)
@@ -42,17 +49,12 @@ static double edge(const struct fabric *f, int a, int b, const double *prices)
 }
 
 /* The cheapest spanning tree; of equally cheap ways to a GPU the one that keeps the tree low. */
-static double cheapest(void *grower, const double *prices, bool exact, int *parents)
+static double prim(const struct grower *g, const double *prices, int *parents)
 {
-    const struct grower *g = grower;
     int n = g->f->n, depth[FABRIC_GPUS_MOST] = { 0 };
     double cost[FABRIC_GPUS_MOST], total = 0;
     bool in[FABRIC_GPUS_MOST] = { true };
 
-    if (!exact)
-        return INFINITY;               /* the exact one is as quick */
-    if (!effort_spend(g->effort, (double)n * n * 8))
-        return NAN;
     parents[0] = -1;
     for (int v = 1; v < n; v++) {
         parents[v] = 0;
@@ -80,15 +82,77 @@ static double cheapest(void *grower, const double *prices, bool exact, int *pare
     return total;
 }
 
+static double cheapest(void *grower, const double *prices, bool exact, int *parents)
+{
+    const struct grower *g = grower;
+    double n = g->f->n;
+
+    if (!exact)
+        return INFINITY;               /* the exact one is as quick */
+    if (!effort_spend(g->effort, n * n * 8))
+        return NAN;
+    for (int i = 0; i < g->f->nrows; i++)
+        g->rows[i] = 0;
+    for (int i = 0; i < g->nkept; i++)
+        g->rows[g->kept[i]] = prices[i];
+    return prim(g, g->rows, parents);
+}
+
+/* On all rows of the fabric. */
+static void load_all(const struct fabric *f, const int *parents, double *loads)
+{
+    for (int v = 0; v < f->n; v++)
+        if (parents[v] >= 0) {
+            fabric_load(f, v, parents[v], 1, loads);
+            fabric_load(f, parents[v], v, 1, loads);
+        }
+}
+
 static void load(const void *grower, const int *parents, double *loads)
 {
     const struct grower *g = grower;
 
-    for (int v = 0; v < g->f->n; v++)
-        if (parents[v] >= 0) {
-            fabric_load(g->f, v, parents[v], 1, loads);
-            fabric_load(g->f, parents[v], v, 1, loads);
+    for (int i = 0; i < g->f->nrows; i++)
+        g->rows[i] = 0;
+    load_all(g->f, parents, g->rows);
+    for (int i = 0; i < g->nkept; i++)
+        loads[i] += g->rows[g->kept[i]];
+}
+
+/* Of rows that every edge loads alike the narrowest is kept.  False: no memory. */
+static bool keep_rows(struct grower *g)
+{
+    const struct fabric *f = g->f;
+    size_t n = (size_t)f->n, rows = (size_t)f->nrows, edges = n * n;
+    unsigned char *uses = calloc(rows * edges + 1, 1);         /* of a row by edge: 0, 1, 2 */
+
+    g->kept = malloc(rows * sizeof *g->kept + 1);
+    g->capacity = malloc(rows * sizeof *g->capacity + 1);
+    g->rows = malloc(rows * sizeof *g->rows + 1);
+    if (!uses || !g->kept || !g->capacity || !g->rows) {
+        free(uses);
+        return false;
+    }
+    for (size_t h = 0; h < edges; h++) {
+        size_t from = h / n, to = h % n, edge = from < to ? h : to * n + from;
+
+        for (int i = f->first[h]; i < f->first[h + 1]; i++)
+            uses[(size_t)f->rows[i] * edges + edge]++;
+    }
+    for (int row = 0; row < f->nrows; row++) {
+        int same = 0;
+
+        while (same < g->nkept && memcmp(uses + (size_t)g->kept[same] * edges,
+                                         uses + (size_t)row * edges, edges))
+            same++;
+        if (same == g->nkept) {
+            g->kept[g->nkept++] = row;
+            g->capacity[same] = f->capacity[row];
         }
+        g->capacity[same] = fmin(g->capacity[same], f->capacity[row]);
+    }
+    free(uses);
+    return true;
 }
 
 /* ---- Roots ------------------------------------------------------------------------------ */
@@ -178,22 +242,22 @@ static int set_trees(struct trees *trees, const struct fabric *f, const int *par
 
 /* What all rows cost at prices that make each cost the same, over the cheapest tree: no set of trees
  * has more.  That tree is the first answer. */
-static int begin(const struct grower *g, double *rows, int *parents, struct trees *trees)
+static int begin(const struct grower *g, int *parents, struct trees *trees)
 {
     const struct fabric *f = g->f;
-    struct effort unlimited = { .steps = INFINITY, .deadline = UINT64_MAX };
-    struct grower one = { f, &unlimited };
     double bound, share = INFINITY;
     int status;
 
     for (int i = 0; i < f->nrows; i++)
-        rows[i] = 1 / f->capacity[i];
-    bound = f->nrows / cheapest(&one, rows, true, parents);
-    memset(rows, 0, (size_t)f->nrows * sizeof *rows);
-    load(&one, parents, rows);
+        g->rows[i] = 0;
+    for (int i = 0; i < g->nkept; i++)
+        g->rows[g->kept[i]] = 1 / g->capacity[i];
+    bound = g->nkept / prim(g, g->rows, parents);
+    memset(g->rows, 0, (size_t)f->nrows * sizeof *g->rows);
+    load_all(f, parents, g->rows);
     for (int i = 0; i < f->nrows; i++)
-        if (rows[i] > 0)
-            share = fmin(share, f->capacity[i] / rows[i]);
+        if (g->rows[i] > 0)
+            share = fmin(share, f->capacity[i] / g->rows[i]);
     status = set_trees(trees, f, parents, NULL, 1, share);
     trees->bound = bound;
     return status;
@@ -201,9 +265,8 @@ static int begin(const struct grower *g, double *rows, int *parents, struct tree
 
 /* A tree with each GPU in each place: a balanced binary one, or a star, which uses all pairs alike.  The
  * total; 0 where a hop is missing. */
-static double turned_trees(const struct grower *g, bool star, double *loads, int *parents)
+static double turned_trees(const struct fabric *f, bool star, double *loads, int *parents)
 {
-    const struct fabric *f = g->f;
     int n = f->n;
     double share = INFINITY;
 
@@ -216,7 +279,7 @@ static double turned_trees(const struct grower *g, bool star, double *loads, int
 
         for (int place = 0; place < n; place++)
             tree[(place + turn) % n] = place ? ((star ? 0 : (place - 1) / 2) + turn) % n : -1;
-        load(g, tree, loads);
+        load_all(f, tree, loads);
     }
     for (int i = 0; i < f->nrows; i++)
         if (loads[i] > 0)
@@ -228,7 +291,7 @@ static int pack(struct grower *g, double bound, struct trees *trees)
 {
     const struct fabric *f = g->f;
     struct packing_problem problem = {
-        .nrows = f->nrows, .capacity = f->capacity, .nints = f->n, .target = bound, .context = g,
+        .nrows = g->nkept, .capacity = g->capacity, .nints = f->n, .target = bound, .context = g,
         .cheapest = cheapest, .exact = true, .load = load
     };
     struct packing packing;
@@ -244,29 +307,30 @@ static int pack(struct grower *g, double bound, struct trees *trees)
 
 int trees_find(const struct fabric *f, struct effort *effort, struct trees *trees)
 {
-    struct grower g = { f, effort };
+    struct grower g = { .f = f, .effort = effort };
     size_t n = (size_t)f->n;
-    double *rows = malloc((size_t)f->nrows * sizeof *rows + 1), bound;
     int *parents = malloc(n * n * sizeof *parents);
+    double bound = 0;
     int status = PEAL_OK;
 
     *trees = (struct trees){ .count = 0 };
-    if (!rows || !parents) {
+    if (!parents || !keep_rows(&g))
         status = no_memory(f);
-    } else {
-        status = begin(&g, rows, parents, trees);
-        bound = trees->bound;
-        for (int star = 0; star < 2 && f->n > 2 && !status; star++) {
-            double total = turned_trees(&g, star, rows, parents);
+    if (!status)
+        status = begin(&g, parents, trees);
+    bound = trees->bound;
+    for (int star = 0; star < 2 && f->n > 2 && !status; star++) {
+        double total = turned_trees(f, star, g.rows, parents);
 
-            if (total > trees->total * (1 + close))
-                status = set_trees(trees, f, parents, NULL, f->n, total / f->n);
-        }
-        trees->bound = bound;
-        if (!status && trees->total < bound * (1 - close))
-            status = pack(&g, bound, trees);
+        if (total > trees->total * (1 + close))
+            status = set_trees(trees, f, parents, NULL, f->n, total / f->n);
     }
-    free(rows);
+    trees->bound = bound;
+    if (!status && trees->total < bound * (1 - close))
+        status = pack(&g, bound, trees);
+    free(g.kept);
+    free(g.capacity);
+    free(g.rows);
     free(parents);
     if (status)
         trees_free(trees);
