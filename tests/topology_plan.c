@@ -83,6 +83,9 @@ static const struct known {
     { "16 of all pairs", { 2, 16, 2, false, 48, 40, 1, 0 }, NULL, 1, 0, 1, 15, 8 },
     { "8 behind NVSwitch", { 2, 8, 2, true, 48, 40, 20, 2 }, NULL, 0, 18, 1, 360, 360.0 * 8 / 14 },
     { "16 behind NVSwitch", { 2, 16, 2, true, 12, 10, 25, 1 }, NULL, 0, 6, 1, 150, 150.0 * 16 / 30 },
+    { "72 behind NVSwitch", { 12, 72, 2, true, 48, 40, 50, 1 }, NULL, 0, 18, 1, 900,
+      900.0 * 72 / 142 },
+    { "32 on eight sockets", { 8, 32, 2, true, 24, 30, 0, 1 }, NULL, 0, 0, 32, 24, ALL },
     { "one switch per socket", { 2, 8, 4, false, 24, 10, 0, 1 }, NULL, 0, 0, 8, 10, 10 },
     { "GPUs on four sockets", { 4, 4, 0, false, 24, 12, 0, 0 }, NULL, 0, 0, 4, 24, 16 },
     { "pairs on switches", { 2, 6, 2, false, 12, 20, 0, 0 }, NULL, 0, 0, 6, 12, ALL },
@@ -108,6 +111,15 @@ static void build(struct topology *t, const struct known *k)
     if (k->nvswitch)
         machine_nvswitch(t, &k->machine, k->nvswitch);
     check(topology_finish(t) == PEAL_OK, "%s: %s", k->name, status_text());
+}
+
+static const struct known *named(const char *name)
+{
+    size_t i = 0;
+
+    while (strcmp(known[i].name, name))
+        i++;
+    return &known[i];
 }
 
 static bool near(double a, double b)
@@ -163,7 +175,7 @@ static void test_islands(void)
     struct topology t;
     struct topology_plan plan;
 
-    build(&t, &known[12]);
+    build(&t, named("two NVLink islands"));
     check(!plan_find(&t, 0, NULL, 0, 1, &plan), "islands: %s", status_text());
     for (int i = 0; i < plan.nrings; i++) {
         int crossings = 0;
@@ -372,7 +384,7 @@ static void test_spread(void)
     struct topology_plan plan;
     int entries[8] = { 0 };
 
-    build(&t, &known[5]);
+    build(&t, named("8 behind NVSwitch"));
     check(!plan_find(&t, 0, NULL, 0, 1, &plan), "spread: %s", status_text());
     check(plan.nrings == 1 && !plan_spread(&plan, 8) && plan.nrings == 8, "spread: %d rings",
           plan.nrings);
@@ -385,7 +397,7 @@ static void test_spread(void)
     topology_free(&t);
 
     /* Four NICs for eight GPUs, and rings that pass from one GPU of a NIC to the other. */
-    build(&t, &known[0]);
+    build(&t, named("DGX-1V"));
     check(!plan_find(&t, 0, NULL, 0, 1, &plan) && !plan_spread(&plan, 8), "spread: %s", status_text());
     memset(entries, 0, sizeof entries);
     for (int i = 0; i < plan.nrings; i++)
@@ -405,7 +417,7 @@ static void test_wrong(void)
     struct topology_plan plan;
     int gpus[3], alone;
 
-    build(&t, &known[0]);
+    build(&t, named("DGX-1V"));
     gpus[0] = machine_gpu(&t, 0);
     gpus[1] = t.nodes[gpus[0]].parent;
     check(plan_find(&t, 0, gpus, 2, 1, &plan) == PEAL_ERR_ARGUMENT, "a plan with a PCI switch");
@@ -445,7 +457,7 @@ static void test_no_memory(void)
         return;
     }
     for (int k = 0; k < 2; k++) {
-        build(&t, &known[k ? 9 : 6]);
+        build(&t, named(k ? "pairs on switches" : "16 behind NVSwitch"));
         for (n = 0; n < 100000; n++) {
             allocations_left = n;
             status = plan_find(&t, 0, NULL, 0, 1, &plan);
