@@ -339,9 +339,9 @@ static void build_nvlinks(struct graph *g, int capability)
         if (links.sum > LINKS_MOST) {
             if (nvswitch < 0) {
                 nvswitch = topology_node(g->t, TOPOLOGY_NVSWITCH, g->host, -1, -1, "nvswitch");
-                topology_note(g->t, false, "NVSwitch: %s has NV%d to %d others, more than the %d "
-                              "NVLinks that a GPU can have", g->m->devices[i].label, links.most,
-                              links.peers, LINKS_MOST);
+                topology_note(g->t, false, "NVSwitch: %s has NV%d to %d others, and %d NVLinks "
+                              "are more than a GPU can have", g->m->devices[i].label, links.most,
+                              links.peers, links.sum);
             }
             if (nvswitch >= 0)
                 topology_link(g->t, g->device[i], nvswitch, MEDIUM_NVLINK, links.most,
