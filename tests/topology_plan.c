@@ -476,7 +476,7 @@ static void test_no_memory(void)
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    int cases = argc > 2 ? atoi(argv[2]) : effort_quick() ? 30 : 300;
+    int cases = argc > 2 ? atoi(argv[2]) : effort_quick() ? 30 : 120;
 
     state = seed;
     printf("seed %llu\n", (unsigned long long)seed);
