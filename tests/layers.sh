@@ -22,7 +22,7 @@ src/algorithms: src/schedule src/topology src/base
 src/executor:   src/schedule src/devices transports/transport.h src/observe src/base
 src/comm:       src/executor src/topology transports/transport.h src/devices src/observe src/base peal.h
 src/coll:       src/algorithms/algorithm.h src/comm src/executor src/schedule src/topology src/devices src/observe src/base peal.h
-src/api:        src/coll src/comm src/observe src/base peal.h
+src/api:        src/coll src/comm src/topology src/observe src/base peal.h
 transports:     src/devices src/observe src/base peal.h
 tools:          peal.h
 perf:           tools/launcher.h peal.h

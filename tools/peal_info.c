@@ -10,7 +10,7 @@
 
 enum { INFO_OK, INFO_USAGE = 2, INFO_FAILED };
 
-enum { TOPIC_BYTES = 256, QUESTIONS = 32 };
+enum { QUESTIONS = 32 };
 
 static const struct {
     const char *option, *letter, *title;
@@ -25,12 +25,15 @@ static const struct {
 };
 enum { TOPICS = sizeof topics / sizeof *topics };
 
+/* Questions, and the words that follow them. */
+enum { ANY = 1000 };
 static const struct {
     const char *option;
-    int         least, most;            /* words that follow */
+    int         least, most;
 } questions[] = {
-    {"--draw",    3, 4},
-    {"--explain", 3, 3},
+    {"--draw",     3, 4},
+    {"--explain",  3, 3},
+    {"--topology", 0, ANY},
 };
 enum { QUESTION_KINDS = sizeof questions / sizeof *questions };
 
@@ -46,24 +49,51 @@ static const char usage[] =
 "* -a, --algorithms   by collective, with their cost\n"
 "      --draw COLLECTIVE ALGORITHM RANKS [COUNT]    the steps: --draw allreduce ring 4\n"
 "      --explain COLLECTIVE BYTES RANKS             the choice: --explain allreduce 64M 8\n"
+"      --topology [MACHINE]     distances, tree, what is odd; of this machine, of a file (XML of\n"
+"                               NCCL or hwloc, nvidia-smi topo -m), or \"socket:2 gpu:8 nvswitch\"\n"
+"        --rings                its rings and trees, their bandwidth, the NIC of each GPU\n"
+"        --svg FILE             its picture with the rings\n"
 "      --json         one JSON object\n"
 "  -h, --help\n"
 "\n"
 "Exit: 0 well, 2 usage, 3 the library could not answer.\n";
 
 struct request {
-    bool        json;
-    int         count;
-    char        topic[QUESTIONS][TOPIC_BYTES];
+    bool        json, rings;
+    const char *svg;                    /* file for the picture */
+    int         count, machine;         /* machine: the question after --topology, or -1 */
+    char       *topic[QUESTIONS];       /* malloc'ed */
     const char *title[QUESTIONS];
 };
 
-static bool topic_add(struct request *r, const char *title, const char *topic)
+/* The words in argv[0 .. n) after `name`, a blank between each; NULL: no memory. */
+static char *topic_join(const char *name, char **argv, int n)
 {
-    if (r->count == QUESTIONS)
+    size_t bytes = strlen(name) + 1;
+    char *topic;
+
+    for (int i = 0; i < n; i++)
+        bytes += strlen(argv[i]) + 1;
+    topic = malloc(bytes);
+    if (!topic)
+        return NULL;
+    strcpy(topic, name);
+    for (int i = 0; i < n; i++) {
+        strcat(topic, " ");
+        strcat(topic, argv[i]);
+    }
+    return topic;
+}
+
+/* Takes the topic, also if there is no room for it. */
+static bool topic_add(struct request *r, const char *title, char *topic)
+{
+    if (r->count == QUESTIONS || !topic) {
+        free(topic);
         return false;
+    }
     r->title[r->count] = title;
-    snprintf(r->topic[r->count++], TOPIC_BYTES, "%s", topic);
+    r->topic[r->count++] = topic;
     return true;
 }
 
@@ -72,31 +102,37 @@ static bool topic_parse(struct request *r, const char *word)
 {
     for (int i = 0; i < TOPICS; i++)
         if (!strcmp(word, topics[i].option) || !strcmp(word, topics[i].letter))
-            return topic_add(r, topics[i].title, topics[i].option + 2);
+            return topic_add(r, topics[i].title, topic_join(topics[i].option + 2, NULL, 0));
     return false;
 }
 
-/* --draw or --explain and its words from argv[0] on; returns how many words
- * were used, 0: it is another option or too few words follow. */
+/* A question and its words from argv[0] on; returns how many words were used, 0: it is another
+ * option or too few words follow.  Each word is passed on as it is: blanks in it stay. */
 static int question_parse(struct request *r, char **argv)
 {
     for (int i = 0; i < QUESTION_KINDS; i++) {
-        char topic[TOPIC_BYTES];
         int used = 1;
 
         if (strcmp(argv[0], questions[i].option))
             continue;
-        snprintf(topic, sizeof topic, "%s", questions[i].option + 2);
-        for (; used <= questions[i].most && argv[used] && argv[used][0] != '-'; used++) {
-            size_t length = strlen(topic);
-
-            snprintf(topic + length, sizeof topic - length, " %s", argv[used]);
-        }
-        if (used <= questions[i].least || !topic_add(r, NULL, topic))
+        while (used <= questions[i].most && argv[used] && argv[used][0] != '-')
+            used++;
+        if (!strcmp(argv[0], "--topology"))
+            r->machine = r->count;
+        if (used <= questions[i].least ||
+            !topic_add(r, NULL, topic_join(questions[i].option + 2, argv + 1, used - 1)))
             return 0;
         return used;
     }
     return 0;
+}
+
+/* Another topic about the machine of --topology, or about this one. */
+static char *topic_of_machine(const struct request *r, const char *name)
+{
+    char *words = r->machine < 0 ? NULL : strchr(r->topic[r->machine], ' ');
+
+    return words ? topic_join(name, (char *[]){ words + 1 }, 1) : topic_join(name, NULL, 0);
 }
 
 static bool request_parse(struct request *r, char **argv)
@@ -104,10 +140,16 @@ static bool request_parse(struct request *r, char **argv)
     while (*argv) {
         int used = 1;
 
-        if (!strcmp(*argv, "--json"))
+        if (!strcmp(*argv, "--json")) {
             r->json = true;
-        else if (!topic_parse(r, *argv))
+        } else if (!strcmp(*argv, "--rings")) {
+            r->rings = true;
+        } else if (!strcmp(*argv, "--svg")) {
+            r->svg = argv[1];
+            used = r->svg ? 2 : 0;
+        } else if (!topic_parse(r, *argv)) {
             used = question_parse(r, argv);
+        }
         if (!used) {
             fprintf(stderr, "peal-info: what is \"%s\", or what follows it?  See peal-info "
                     "--help\n", *argv);
@@ -115,9 +157,11 @@ static bool request_parse(struct request *r, char **argv)
         }
         argv += used;
     }
-    if (r->count == 0)
+    if (r->rings && !topic_add(r, NULL, topic_of_machine(r, "rings")))
+        return false;
+    if (r->count == 0 && !r->svg)
         for (int i = 0; i < TOPICS; i++)
-            topic_add(r, topics[i].title, topics[i].option + 2);
+            topic_add(r, topics[i].title, topic_join(topics[i].option + 2, NULL, 0));
     return true;
 }
 
@@ -147,9 +191,57 @@ static void text_print(const char *report, const char *title, bool first)
         putchar('\n');
 }
 
+static int failed(const char *topic, int status)
+{
+    fprintf(stderr, "peal-info: %s: %s: %s\n", topic, peal_strerror(status), peal_last_error());
+    return INFO_FAILED;
+}
+
+/* The picture goes to its file; "-" is the standard output. */
+static int svg_write(const struct request *r)
+{
+    char *topic = topic_of_machine(r, "topology-svg"), *report = NULL;
+    int status = topic ? peal_describe(topic, 0, &report) : PEAL_ERR_MEMORY, result = INFO_OK;
+    FILE *out;
+
+    if (status != PEAL_OK) {
+        result = failed(topic ? topic : "--svg", status);
+        free(topic);
+        return result;
+    }
+    out = strcmp(r->svg, "-") ? fopen(r->svg, "w") : stdout;
+    if (!out || fputs(report, out) < 0 || (out == stdout ? fflush(out) : fclose(out)) != 0) {
+        fprintf(stderr, "peal-info: %s: ", r->svg);
+        perror(NULL);
+        result = INFO_FAILED;
+    }
+    free(report);
+    free(topic);
+    return result;
+}
+
+static int answer(const struct request *r)
+{
+    for (int i = 0; i < r->count; i++) {
+        char *report = NULL;
+        const char *title = r->count > 1 ? r->title[i] : NULL;
+        int status = peal_describe(r->topic[i], r->json, &report);
+
+        if (status != PEAL_OK)
+            return failed(r->topic[i], status);
+        if (r->json)
+            json_print(report, i == 0, i == r->count - 1);
+        else
+            text_print(report, title, i == 0);
+        free(report);
+    }
+    return r->svg ? svg_write(r) : INFO_OK;
+}
+
 int main(int argc, char **argv)
 {
-    struct request request = {.count = 0};
+    struct request request = {.machine = -1};
+    int result = INFO_USAGE;
 
     (void)argc;
     for (char **word = argv + 1; *word; word++)
@@ -157,23 +249,9 @@ int main(int argc, char **argv)
             fputs(usage, stdout);
             return INFO_OK;
         }
-    if (!request_parse(&request, argv + 1))
-        return INFO_USAGE;
-    for (int i = 0; i < request.count; i++) {
-        char *report = NULL;
-        const char *title = request.count > 1 ? request.title[i] : NULL;
-        int status = peal_describe(request.topic[i], request.json, &report);
-
-        if (status != PEAL_OK) {
-            fprintf(stderr, "peal-info: %s: %s: %s\n", request.topic[i], peal_strerror(status),
-                    peal_last_error());
-            return INFO_FAILED;
-        }
-        if (request.json)
-            json_print(report, i == 0, i == request.count - 1);
-        else
-            text_print(report, title, i == 0);
-        free(report);
-    }
-    return INFO_OK;
+    if (request_parse(&request, argv + 1))
+        result = answer(&request);
+    for (int i = 0; i < request.count; i++)
+        free(request.topic[i]);
+    return result;
 }

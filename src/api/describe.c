@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Reports about the library; see peal_describe() in peal.h. */
 #include "api/check.h"
+#include "api/describe.h"
 
 #include "base/build.h"
 #include "base/report.h"
 #include "coll/explain.h"
 #include "comm/launch.h"
+#include "topology/topology_source.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -136,8 +138,23 @@ static const struct {
     { "devices", list_devices },
     { "launch", list_launchers }, { "settings", list_settings },
     { "algorithms", list_algorithms }, { "draw", drawing }, { "explain", explain_choice },
+    { "topology", describe_topology }, { "rings", describe_rings },
+    { "topology-svg", describe_topology_svg },
 };
 enum { TOPICS = sizeof topics / sizeof *topics };
+
+/* Numbers in reports and in the files that they are about have a decimal point, whatever the
+ * application's locale has. */
+static int make_report(int topic, const char *words, struct report *r)
+{
+    struct plain_numbers plain;
+    int status;
+
+    plain_numbers_begin(&plain);
+    status = topics[topic].report(words, r);
+    plain_numbers_end(&plain);
+    return status;
+}
 
 int peal_describe(const char *topic, int json, char **text)
 {
@@ -158,7 +175,7 @@ int peal_describe(const char *topic, int json, char **text)
         return status_fail(PEAL_ERR_ARGUMENT, "unknown topic \"%s\"; see peal_describe in peal.h",
                            topic);
     report_begin(&r, topics[i].name, json != 0);
-    status = topics[i].report(topic + length, &r);
+    status = make_report(i, topic + length, &r);
     made = report_end(&r);
     if (status) {
         free(made);

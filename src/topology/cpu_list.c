@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "topology/cpu_list.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORDS = CPU_LIST_CPUS / 32 };
+
+static int digit_of(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+           c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Words of 32 bits, the last one holds core 0; the first may have fewer digits. */
+static bool read_mask(const char *mask, uint32_t words[WORDS])
+{
+    int word = 0, shift = 0;
+
+    memset(words, 0, WORDS * sizeof *words);
+    if (!strncmp(mask, "0x", 2))
+        mask += 2;
+    for (size_t i = strlen(mask); i-- > 0; shift += 4) {
+        int digit = digit_of(mask[i]);
+
+        if (mask[i] == ',') {
+            word++;
+            shift = -4;
+            continue;
+        }
+        if (shift == 32) {             /* no commas: one long number */
+            word++;
+            shift = 0;
+        }
+        if (digit < 0 || (word >= WORDS && digit))
+            return false;
+        if (word < WORDS)
+            words[word] |= (uint32_t)digit << shift;
+    }
+    return *mask != 0;
+}
+
+static bool has(const uint32_t *words, int cpu)
+{
+    return cpu < CPU_LIST_CPUS && (words[cpu / 32] >> cpu % 32 & 1);
+}
+
+bool cpu_list_from_mask(const char *mask, char *list, size_t room, bool *cut)
+{
+    uint32_t words[WORDS];
+    size_t used = 0;
+
+    *cut = false;
+    list[0] = 0;
+    if (!read_mask(mask, words))
+        return false;
+    for (int cpu = 0, last; cpu < CPU_LIST_CPUS; cpu = last + 1) {
+        char part[32];
+
+        for (last = cpu; has(words, cpu) && has(words, last + 1);)
+            last++;
+        if (!has(words, cpu))
+            continue;
+        snprintf(part, sizeof part, last > cpu ? "%s%d-%d" : "%s%d", used ? "," : "", cpu, last);
+        if (used + strlen(part) >= room) {
+            *cut = true;
+            break;
+        }
+        strcpy(list + used, part);
+        used += strlen(part);
+    }
+    return true;
+}
+
+bool cpu_list_to_mask(const char *list, char *mask, size_t room)
+{
+    uint32_t words[WORDS] = { 0 };
+    int most = 0;
+    size_t used = 0;
+
+    while (*list) {
+        char *end;
+        long first = strtol(list, &end, 10), last = first;
+
+        if (end == list || first < 0)
+            return false;
+        if (*end == '-') {
+            list = end + 1;
+            last = strtol(list, &end, 10);
+        }
+        if (end == list || last < first || last >= CPU_LIST_CPUS || (*end && *end != ','))
+            return false;
+        for (long cpu = first; cpu <= last; cpu++)
+            words[cpu / 32] |= UINT32_C(1) << cpu % 32;
+        most = last / 32 > most ? (int)(last / 32) : most;
+        list = *end ? end + 1 : end;
+    }
+    for (int i = most; i >= 0; i--) {
+        if (used + 10 > room)
+            return false;
+        used += (size_t)sprintf(mask + used, "%08x%s", (unsigned)words[i], i ? "," : "");
+    }
+    return true;
+}

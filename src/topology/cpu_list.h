@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sets of cores as people write them ("0-31,64-95") and as NCCL's files do ("ffffffff,00000000"). */
+#ifndef CPU_LIST_H
+#define CPU_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { CPU_LIST_CPUS = 4096 };         /* cores 0 ... that can be told */
+
+/* False: it is no mask, or has cores beyond these.  A list that does not fit ends with its last whole
+ * part that does; *cut then says so. */
+bool cpu_list_from_mask(const char *mask, char *list, size_t room, bool *cut);
+/* False: it is no list, or does not fit. */
+bool cpu_list_to_mask(const char *list, char *mask, size_t room);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What may be done with rings once there are some: spreading them over ports, and judging them. */
+#include "topology/plan.h"
+
+#include "base/status.h"
+#include "topology/fabric.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(int ngpus)
+{
+    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the rings of %d GPUs", ngpus);
+}
+
+/* ---- Spreading -------------------------------------------------------------------------------- */
+
+/* By GPU: rings that enter (leave) by its port. */
+struct doors { int in[PLAN_GPUS_MOST], out[PLAN_GPUS_MOST]; };
+
+static void use_port(const struct topology_plan *plan, int gpu, int *uses)
+{
+    for (int i = 0; i < plan->ngpus; i++)
+        uses[i] += plan->port[i] == plan->port[gpu];
+}
+
+/* Turns the ring to where the fewest rings enter; of these places to one between two GPUs of the same
+ * port, so that the ring stays on a rail; of these to where the fewest leave. */
+static void turn(const struct topology_plan *plan, struct topology_ring *ring, struct doors *doors)
+{
+    int n = plan->ngpus, best = -1, best_key[3] = { 0 }, turned[PLAN_GPUS_MOST];
+
+    for (int i = 0; i < n; i++) {
+        int first = ring->gpus[i], last = ring->gpus[(i + n - 1) % n];
+        int key[3] = { doors->in[first], plan->port[first] != plan->port[last], doors->out[last] };
+        int at = 0;
+
+        while (best >= 0 && at < 2 && key[at] == best_key[at])
+            at++;
+        if (best >= 0 && key[at] >= best_key[at])
+            continue;
+        best = i;
+        memcpy(best_key, key, sizeof key);
+    }
+    for (int i = 0; i < n; i++)
+        turned[i] = ring->gpus[(best + i) % n];
+    memcpy(ring->gpus, turned, (size_t)n * sizeof *turned);
+    use_port(plan, turned[0], doors->in);
+    use_port(plan, turned[n - 1], doors->out);
+}
+
+/* Into how many each ring is split: one more of the one whose parts are widest, again and again. */
+static void count_parts(const struct topology_plan *plan, int nrings, int *parts)
+{
+    for (int i = 0; i < plan->nrings; i++)
+        parts[i] = 1;
+    for (int have = plan->nrings; have < nrings; have++) {
+        int widest = 0;
+
+        for (int i = 1; i < plan->nrings; i++)
+            if (plan->rings[i].bandwidth / parts[i] >
+                plan->rings[widest].bandwidth / parts[widest] * (1 + 1e-9))
+                widest = i;
+        parts[widest]++;
+    }
+}
+
+static int split(struct topology_plan *plan, int nrings)
+{
+    size_t bytes = (size_t)plan->ngpus * sizeof(int);
+    int *parts = malloc((size_t)plan->nrings * sizeof *parts), whole = plan->nrings;
+    struct topology_ring *rings = realloc(plan->rings, (size_t)nrings * sizeof *rings);
+    int status = PEAL_OK;
+
+    if (rings)
+        plan->rings = rings;
+    if (!rings || !parts)
+        status = no_memory(plan->ngpus);
+    else
+        count_parts(plan, nrings, parts);
+    for (int i = 0; i < whole && !status; i++) {
+        rings[i].bandwidth /= parts[i];
+        for (int k = 1; k < parts[i] && !status; k++) {
+            int *gpus = malloc(bytes);
+
+            if (gpus) {
+                memcpy(gpus, rings[i].gpus, bytes);
+                rings[plan->nrings++] = (struct topology_ring){ rings[i].bandwidth, gpus };
+            } else {
+                status = no_memory(plan->ngpus);
+            }
+        }
+    }
+    free(parts);
+    return status;
+}
+
+int plan_spread(struct topology_plan *plan, int nrings)
+{
+    struct doors doors = { { 0 }, { 0 } };
+    int status = plan->nrings && nrings > plan->nrings ? split(plan, nrings) : PEAL_OK;
+
+    for (int i = 0; i < plan->nrings && !status; i++)
+        turn(plan, &plan->rings[i], &doors);
+    return status;
+}
+
+/* ---- Judging ---------------------------------------------------------------------------------- */
+
+static bool add_hop(const struct fabric *f, int from, int to, double bandwidth, double *loads)
+{
+    if (from < 0 || to < 0 || from >= f->n || to >= f->n || !f->hop[from * f->n + to])
+        return false;
+    fabric_load(f, from, to, bandwidth, loads);
+    return true;
+}
+
+static bool add_ring(const struct fabric *f, const struct topology_ring *ring, double *loads)
+{
+    bool good = true;
+
+    for (int i = 0; i < f->n; i++)
+        good &= add_hop(f, ring->gpus[i], ring->gpus[(i + 1) % f->n], ring->bandwidth, loads);
+    return good;
+}
+
+static bool add_tree(const struct fabric *f, const struct topology_tree *tree, double *loads)
+{
+    bool good = true;
+
+    for (int i = 0; i < f->n; i++)
+        if (i != tree->root)
+            good &= add_hop(f, i, tree->parent[i], tree->bandwidth, loads) &&
+                    add_hop(f, tree->parent[i], i, tree->bandwidth, loads);
+    return good;
+}
+
+int plan_evaluate(const struct topology *t, const int *gpus, int ngpus,
+                  const struct topology_ring *rings, int nrings,
+                  const struct topology_tree *trees, int ntrees, double *total)
+{
+    size_t n = (size_t)ngpus;
+    struct topology_path *paths = malloc(n * n * sizeof *paths + 1);
+    struct fabric f = { .n = 0 };
+    double *loads = NULL, most = 0, sum = 0;
+    bool good = true;
+    int status = paths ? paths_to(t, gpus, ngpus, gpus, ngpus, CLASS_SYS, paths) : no_memory(ngpus);
+
+    if (!status)
+        status = fabric_build(&f, t, gpus, ngpus, paths, false);
+    if (!status && !(loads = calloc((size_t)f.nrows + 1, sizeof *loads)))
+        status = no_memory(ngpus);
+    for (int i = 0; i < nrings && !status; i++) {
+        good &= add_ring(&f, &rings[i], loads);
+        sum += rings[i].bandwidth;
+    }
+    for (int i = 0; i < ntrees && !status; i++) {
+        good &= add_tree(&f, &trees[i], loads);
+        sum += trees[i].bandwidth;
+    }
+    for (int i = 0; i < f.nrows && !status; i++)
+        most = fmax(most, loads[i] / f.capacity[i]);
+    *total = !status && good && most > 0 ? sum / most : 0;
+    fabric_free(&f);
+    free(loads);
+    free(paths);
+    return status;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where topologies come from.  Adding a format: a file that defines one of these, a line in
+ * Makefile.am (topology_sources); order is the order of asking. */
+#ifndef TOPOLOGY_SOURCE_H
+#define TOPOLOGY_SOURCE_H
+
+#include "topology/topology.h"
+
+#include <locale.h>
+
+struct topology_source {
+    const char *name;                  /* "nccl": shown, and said in errors */
+    const char *what;                  /* one line for people */
+    /* Does the text look like it?  (Never reads beyond it; `length` may be 0.) */
+    bool (*recognise)(const char *text, size_t length);
+    /* Add all of it to `t`, not finished.  `where`: name of the file, for errors, which name
+     * file and line: PEAL_ERR_ARGUMENT "topo.xml:12: ...".  PEAL_ERR_MEMORY.  Whatever the text
+     * is: no crash, time at most linear or n log n in its length. */
+    int  (*read)(const char *text, size_t length, const char *where, struct topology *t);
+};
+
+extern const struct topology_source *const topology_sources[];     /* NULL-ended */
+
+/* Between these the calling thread reads and writes numbers with a point, whatever the program's locale
+ * is; topology_read_text() does so for all sources. */
+struct plain_numbers {
+    locale_t plain, before;
+};
+void plain_numbers_begin(struct plain_numbers *p);
+void plain_numbers_end(struct plain_numbers *p);
+
+/* For recognise(): an XML text whose outermost element has this name. */
+bool topology_text_is_xml(const char *text, size_t length, const char *root);
+
+/* The words of a description, a line or two each, for a usage text. */
+extern const char topology_string_help[];
+
+enum { TOPOLOGY_FILE_MOST = 16 << 20 };    /* bytes; larger ones are refused */
+
+/* A text or file in any of the formats; `t` is initialised here, finished, and to be freed by the
+ * caller if PEAL_OK came.  A string without a slash, dot or file of that name is a description
+ * ("node:2 socket:2 switch:4 gpu:8 nvswitch nic:8@400"). */
+int topology_read_text(const char *text, size_t length, const char *where, struct topology *t);
+int topology_read(const char *file_or_description, struct topology *t);
+
+/* This machine, by all that is here: hwloc or sysfs, NVML, the network devices.  Finished. */
+int topology_discover(struct topology *t);
+
+/* The machine that PEAL_TOPO_FILE (NCCL_TOPO_FILE) names, if it is set; else what topology_discover()
+ * finds.  Finished.  `source`: where it is from, for people. */
+int topology_here(struct topology *t, char *source, size_t size);
+
+/* The text of a topology: NCCL's XML, or Peal's own (which keeps everything).  malloc'ed; NULL:
+ * memory. */
+char *topology_write_nccl(const struct topology *t);
+char *topology_write_own(const struct topology *t);
+
+#endif
