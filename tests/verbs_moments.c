@@ -234,6 +234,56 @@ static void room_body(struct node *node)
     rig_free(memory, 1 << 20, false);
 }
 
+/* ---- Devices of a rank ------------------------------------------------------------------ */
+
+static const char *near_list;
+
+static void near_these(const struct port_options *options, char *list, size_t bytes)
+{
+    CHECK(options->owner == &near_list, "not the owner's");
+    snprintf(list, bytes, "%s", near_list);
+}
+
+/* The names of those that a port opens, in their order. */
+static void near_expect(const char *list, int local_ranks, const char *wanted)
+{
+    struct completion_queue completions;
+    struct where where = { .host = 1 };
+    struct port_options options = {
+        .communicator = 1, .nranks = 1, .where = &where, .local_ranks = local_ranks,
+        .completions = &completions, .near = near_these, .owner = &near_list
+    };
+    struct port *port;
+    char names[256] = "";
+
+    near_list = list;
+    completion_queue_init(&completions);
+    CHECK(verbs_transport.open(&options, &port) == PEAL_OK &&
+          verbs_adapters_open(port) == PEAL_OK, "%s", status_text());
+    for (int i = 0; i < port->nadapters; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? " " : "",
+                 port->adapters[i].place.device);
+    CHECK(!strcmp(names, wanted), "near \"%s\", %d ranks: \"%s\", not \"%s\"", list, local_ranks,
+          names, wanted);
+    verbs_transport.close(port, false);
+}
+
+static void near_devices(void)
+{
+    near_expect("", 2, "double0 double1 double2");
+    near_expect("double2", 2, "double2 double0");
+    near_expect("double1", 3, "double1");
+    setenv("PEAL_VERBS_DEVICES", "double0,double1", 1);
+    near_expect("other", 2, "double0 double1");
+    near_expect("double1", 2, "double1");
+    near_expect("double1", 1, "double1 double0");
+    near_expect("double1,double0", 8, "double0 double1");
+    setenv("PEAL_VERBS_DEVICES", "double0", 1);
+    near_expect("double1", 2, "double0");
+    unsetenv("PEAL_VERBS_DEVICES");
+    printf("devices that are near\n");
+}
+
 /* The device of a rail does nothing more, and says nothing: the rail is given up. */
 enum { HUNG_SECONDS = 40 };
 static int hung_rails;
@@ -419,6 +469,7 @@ void verbs_moments(uint64_t seed)
     lost_adapters(seed);
     sleeping(seed);
     hanging(seed);
+    near_devices();
     frames(seed);
     verbs_endings(seed);
 }

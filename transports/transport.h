@@ -139,6 +139,11 @@ struct port_options {
     const struct where      *where;          /* this rank's */
     int                      local_ranks;    /* ranks of the communicator on this host */
     struct completion_queue *completions;    /* where completions go */
+    /* For a transport with a choice of devices: the names of those that this rank should use
+     * before others, "mlx5_0,mlx5_1"; empty: there is no difference, or none is known.  Looks at
+     * the machine when it is first called.  May be NULL. */
+    void                   (*near)(const struct port_options *options, char *list, size_t bytes);
+    void                    *owner;          /* near()'s */
 };
 
 /* Where the sockets of an endpoint come from: connected stream sockets whose

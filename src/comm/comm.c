@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/inbox.h"
+#include "comm/position.h"
 #include "comm/where.h"
 
 #include <stdio.h>
@@ -108,6 +109,15 @@ const struct where *comm_where(const struct peal_comm *comm, int rank)
     return comm->job ? job_where(comm->job, comm->job_ranks[rank]) : &comm->self;
 }
 
+int comm_local(const struct peal_comm *comm)
+{
+    int local = 0;
+
+    for (int r = 0; comm->job && r < job_rank(comm->job); r++)
+        local += job_where(comm->job, r)->host == comm->self.host;
+    return local;
+}
+
 static int by_cores(const void *a, const void *b)
 {
     const struct where *const *first = a, *const *second = b;
@@ -206,8 +216,12 @@ int comm_create_world(struct job *job, const struct comm_options *options,
     static _Atomic uint64_t alone;     /* worlds of one rank in this process */
     uint64_t id = job ? mix(job_id(job), 1) : mix(0, ++alone);
 
-    return create(job, id, job ? job_rank(job) : 0, job ? job_size(job) : 1, NULL, options,
-                  comm);
+    int status = create(job, id, job ? job_rank(job) : 0, job ? job_size(job) : 1, NULL, options,
+                        comm);
+
+    if (status == PEAL_OK && (status = position_bind(comm_local(*comm))))
+        comm_free(*comm, false);
+    return status;
 }
 
 int comm_create_group(struct peal_comm *parent, const int *members, int nmembers,

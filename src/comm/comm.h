@@ -64,6 +64,9 @@ struct peal_comm {
     struct { int rank; char text[160]; } behind[COMM_BEHIND];
 };
 
+/* How many ranks of the job with lower numbers there are on this host. */
+int comm_local(const struct peal_comm *comm);
+
 /* Fill options from a configuration (may be NULL) and the settings. */
 int comm_options_fill(const peal_config_t *config, struct comm_options *options);
 

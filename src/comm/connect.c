@@ -3,6 +3,7 @@
 #include "comm/inbox.h"
 
 #include "base/log.h"
+#include "comm/position.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,17 @@ void inbox_free(struct inbox *inboxes, int npeers)
     free(inboxes);
 }
 
+static void near_devices(const struct port_options *options, char *list, size_t bytes)
+{
+    struct position position;
+
+    list[0] = '\0';
+    if (position_here(comm_local(options->owner), &position) != PEAL_OK)
+        log_warn("which network devices are near is not known: %s", status_text());
+    else
+        snprintf(list, bytes, "%s", position.near);
+}
+
 static int find_port(struct peal_comm *comm, const struct transport *transport,
                      struct port **port)
 {
@@ -34,7 +46,7 @@ static int find_port(struct peal_comm *comm, const struct transport *transport,
     struct port_options options = {
         .communicator = comm->id, .rank = comm->rank, .nranks = comm->nranks,
         .where = &comm->self, .local_ranks = comm->local_ranks,
-        .completions = &e->completions,
+        .completions = &e->completions, .near = near_devices, .owner = comm,
     };
     struct port *opened;
     int status;

@@ -327,6 +327,7 @@ void verbs_option_port(struct port *port);         /* the sizes in it */
 const struct survey *verbs_survey_all(char reason[2 * VERBS_WHY]);
 const struct survey *verbs_survey(void);           /* NULL and status_text(): nothing */
 uint64_t verbs_fabric(bool named);
+uint32_t verbs_place_networks(const struct place *place);  /* bits of that word */
 void verbs_devices(struct report *report);
 int  verbs_reach(const struct where *self, const struct where *peer, struct reach *how);
 

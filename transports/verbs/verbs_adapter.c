@@ -74,18 +74,55 @@ static int adapter_open(struct port *port, const struct place *place)
     return PEAL_OK;
 }
 
+/* Of places that the settings allow, those near this rank come first.  Where there are such, it leaves
+ * the others to the other ranks of the host, but takes one of each network, for peers that are on
+ * no other, and its share of all. */
+static int places_choose(struct port *port, const struct survey *survey, const struct place **chosen)
+{
+    int most = verbs_option(VERBS_OPTION_RAILS), locals = port->options.local_ranks;
+    int allowed = 0, taken = 0;
+    uint32_t networks = 0;
+    char near[1024] = "";
+    bool is_near, differ = false, wanted;
+
+    if (survey->nplaces > 1 && port->options.near)
+        port->options.near(&port->options, near, sizeof near);
+    for (int i = 0; i < survey->nplaces; i++)
+        allowed += verbs_option_device(survey->places[i].device, survey->places[i].port);
+    for (int pass = 0; pass < 3; pass++) {
+        for (int i = 0; i < survey->nplaces; i++) {
+            const struct place *place = &survey->places[i];
+            uint32_t network = verbs_place_networks(place);
+
+            is_near = setting_lists(near, place->device, NULL);
+            wanted = pass == 0 ? is_near : pass == 1 ? differ && (network & ~networks) :
+                     !differ || locals < 1 || taken < (allowed + locals - 1) / locals;
+            for (int k = 0; k < taken && wanted; k++)
+                wanted = chosen[k] != place;
+            if (!wanted || !verbs_option_device(place->device, place->port))
+                continue;
+            networks |= network;
+            chosen[taken++] = place;
+        }
+        if (pass == 0)
+            differ = taken > 0;
+    }
+    return taken < most ? taken : most;
+}
+
 int verbs_adapters_open(struct port *port)
 {
     const struct survey *survey = verbs_survey();
-    int most = verbs_option(VERBS_OPTION_RAILS), status = PEAL_OK;
+    const struct place *chosen[VERBS_PLACES];
+    int n, status = PEAL_OK;
 
     if (port->nadapters > 0)
         return PEAL_OK;
     if (!survey)
         return PEAL_ERR_UNSUPPORTED;
-    for (int i = 0; i < survey->nplaces && port->nadapters < most && !status; i++)
-        if (verbs_option_device(survey->places[i].device, survey->places[i].port))
-            status = adapter_open(port, &survey->places[i]);
+    n = places_choose(port, survey, chosen);
+    for (int i = 0; i < n && !status; i++)
+        status = adapter_open(port, chosen[i]);
     if (status)
         verbs_adapters_close(port);
     else

@@ -328,6 +328,19 @@ static int refusal(void)
     return status;
 }
 
+uint32_t verbs_place_networks(const struct place *place)
+{
+    uint32_t bits = 0;
+
+    if (place->link == VERBS_INFINIBAND)
+        return (uint32_t)1 << subnet_bit(place);
+    for (int k = 0; k < place->ngids; k++)
+        if (verbs_option_gid(place, &place->gids[k]))
+            bits |= (uint32_t)(place->link == VERBS_IWARP ? FABRIC_IWARP_V4 : FABRIC_ROCE_V4)
+                    << place->gids[k].family;
+    return bits;
+}
+
 uint64_t verbs_fabric(bool named)
 {
     const struct survey *survey = verbs_survey();
@@ -341,14 +354,7 @@ uint64_t verbs_fabric(bool named)
         if (!verbs_option_device(place->device, place->port))
             continue;
         gigabits += (place->rate + 999) / 1000;
-        if (place->link == VERBS_INFINIBAND)
-            word |= (uint64_t)1 << subnet_bit(place);
-        else
-            for (int k = 0; k < place->ngids; k++)
-                if (verbs_option_gid(place, &place->gids[k]))
-                    word |= (uint64_t)(place->link == VERBS_IWARP ? FABRIC_IWARP_V4
-                                                                  : FABRIC_ROCE_V4)
-                            << place->gids[k].family;
+        word |= verbs_place_networks(place);
     }
     return word == 0 ? 0 : word | gigabits << 32;
 }
