@@ -29,11 +29,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (topology_ill(&t))
         stop("read", topology_ill(&t));
     own = topology_write_own(&t);
-    if (topology_read_text(own, strlen(own), "own", &back))
-        stop("own text", status_text());
-    if (topology_differs(&t, &back, true))
-        stop("own text", topology_differs(&t, &back, true));
-    topology_free(&back);
+    /* A cluster in a few words may take more text than is read. */
+    if (strlen(own) <= TOPOLOGY_FILE_MOST) {
+        if (topology_read_text(own, strlen(own), "own", &back))
+            stop("own text", status_text());
+        if (topology_differs(&t, &back, true))
+            stop("own text", topology_differs(&t, &back, true));
+        topology_free(&back);
+    }
     free(own);
     /* XML has no places for much of what the other formats may say: it need only be borne. */
     xml = topology_write_nccl(&t);

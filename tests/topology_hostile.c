@@ -300,7 +300,11 @@ static void costly(void)
 static void chain(int depth)
 {
     char *text = malloc((size_t)depth * 80 + 200);
-    size_t used = (size_t)sprintf(text, "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\n");
+    size_t used;
+
+    if (!text)
+        abort();
+    used = (size_t)sprintf(text, "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\n");
 
     for (int i = 1; i <= depth; i++)
         used += (size_t)sprintf(text + used, "node %d switch \"s%d\" host=0 parent=%d\n", i, i, i - 1);
