@@ -42,3 +42,16 @@ const struct algorithm *algorithm_find(enum collective collective, const char *n
             return *a;
     return NULL;
 }
+
+struct call call_placed(const struct call *c, const struct layout *layout)
+{
+    struct call placed = *c;
+
+    placed.groups = layout->by_place.count > 1 ? &layout->by_place : NULL;
+    placed.order = layout->order;
+    if (layout->place) {
+        placed.rank = layout->place[c->rank];
+        placed.root = layout->place[c->root];
+    }
+    return placed;
+}
