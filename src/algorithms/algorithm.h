@@ -87,15 +87,20 @@ struct price {
     struct load busiest;             /* rank */
     struct load all;                 /* ranks together: they may have to share cores */
     struct far  far;                 /* contained in the above; zero where all are near */
+    bool        failed;              /* no memory to find it */
 };
+
+/* All near (far.h). */
+static inline struct price price_of(double rounds, struct load busiest, struct load all)
+{
+    return (struct price){ .rounds = rounds, .busiest = busiest, .all = all };
+}
 
 /* All ranks do the same. */
 static inline struct price price_even(int nranks, double rounds, struct load each)
 {
-    return (struct price){
-        rounds, each, { nranks * each.messages, nranks * each.sent, nranks * each.reduced },
-        { 0, 0, 0, 0, 0, 0 }
-    };
+    return price_of(rounds, each, (struct load){
+        nranks * each.messages, nranks * each.sent, nranks * each.reduced });
 }
 
 struct algorithm {

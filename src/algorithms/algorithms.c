@@ -49,9 +49,9 @@ struct call call_placed(const struct call *c, const struct layout *layout)
 
     placed.groups = layout->by_place.count > 1 ? &layout->by_place : NULL;
     placed.order = layout->order;
-    if (layout->place) {
+    if (layout->place)
         placed.rank = layout->place[c->rank];
+    if (layout->place && (c->collective == BCAST || c->collective == REDUCE))
         placed.root = layout->place[c->root];
-    }
     return placed;
 }
