@@ -46,6 +46,7 @@ static const char usage[] =
 "* -a, --algorithms   by collective, with their cost\n"
 "      --draw COLLECTIVE ALGORITHM RANKS [COUNT]    the steps: --draw allreduce ring 4\n"
 "      --explain COLLECTIVE BYTES RANKS             the choice: --explain allreduce 64M 8\n"
+"                         RANKS as HOSTSxRANKS: 4x8 are 4 hosts of 8 ranks each\n"
 "      --json         one JSON object\n"
 "  -h, --help\n"
 "\n"

@@ -63,8 +63,9 @@ struct call {
     const int      *order;           /* the rank at each place; NULL: these are ranks */
 };
 
-/* The same call with places for ranks; schedule_peers() wants the layout's order then. */
-struct call call_placed(const struct call *c, const struct layout *layout);
+/* The same call among ranks of such a layout (NULL: none), `by_place`: with places for
+ * ranks; then schedule_peers() must be told its order. */
+struct call call_among(const struct call *c, const struct layout *layout, bool by_place);
 
 /* What an algorithm costs, in the terms of LogGP (Alexandrov, Ionescu, Schauser,
  * Scheiman, "LogGP: incorporating long messages into the LogP model", 1995). */

@@ -43,15 +43,20 @@ const struct algorithm *algorithm_find(enum collective collective, const char *n
     return NULL;
 }
 
-struct call call_placed(const struct call *c, const struct layout *layout)
+struct call call_among(const struct call *c, const struct layout *layout, bool by_place)
 {
-    struct call placed = *c;
+    struct call among = *c;
+    const struct groups *groups;
 
-    placed.groups = layout->by_place.count > 1 ? &layout->by_place : NULL;
-    placed.order = layout->order;
-    if (layout->place)
-        placed.rank = layout->place[c->rank];
-    if (layout->place && (c->collective == BCAST || c->collective == REDUCE))
-        placed.root = layout->place[c->root];
-    return placed;
+    if (!layout)
+        return among;
+    groups = by_place ? &layout->by_place : &layout->by_rank;
+    among.groups = groups->count > 1 ? groups : NULL;
+    if (!by_place || !layout->order)
+        return among;
+    among.order = layout->order;
+    among.rank = layout->place[c->rank];
+    if (c->collective == BCAST || c->collective == REDUCE)
+        among.root = layout->place[c->root];
+    return among;
 }
