@@ -167,15 +167,17 @@ struct price far_exchange(int n, const struct groups *groups, enum far_sizes siz
         }
         tally_round(&t, n, groups, weight_of(sizes, bit), core.size, messages);
     }
-    /* Two rounds in which ranks out of the core give and take: as much as a round. */
+    /* Two rounds in which ranks out of the core give and take: all, or where blocks are
+     * gathered or scattered, one block one way. */
     for (int turn = 0; turn < 2 && core.extra > 0; turn++, nrounds++) {
+        double weight = sizes == FAR_GROWING && turn ? n - 1 : 1;
         int messages = 0;
 
         for (int r = 0; r < 2 * core.extra; r += 2) {
             messages += apart(groups, r, r + 1);
             t.out[groups->of[r]] += apart(groups, r, r + 1);
         }
-        tally_round(&t, n, groups, 1, n, messages);
+        tally_round(&t, n, groups, weight, n, messages);
     }
     free(t.out);
     return tally_price(&t, price, nrounds);
