@@ -5,6 +5,9 @@
  * collectives for exploiting multi-lane communication", 2020.)
  *
  * 2x2 ranks, 4 blocks a b c d:
+ *   step  rank 0           rank 1           rank 2           rank 3
+ *      1  a>2 c<2 a>1 b<1  b>3 d<3 b>0 a<0  c>0 a<0 c>3 d<3  d>1 b<1 d>2 c<2
+ *      2  c>1 d<1          d>0 c<0          a>3 b<3          b>2 a<2
  */
 #include "algorithms/far.h"
 #include "algorithms/team.h"

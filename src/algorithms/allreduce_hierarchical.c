@@ -10,7 +10,14 @@
  * size the cuts of all of them are the ends of segments, each of which one member of
  * every group holds.
  *
- * 2x2 ranks, 4 blocks a b c d:
+ * 2x3 ranks, 6 blocks a b c d e f:
+ *   step  rank 0      rank 1      rank 2      rank 3      rank 4      rank 5
+ *      1  ef>1 +cd<2  ab>2 +ef<0  cd>0 +ab<1  ef>4 +cd<5  ab>5 +ef<3  cd>3 +ab<4
+ *      2  cd>1 +ab<2  ef>2 +cd<0  ab>0 +ef<1  cd>4 +ab<5  ef>5 +cd<3  ab>3 +ef<4
+ *      3  b>3 +a<3    d>4 +c<4    f>5 +e<5    a>0 +b<0    c>1 +d<1    e>2 +f<2
+ *      4  a>3 b<3     c>4 d<4     e>5 f<5     b>0 a<0     d>1 c<1     f>2 e<2
+ *      5  ab>1 ef<2   cd>2 ab<0   ef>0 cd<1   ab>4 ef<5   cd>5 ab<3   ef>3 cd<4
+ *      6  ef>1 cd<2   ab>2 ef<0   cd>0 ab<1   ef>4 cd<5   ab>5 ef<3   cd>3 ab<4
  */
 #include "algorithms/far.h"
 #include "algorithms/ring.h"
@@ -48,14 +55,17 @@ static struct span piece(const struct call *c, int i, int n)
 /* The member of a group that holds the byte at `at`; *end: where its piece ends. */
 static int holder(const struct call *c, struct team team, size_t at, size_t *end)
 {
-    for (int i = 0; i < team.size; i++) {
+    int i = 0;
+
+    for (; i < team.size - 1; i++) {
         struct span held = piece(c, i, team.size);
 
         *end = held.offset + held.bytes;
         if (at < *end)
             return team.first + i;
     }
-    return team.first;                     /* not reached: pieces cover everything */
+    *end = SIZE_MAX;                       /* the last one has all that is left */
+    return team.first + i;
 }
 
 static int smallest(const struct call *c)

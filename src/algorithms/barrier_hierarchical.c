@@ -4,6 +4,10 @@
  * rounds go between them (Karonis et al. 2000).
  *
  * 2x2 ranks, 0 blocks:
+ *   step  rank 0  rank 1  rank 2  rank 3
+ *      1  <1      >0      <3      >2
+ *      2  >2 <2           >0 <0
+ *      3  >1      <0      >3      <2
  */
 #include "algorithms/far.h"
 #include "algorithms/ring.h"

@@ -23,7 +23,7 @@ static void build(struct schedule *s, const struct call *c)
 
 static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return far_ring(n, groups, price_of(n - 1,
+    return far_chain(n, groups, price_of(n - 1,
         (struct load){ n > 1, n > 1 ? bytes : 0, 0 },
         (struct load){ n - 1, bytes * (n - 1), 0 }));
 }

@@ -4,6 +4,10 @@
  * et al. 2000).  The ranks between groups are at the root's place in their groups.
  *
  * 2x3 ranks, 2 blocks a b:
+ *   step  rank 0           rank 1   rank 2   rank 3   rank 4   rank 5
+ *      1  a>3 b>3 a>1 b>2  a<0      b<0      a<0 b<0
+ *      2                   a>2 b<2  a<1 b>1  a>4 b>5  a<3      b<3
+ *      3                                              a>5 b<5  a<4 b>4
  */
 #include "algorithms/far.h"
 #include "algorithms/team.h"

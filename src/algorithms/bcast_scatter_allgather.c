@@ -49,7 +49,7 @@ static struct price price(int n, const struct groups *groups, double bytes)
 {
     double steps = n > 1 ? rounds(n) + n - 1 : 0;
 
-    return far_ring(n, groups, price_of(steps,
+    return far_chain(n, groups, price_of(steps,
         (struct load){ steps, 2 * bytes * (n - 1) / n, 0 },
         (struct load){ (n + 1.0) * (n - 1), bytes * (n - 1) + bytes / 2 * rounds(n), 0 }));
 }

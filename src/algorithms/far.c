@@ -20,7 +20,8 @@ static struct price no_memory(struct price price)
     return price;
 }
 
-struct price far_ring(int n, const struct groups *groups, struct price price)
+/* From each of the first `nsenders` ranks to the next one. */
+static struct price to_next(int n, const struct groups *groups, int nsenders, struct price price)
 {
     int *out, crossings = 0, most = 0;
 
@@ -29,7 +30,7 @@ struct price far_ring(int n, const struct groups *groups, struct price price)
     out = calloc((size_t)groups->count, sizeof *out);
     if (!out)
         return no_memory(price);
-    for (int r = 0; r < n; r++)
+    for (int r = 0; r < nsenders; r++)
         if (apart(groups, r, (r + 1) % n)) {
             int g = groups->of[r];
 
@@ -38,10 +39,20 @@ struct price far_ring(int n, const struct groups *groups, struct price price)
         }
     free(out);
     price.far = (struct far){
-        price.rounds * crossings / n, price.busiest.messages, price.busiest.sent,
-        price.all.messages * crossings / n, price.all.sent * crossings / n,
+        price.rounds * crossings / nsenders, price.busiest.messages, price.busiest.sent,
+        price.all.messages * crossings / nsenders, price.all.sent * crossings / nsenders,
         price.busiest.sent * most };
     return price;
+}
+
+struct price far_ring(int n, const struct groups *groups, struct price price)
+{
+    return to_next(n, groups, n, price);
+}
+
+struct price far_chain(int n, const struct groups *groups, struct price price)
+{
+    return to_next(n, groups, n - 1, price);
 }
 
 /* Ranks in each group; NULL: no memory. */
@@ -106,10 +117,11 @@ struct tally {
     int    *out;                 /* ranks of each group that send out of it, in this round */
     double  total;               /* of the weights of all rounds */
     double  rounds, share;       /* far ones; their part of the weights */
-    double  rank_pairs, all_share, leaving;
+    double  pairs, all_share;    /* the same of all ranks */
+    double  leaving;
 };
 
-static void tally_round(struct tally *t, int n, const struct groups *groups, double weight,
+static void tally_round(struct tally *t, const struct groups *groups, double weight,
                         int senders, int messages)
 {
     int most = 0;
@@ -121,7 +133,8 @@ static void tally_round(struct tally *t, int n, const struct groups *groups, dou
     }
     t->rounds += messages > 0;
     t->share += messages > 0 ? weight : 0;
-    t->all_share += weight * messages / (senders > 0 ? senders : n);
+    t->pairs += (double)messages / senders;
+    t->all_share += weight * messages / senders;
     t->leaving += weight * most;
 }
 
@@ -130,10 +143,11 @@ static struct price tally_price(const struct tally *t, struct price price, int n
     double share = t->total > 0 ? t->share / t->total : 0;
     double all = t->total > 0 ? t->all_share / t->total : 0;
     double rounds_share = nrounds > 0 ? t->rounds / nrounds : 0;
+    double pairs = nrounds > 0 ? t->pairs / nrounds : 0;
 
     price.far = (struct far){
         price.rounds * rounds_share, price.busiest.messages * rounds_share,
-        price.busiest.sent * share, price.all.messages * all, price.all.sent * all,
+        price.busiest.sent * share, price.all.messages * pairs, price.all.sent * all,
         t->total > 0 ? price.busiest.sent * t->leaving / t->total : 0 };
     return price;
 }
@@ -165,7 +179,7 @@ struct price far_exchange(int n, const struct groups *groups, enum far_sizes siz
             messages += apart(groups, a, b);
             t.out[groups->of[a]] += apart(groups, a, b);
         }
-        tally_round(&t, n, groups, weight_of(sizes, bit), core.size, messages);
+        tally_round(&t, groups, weight_of(sizes, bit), core.size, messages);
     }
     /* Two rounds in which ranks out of the core give and take: all, or where blocks are
      * gathered or scattered, one block one way. */
@@ -177,7 +191,7 @@ struct price far_exchange(int n, const struct groups *groups, enum far_sizes siz
             messages += apart(groups, r, r + 1);
             t.out[groups->of[r]] += apart(groups, r, r + 1);
         }
-        tally_round(&t, n, groups, weight, n, messages);
+        tally_round(&t, groups, weight, n, messages);
     }
     free(t.out);
     return tally_price(&t, price, nrounds);
@@ -201,7 +215,7 @@ struct price far_steps(int n, const struct groups *groups, enum far_sizes sizes,
             messages += apart(groups, r, (r + step) % n);
             t.out[groups->of[r]] += apart(groups, r, (r + step) % n);
         }
-        tally_round(&t, n, groups, weight_of(sizes, sizes == FAR_GROWING ? count : step), n,
+        tally_round(&t, groups, weight_of(sizes, sizes == FAR_GROWING ? count : step), n,
                     messages);
     }
     free(t.out);
@@ -224,30 +238,38 @@ static int far_depth(int n, const struct groups *groups, int tree,
 struct price far_trees(int n, const struct groups *groups, int ntrees, int ways,
                        int (*parent)(int tree, int v, int n), struct price price)
 {
-    int *ends, depth = 0, crossings = 0, rank_most = 0, most = 0, edges = ntrees * (n - 1);
+    int *up_ends, *down_ends, *rank_ends, depth = 0, crossings = 0, rank_most = 0, most = 0;
+    int edges = ntrees * (n - 1);
 
     if (!groups || n < 2)
         return price;
-    ends = calloc((size_t)groups->count + (size_t)n, sizeof *ends);
-    if (!ends)
+    up_ends = calloc(2 * (size_t)groups->count + (size_t)n, sizeof *up_ends);
+    if (!up_ends)
         return no_memory(price);
+    down_ends = up_ends + groups->count;
+    rank_ends = down_ends + groups->count;
     for (int tree = 0; tree < ntrees; tree++)
         for (int v = 0; v < n; v++) {
             int up = parent(tree, v, n), d = far_depth(n, groups, tree, parent, v);
-            int pair[] = { v, up };
 
             depth = d > depth ? d : depth;
             if (up < 0 || !apart(groups, v, up))
                 continue;
             crossings++;
-            for (int k = 0; k < 2; k++) {
-                int *group = &ends[groups->of[pair[k]]], *rank = &ends[groups->count + pair[k]];
-
-                most = ++*group > most ? *group : most;
-                rank_most = ++*rank > rank_most ? *rank : rank_most;
-            }
+            up_ends[groups->of[up]]++;
+            down_ends[groups->of[v]]++;
+            rank_most = ++rank_ends[v] > rank_most ? rank_ends[v] : rank_most;
+            rank_most = ++rank_ends[up] > rank_most ? rank_ends[up] : rank_most;
         }
-    free(ends);
+    /* One way, the ends above send (receive) and those below do the opposite. */
+    for (int g = 0; g < groups->count; g++) {
+        int both = up_ends[g] + down_ends[g];
+        int one = up_ends[g] > down_ends[g] ? up_ends[g] : down_ends[g];
+
+        one = ways == 2 ? both : one;
+        most = one > most ? one : most;
+    }
+    free(up_ends);
     price.far = (struct far){
         ways * depth, price.all.messages / edges * rank_most, price.all.sent / edges * rank_most,
         price.all.messages / edges * crossings, price.all.sent / edges * crossings,

@@ -8,8 +8,9 @@
 
 #include "algorithms/algorithm.h"
 
-/* Everything goes to the next rank: rings and chains. */
+/* Everything goes to the next rank; in a chain not from the last to the first. */
 struct price far_ring(int n, const struct groups *groups, struct price price);
+struct price far_chain(int n, const struct groups *groups, struct price price);
 
 /* Every rank sends as much to every other one. */
 struct price far_all(int n, const struct groups *groups, struct price price);

@@ -4,6 +4,9 @@
  * whose block it is, which combines them.
  *
  * 2x2 ranks, 4 blocks a b c d:
+ *   step  rank 0             rank 1             rank 2             rank 3
+ *      1  b>1 d>1 +a<1 +c<1  a>0 c>0 +b<0 +d<0  b>3 d>3 +a<3 +c<3  a>2 c>2 +b<2 +d<2
+ *      2  c>2 +a<2           d>3 +b<3           a>0 +c<0           b>1 +d<1
  */
 #include "algorithms/far.h"
 #include "algorithms/target.h"
