@@ -356,6 +356,7 @@ int peal_mem_free(void *memory);
  *   "version" "build" "transports" "devices" "launch" "settings" "algorithms"
  *   "draw COLLECTIVE ALGORITHM RANKS [COUNT]"   a schedule, all ranks
  *   "explain COLLECTIVE BYTES RANKS"            what would be chosen, and why
+ * RANKS may be HOSTSxRANKS: "4x8" are 4 hosts of 8 ranks each.
  *   "topology [SOURCE]"       a machine: distances, tree, what is odd about it
  *   "rings [SOURCE]"          the rings and trees that use all of its bandwidth
  *   "topology-svg [SOURCE]"   its picture with the rings; an SVG document

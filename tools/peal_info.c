@@ -49,6 +49,7 @@ static const char usage[] =
 "* -a, --algorithms   by collective, with their cost\n"
 "      --draw COLLECTIVE ALGORITHM RANKS [COUNT]    the steps: --draw allreduce ring 4\n"
 "      --explain COLLECTIVE BYTES RANKS             the choice: --explain allreduce 64M 8\n"
+"                         RANKS as HOSTSxRANKS: 4x8 are 4 hosts of 8 ranks each\n"
 "      --topology [MACHINE]     distances, tree, what is odd; of this machine, of a file (XML of\n"
 "                               NCCL or hwloc, nvidia-smi topo -m), or \"socket:2 gpu:8 nvswitch\"\n"
 "        --rings                its rings and trees, their bandwidth, the NIC of each GPU\n"
