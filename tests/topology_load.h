@@ -28,14 +28,14 @@ void sends_forget(void);
 
 struct hosts {
     struct topology one, many;
-    struct topology_plan plan;         /* of a host, spread over all of its ports */
+    struct topology_plan plan, wide;   /* of a host, its rings spread over as many as it has ports; GPUs */
     bool port_added;                   /* the file has none that all GPUs reach */
     int  n, each;                      /* hosts, GPUs of each; rank: host * each + index in plan.gpus */
     int  nports;                       /* of a host, that the plan uses */
     double ports_total;                /* GB/s that they carry together */
-    int *of_port;                      /* by GPU: which of the plan's ports it uses, 0 ... */
-    int *port;                         /* nodes of the first host, by that number */
-    int *rail;                         /* its link to its rail, or -1 */
+    int  of_port[PLAN_GPUS_MOST];      /* by GPU: which of the plan's ports it uses, 0 ... */
+    int  port[PLAN_GPUS_MOST];         /* nodes of the first host, by that number */
+    int  rail[PLAN_GPUS_MOST];         /* its link to its rail, or -1 */
     struct topology_path *near;        /* of the first host: each * each, GPU to GPU */
     struct topology_path *out;         /* each * nports, GPU to port */
     int  nslots, *slot, *link;         /* links of the first host, those to rails too; slot by link, -1 */
@@ -47,14 +47,14 @@ struct hosts {
 /* What the sends load. */
 struct load_result {
     double bandwidth;                  /* GB/s of the buffer, if nothing but the busiest link counts */
+    int    rings;                      /* that share the buffer */
     int    host, hop;                  /* that link, of the first host, and its way (path.hops) */
     double port_most;                  /* of the buffer, over the busiest link to a rail, one way */
     double leaving_least, leaving_most, entering_most;     /* of a host, over its links to rails */
     double crossed, mixed;
 };
 
-/* `one` is the file's; hosts_of() makes n of it, hosts_free() frees all but one and plan.  False: told by
- * check()-less text in `why`. */
+/* One host of a file; then, again and again, n of it.  False: `why`. */
 bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes);
 bool hosts_repeat(struct hosts *h, int n, char *why, size_t why_bytes);
 void hosts_single(struct hosts *h);    /* undoes hosts_repeat() */

@@ -58,17 +58,11 @@ static bool all_reach_ports(const struct topology_plan *plan)
     return all;
 }
 
-/* of_port[], port[]. */
-static bool number_ports(struct hosts *h)
+static void number_ports(struct hosts *h)
 {
     const struct topology_plan *plan = &h->plan;
 
     h->each = plan->ngpus;
-    h->of_port = calloc((size_t)h->each, sizeof *h->of_port);
-    h->port = calloc((size_t)h->each, sizeof *h->port);
-    h->rail = calloc((size_t)h->each, sizeof *h->rail);
-    if (!h->of_port || !h->port || !h->rail)
-        return false;
     for (int i = 0; i < h->each; i++) {
         int p = 0;
 
@@ -78,11 +72,22 @@ static bool number_ports(struct hosts *h)
             h->port[h->nports++] = plan->port[i];
         h->of_port[i] = p;
     }
-    return true;
+}
+
+static int find_plans(struct hosts *h)
+{
+    int status;
+
+    topology_plan_free(&h->plan);
+    topology_plan_free(&h->wide);
+    status = plan_find(&h->one, 0, NULL, 0, 1, &h->plan);
+    return status ? status : plan_find(&h->one, 0, NULL, 0, 1, &h->wide);
 }
 
 bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
 {
+    int status;
+
     *h = (struct hosts){ .n = 0 };
     if (topology_read(file, &h->one))
         return tell(why, why_bytes, status_text());
@@ -90,36 +95,32 @@ bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
         topology_free(&h->one);
         return tell(why, why_bytes, "fewer than 2 GPUs on one host");
     }
-    if (plan_find(&h->one, 0, NULL, 0, 1, &h->plan)) {
-        topology_free(&h->one);
-        return tell(why, why_bytes, status_text());
-    }
-    if (!all_reach_ports(&h->plan)) {
+    status = find_plans(h);
+    if (!status && !all_reach_ports(&h->plan)) {
         struct topology with;
 
         h->port_added = true;
-        topology_plan_free(&h->plan);
-        if (add_port(&with, &h->one) || plan_find(&with, 0, NULL, 0, 1, &h->plan)) {
-            topology_free(&with);
-            topology_free(&h->one);
-            return tell(why, why_bytes, status_text());
-        }
+        status = add_port(&with, &h->one);
         topology_free(&h->one);
         h->one = with;
+        status = status ? status : find_plans(h);
     }
-    if (!number_ports(h) || plan_spread(&h->plan, h->each)) {
+    if (!status) {
+        number_ports(h);
+        status = plan_spread(&h->plan, h->nports);
+    }
+    status = status ? status : plan_spread(&h->wide, h->each * 2);
+    if (status) {
         hosts_close(h);
-        return tell(why, why_bytes, "no memory");
+        return tell(why, why_bytes, status_text());
     }
     return true;
 }
 
 void hosts_close(struct hosts *h)
 {
-    free(h->of_port);
-    free(h->port);
-    free(h->rail);
     topology_plan_free(&h->plan);
+    topology_plan_free(&h->wide);
     topology_free(&h->one);
 }
 

@@ -16,38 +16,69 @@ static int no_memory(int ngpus)
 
 /* ---- Spreading -------------------------------------------------------------------------------- */
 
-/* By GPU: rings that enter (leave) by its port. */
-struct doors { int in[PLAN_GPUS_MOST], out[PLAN_GPUS_MOST]; };
+/* GB/s that enter ([0]) and leave ([1]) a host: by the port of each GPU, and by the GPU itself, whose own
+ * link to the port may be the narrower one. */
+struct doors { double port[2][PLAN_GPUS_MOST], gpu[2][PLAN_GPUS_MOST]; };
 
-static void use_port(const struct topology_plan *plan, int gpu, int *uses)
+static int last_gpu(const struct topology_plan *plan, const struct topology_ring *ring, int first)
 {
-    for (int i = 0; i < plan->ngpus; i++)
-        uses[i] += plan->port[i] == plan->port[gpu];
+    return ring->gpus[(first + plan->ngpus - 1) % plan->ngpus];
 }
 
-/* Turns the ring to where the fewest rings enter; of these places to one between two GPUs of the same
- * port, so that the ring stays on a rail; of these to where the fewest leave. */
+static void use_doors(const struct topology_plan *plan, const struct topology_ring *ring,
+                      struct doors *doors, double bandwidth)
+{
+    for (int way = 0; way < 2; way++) {
+        int gpu = way ? last_gpu(plan, ring, 0) : ring->gpus[0];
+
+        doors->gpu[way][gpu] += bandwidth;
+        for (int i = 0; i < plan->ngpus; i++)
+            if (plan->port[i] == plan->port[gpu])
+                doors->port[way][i] += bandwidth;
+    }
+}
+
+static const double high_power = 8;
+
+/* What entering by the ring's GPU number `at` adds to the sum of a high power of what doors carry, which
+ * is least where the busiest carry little. */
+static double burden(const struct topology_plan *plan, const struct topology_ring *ring, int at,
+                     const struct doors *doors)
+{
+    int first = ring->gpus[at], last = last_gpu(plan, ring, at);
+    const double loads[] = { doors->port[0][first], doors->gpu[0][first], doors->port[1][last],
+                             doors->gpu[1][last] };
+    double sum = 0;
+
+    for (int i = 0; i < 4; i++)
+        sum += pow((loads[i] + ring->bandwidth) / plan->ring_total, high_power) -
+               pow(loads[i] / plan->ring_total, high_power);
+    return sum;
+}
+
+static bool stays_on_rail(const struct topology_plan *plan, const struct topology_ring *ring, int at)
+{
+    return plan->port[ring->gpus[at]] == plan->port[last_gpu(plan, ring, at)];
+}
+
+/* Turns the ring to where doors are used least; of such places to one between two GPUs of a port, so that
+ * the ring stays on a rail. */
 static void turn(const struct topology_plan *plan, struct topology_ring *ring, struct doors *doors)
 {
-    int n = plan->ngpus, best = -1, best_key[3] = { 0 }, turned[PLAN_GPUS_MOST];
+    int n = plan->ngpus, best = 0, turned[PLAN_GPUS_MOST];
 
-    for (int i = 0; i < n; i++) {
-        int first = ring->gpus[i], last = ring->gpus[(i + n - 1) % n];
-        int key[3] = { doors->in[first], plan->port[first] != plan->port[last], doors->out[last] };
-        int at = 0;
+    for (int i = 1; i < n; i++) {
+        double less = burden(plan, ring, best, doors) - burden(plan, ring, i, doors);
+        double rounding = 1e-9 * burden(plan, ring, i, doors);
 
-        while (best >= 0 && at < 2 && key[at] == best_key[at])
-            at++;
-        if (best >= 0 && key[at] >= best_key[at])
-            continue;
-        best = i;
-        memcpy(best_key, key, sizeof key);
+        if (less > rounding || (less > -rounding && stays_on_rail(plan, ring, i) &&
+                                !stays_on_rail(plan, ring, best)))
+            best = i;
     }
     for (int i = 0; i < n; i++)
         turned[i] = ring->gpus[(best + i) % n];
     memcpy(ring->gpus, turned, (size_t)n * sizeof *turned);
-    use_port(plan, turned[0], doors->in);
-    use_port(plan, turned[n - 1], doors->out);
+    use_doors(plan, ring, doors, ring->bandwidth);
 }
 
 /* Into how many each ring is split: one more of the one whose parts are widest, again and again. */
@@ -96,13 +127,20 @@ static int split(struct topology_plan *plan, int nrings)
     return status;
 }
 
+/* The first of several rings chooses without knowing the others: each is asked again. */
+enum { SPREAD_ROUNDS = 8 };
+
 int plan_spread(struct topology_plan *plan, int nrings)
 {
-    struct doors doors = { { 0 }, { 0 } };
+    struct doors doors = { .port = { { 0 } } };
     int status = plan->nrings && nrings > plan->nrings ? split(plan, nrings) : PEAL_OK;
 
-    for (int i = 0; i < plan->nrings && !status; i++)
-        turn(plan, &plan->rings[i], &doors);
+    for (int round = 0; round < SPREAD_ROUNDS && !status; round++)
+        for (int i = 0; i < plan->nrings; i++) {
+            if (round)
+                use_doors(plan, &plan->rings[i], &doors, -plan->rings[i].bandwidth);
+            turn(plan, &plan->rings[i], &doors);
+        }
     return status;
 }
 
