@@ -140,7 +140,8 @@ static void lay_out(const struct configuration *f, int r)
         .past_caches = f->seed >> r % 16 & 1 };
     k->input_bytes = collective == ALLGATHER ? own : collective == BCAST ? 0 : all;
     k->result_bytes = collective == REDUCE_SCATTER ? own : has_dst ? all : 0;
-    c->aliased = form > 0 && has_dst && collective != BCAST;
+    /* Ranks other than the root of a reduce may give one buffer twice, which stays as it is. */
+    c->aliased = form > 0 && collective != BCAST && (has_dst || (collective == REDUCE && form == 2));
     if (c->aliased && collective == ALLGATHER)
         c->src_shift = own * (size_t)r;
     if (c->aliased && collective == REDUCE_SCATTER && form == 2)
@@ -248,7 +249,7 @@ static const char *verify(const struct configuration *f)
             right = k->result;
         if (k->result && memcmp(k->result, right, k->result_bytes) != 0)
             why = "wrong result";
-        if (!k->call.aliased && k->input != k->result &&
+        if ((!k->call.aliased || !k->result) && k->input != k->result &&
             memcmp(k->input, k->original, k->input_bytes) != 0)
             why = "input was changed";
         for (uint32_t i = 0; i < schedules[r].nops; i++)

@@ -385,10 +385,8 @@ static void pretend_host(const struct rank *me, const struct part *part)
 {
     const int hosts[] = { me->rank % part->hosts, me->rank * part->hosts / me->nranks,
                           me->rank % 3 ? 0 : me->rank / 3 % part->hosts };
-    char text[16];
 
-    snprintf(text, sizeof text, "host %d", hosts[part->seed % 3]);
-    setenv("PEAL_HOSTID", text, 1);
+    ranks_pretend_host(hosts[part->seed % 3]);
 }
 
 /* All ranks draw the same numbers, so they make the same calls. */

@@ -219,7 +219,10 @@ static void test_dealt(int hosts, int each)
 static void test_least(void)
 {
     const struct algorithm *allreduce = find(ALLREDUCE, "hierarchical"),
-                           *bcast = find(BCAST, "hierarchical");
+                           *bcast = find(BCAST, "hierarchical"),
+                           *reduce = find(REDUCE, "hierarchical"),
+                           *gather = find(ALLGATHER, "hierarchical"),
+                           *scatter = find(REDUCE_SCATTER, "hierarchical");
     int cases = 0;
 
     for (int i = 0; i < 400; i++) {
@@ -251,6 +254,18 @@ static void test_least(void)
         t = count(bcast, call, l, true);
         check(t.bytes == bytes * (hosts - 1), "bcast of %d ranks on %d hosts: %.0f bytes between "
               "them for %.0f", n, hosts, t.bytes, bytes);
+        call.collective = REDUCE;
+        t = count(reduce, call, l, true);
+        check(t.bytes == bytes * (hosts - 1), "reduce of %d ranks on %d hosts: %.0f bytes between "
+              "them for %.0f", n, hosts, t.bytes, bytes);
+        call.collective = ALLGATHER;
+        t = count(gather, call, l, true);
+        check(t.bytes == bytes * n * (hosts - 1), "allgather of %d ranks on %d hosts: %.0f bytes "
+              "between them for %.0f each", n, hosts, t.bytes, bytes);
+        call.collective = REDUCE_SCATTER;
+        t = count(scatter, call, l, true);
+        check(t.bytes == bytes * n * (hosts - 1), "reduce_scatter of %d ranks on %d hosts: %.0f "
+              "bytes between them for %.0f each", n, hosts, t.bytes, bytes);
         cases++;
         layout_free(l);
     }

@@ -58,6 +58,8 @@ struct call {
     bool            aliased;         /* in place; then both are DST-space with ... */
     size_t          src_shift;       /* ... SRC byte 0 at this offset, */
     size_t          dst_shift;       /* ... DST byte 0 at this one */
+    bool            src_scratch;     /* SRC, DST lie in scratch, at those offsets: only if ... */
+    bool            dst_scratch;     /* ... one algorithm has another do a part (team.h) */
     int             slice, nslices;  /* this schedule part is slice of nslices; 0, 1 */
     const struct groups *groups;     /* which ranks are near each other; NULL: all */
     const int      *order;           /* the rank at each place; NULL: these are ranks */

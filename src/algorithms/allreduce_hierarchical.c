@@ -28,17 +28,17 @@
 extern const struct algorithm reduce_scatter_ring, allgather_ring, allreduce_ring,
                               allreduce_halving;
 
-/* What a link between groups moves in about the time that it takes a message to cross:
- * rounds are worth as much. */
+/* Bytes that a group's way to the others moves while a message crosses it. */
 enum { FAR_MESSAGE = 64 << 10 };
 
-/* Between groups: halving has fewer rounds, but sends twice as much unless their number
- * is a power of two. */
+/* Between groups, for a whole buffer of so many bytes: halving has fewer rounds, but sends
+ * the buffer twice more unless their number is a power of two. */
 static const struct algorithm *across(int ngroups, double bytes)
 {
-    double more_rounds = ngroups - rounds(ngroups);
+    int power = power_below(ngroups);
+    double fewer_rounds = 2 * (ngroups - 2 - rounds(power));
 
-    if (power_below(ngroups) == ngroups || bytes < more_rounds * FAR_MESSAGE)
+    if (power == ngroups || 2 * bytes < fewer_rounds * FAR_MESSAGE)
         return &allreduce_halving;
     return &allreduce_ring;
 }
@@ -81,7 +81,7 @@ static int smallest(const struct call *c)
 static void between(struct schedule *s, const struct call *c, struct span own)
 {
     int ngroups = team_count(c), *members = malloc((size_t)ngroups * sizeof *members);
-    const struct algorithm *a = across(ngroups, (double)(c->count * c->size) / smallest(c));
+    const struct algorithm *a = across(ngroups, (double)(c->count * c->size));
     struct call sub = team_call(c, ALLREDUCE, team_own(c), ngroups);
     size_t end = own.offset + own.bytes;
 
@@ -148,7 +148,7 @@ static struct price price(int n, const struct groups *groups, double bytes)
     }
     in = reduce_scatter_ring.price(most, NULL, bytes / most);
     out = allgather_ring.price(most, NULL, bytes / most);
-    far = across(ngroups, bytes / least)->price(ngroups, NULL, bytes / least);
+    far = across(ngroups, bytes)->price(ngroups, NULL, bytes / least);
     sum.rounds = in.rounds + far.rounds + out.rounds;
     sum.busiest = load_sum(far.busiest, load_sum(in.busiest, out.busiest));
     far.all = (struct load){ far.all.messages * least, far.all.sent * least,

@@ -16,14 +16,6 @@
 
 extern const struct algorithm bcast_double_tree;
 
-/* The rank of a group that gets the buffer from outside it, or has it. */
-static int entry(const struct call *c, int group)
-{
-    struct team team = team_of(c, group), roots = team_of(c, team_with(c, c->root));
-
-    return team.first + (c->root - roots.first) % team.size;
-}
-
 /* As a call among `nranks` of which this is `rank`, with all slices as they are. */
 static struct call among(const struct call *c, int rank, int nranks, int root)
 {
@@ -45,7 +37,7 @@ static void build(struct schedule *s, const struct call *c)
     if (!entries || !members)
         goto done;
     for (int g = 0; g < ngroups; g++)
-        entries[g] = entry(c, g);
+        entries[g] = team_entry(c, g, c->root);
     sub = among(c, own, ngroups, team_with(c, c->root));
     if (c->rank == entries[own])
         team_build(s, &bcast_double_tree, &sub, entries);
@@ -59,24 +51,8 @@ done:
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct call c = { .nranks = n, .groups = groups };
-    int ngroups = team_count(&c), most = 1;
-    struct price far = bcast_double_tree.price(ngroups, NULL, bytes), near, sum;
 
-    sum = price_of(far.rounds, far.busiest, far.all);
-    for (int g = 0; g < ngroups; g++) {
-        int size = team_of(&c, g).size;
-
-        near = bcast_double_tree.price(size, NULL, bytes);
-        sum.all = load_sum(sum.all, near.all);
-        most = size > most ? size : most;
-    }
-    near = bcast_double_tree.price(most, NULL, bytes);
-    sum.rounds += near.rounds;
-    sum.busiest = load_sum(sum.busiest, near.busiest);
-    if (ngroups > 1)
-        sum.far = (struct far){ far.rounds, far.busiest.messages, far.busiest.sent,
-                                far.all.messages, far.all.sent, far.busiest.sent };
-    return sum;
+    return team_price_rooted(&c, &bcast_double_tree, bytes);
 }
 
 const struct algorithm bcast_hierarchical = {

@@ -35,6 +35,8 @@ static struct span elements(const struct call *c, enum space space, size_t from,
     span.offset += space == SRC ? c->src_shift : c->dst_shift;
     if (c->aliased)
         span.space = DST;
+    if (space == SRC ? c->src_scratch : c->dst_scratch)
+        span.space = TMP;
     return span;
 }
 

@@ -32,6 +32,13 @@ struct team team_of(const struct call *c, int group)
     return (struct team){ groups->first[group], groups->first[group + 1] - groups->first[group] };
 }
 
+int team_entry(const struct call *c, int group, int root)
+{
+    struct team team = team_of(c, group), roots = team_of(c, team_with(c, root));
+
+    return team.first + (root - roots.first) % team.size;
+}
+
 void team_build(struct schedule *s, const struct algorithm *a, const struct call *sub,
                 const int *members)
 {
@@ -75,4 +82,26 @@ int *team_members(struct schedule *s, struct team team)
     for (int i = 0; i < team.size && members; i++)
         members[i] = team.first + i;
     return members;
+}
+
+struct price team_price_rooted(const struct call *c, const struct algorithm *a, double bytes)
+{
+    int ngroups = team_count(c), most = 1;
+    struct price far = a->price(ngroups, NULL, bytes), near, sum;
+
+    sum = price_of(far.rounds, far.busiest, far.all);
+    for (int g = 0; g < ngroups; g++) {
+        int size = team_of(c, g).size;
+
+        near = a->price(size, NULL, bytes);
+        sum.all = load_sum(sum.all, near.all);
+        most = size > most ? size : most;
+    }
+    near = a->price(most, NULL, bytes);
+    sum.rounds += near.rounds;
+    sum.busiest = load_sum(sum.busiest, near.busiest);
+    if (ngroups > 1)
+        sum.far = (struct far){ far.rounds, far.busiest.messages, far.busiest.sent,
+                                far.all.messages, far.all.sent, far.busiest.sent };
+    return sum;
 }
