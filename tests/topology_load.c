@@ -128,14 +128,19 @@ static struct load_result count_rings(struct hosts *h, const struct topology_pla
     return r;
 }
 
-/* As many rings as there are ports, or, if that is better, as there are GPUs: these may have narrower ways
- * to the ports than the ports are. */
+/* As many rings as there are ports, or more, if that is better: ports, and the ways of GPUs to them, are
+ * then used more evenly. */
 static struct load_result count_all(struct hosts *h, int algorithm)
 {
-    struct load_result r = count_rings(h, &h->plan, algorithm), wide;
+    struct load_result best = count_rings(h, &h->plan, algorithm);
 
-    wide = count_rings(h, &h->wide, algorithm);
-    return wide.bandwidth > r.bandwidth * (1 + 1e-9) ? wide : r;
+    for (int i = 0; i < 2; i++) {
+        struct load_result r = count_rings(h, &h->wide[i], algorithm);
+
+        if (r.bandwidth > best.bandwidth * (1 + 1e-9))
+            best = r;
+    }
+    return best;
 }
 
 /* The mean, as the busiest link of the last. */

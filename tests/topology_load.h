@@ -28,7 +28,8 @@ void sends_forget(void);
 
 struct hosts {
     struct topology one, many;
-    struct topology_plan plan, wide;   /* of a host, its rings spread over as many as it has ports; GPUs */
+    struct topology_plan plan;         /* of a host, its rings spread to as many as it has ports */
+    struct topology_plan wide[2];      /* and to two and three times as many as it has GPUs */
     bool port_added;                   /* the file has none that all GPUs reach */
     int  n, each;                      /* hosts, GPUs of each; rank: host * each + index in plan.gpus */
     int  nports;                       /* of a host, that the plan uses */

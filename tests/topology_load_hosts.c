@@ -74,14 +74,22 @@ static void number_ports(struct hosts *h)
     }
 }
 
+static void free_plans(struct hosts *h)
+{
+    topology_plan_free(&h->plan);
+    for (int i = 0; i < 2; i++)
+        topology_plan_free(&h->wide[i]);
+}
+
 static int find_plans(struct hosts *h)
 {
     int status;
 
-    topology_plan_free(&h->plan);
-    topology_plan_free(&h->wide);
+    free_plans(h);
     status = plan_find(&h->one, 0, NULL, 0, 1, &h->plan);
-    return status ? status : plan_find(&h->one, 0, NULL, 0, 1, &h->wide);
+    for (int i = 0; i < 2 && !status; i++)
+        status = plan_find(&h->one, 0, NULL, 0, 1, &h->wide[i]);
+    return status;
 }
 
 bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
@@ -109,7 +117,8 @@ bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
         number_ports(h);
         status = plan_spread(&h->plan, h->nports);
     }
-    status = status ? status : plan_spread(&h->wide, h->each * 2);
+    for (int i = 0; i < 2 && !status; i++)
+        status = plan_spread(&h->wide[i], h->each * (2 + i));
     if (status) {
         hosts_close(h);
         return tell(why, why_bytes, status_text());
@@ -119,8 +128,7 @@ bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
 
 void hosts_close(struct hosts *h)
 {
-    topology_plan_free(&h->plan);
-    topology_plan_free(&h->wide);
+    free_plans(h);
     topology_free(&h->one);
 }
 

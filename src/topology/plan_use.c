@@ -25,11 +25,12 @@ static int last_gpu(const struct topology_plan *plan, const struct topology_ring
     return ring->gpus[(first + plan->ngpus - 1) % plan->ngpus];
 }
 
-static void use_doors(const struct topology_plan *plan, const struct topology_ring *ring,
+/* As if the ring began at its GPU number `at`. */
+static void use_doors(const struct topology_plan *plan, const struct topology_ring *ring, int at,
                       struct doors *doors, double bandwidth)
 {
     for (int way = 0; way < 2; way++) {
-        int gpu = way ? last_gpu(plan, ring, 0) : ring->gpus[0];
+        int gpu = way ? last_gpu(plan, ring, at) : ring->gpus[at];
 
         doors->gpu[way][gpu] += bandwidth;
         for (int i = 0; i < plan->ngpus; i++)
@@ -38,7 +39,12 @@ static void use_doors(const struct topology_plan *plan, const struct topology_ri
     }
 }
 
-static const double high_power = 8;
+static double high_power(double x)
+{
+    x *= x;
+    x *= x;
+    return x * x;
+}
 
 /* What entering by the ring's GPU number `at` adds to the sum of a high power of what doors carry, which
  * is least where the busiest carry little. */
@@ -51,8 +57,8 @@ static double burden(const struct topology_plan *plan, const struct topology_rin
     double sum = 0;
 
     for (int i = 0; i < 4; i++)
-        sum += pow((loads[i] + ring->bandwidth) / plan->ring_total, high_power) -
-               pow(loads[i] / plan->ring_total, high_power);
+        sum += high_power((loads[i] + ring->bandwidth) / plan->ring_total) -
+               high_power(loads[i] / plan->ring_total);
     return sum;
 }
 
@@ -61,24 +67,100 @@ static bool stays_on_rail(const struct topology_plan *plan, const struct topolog
     return plan->port[ring->gpus[at]] == plan->port[last_gpu(plan, ring, at)];
 }
 
+static void turn_to(const struct topology_plan *plan, struct topology_ring *ring, int at,
+                    struct doors *doors)
+{
+    int n = plan->ngpus, turned[PLAN_GPUS_MOST];
+
+    for (int i = 0; i < n; i++)
+        turned[i] = ring->gpus[(at + i) % n];
+    memcpy(ring->gpus, turned, (size_t)n * sizeof *turned);
+    use_doors(plan, ring, 0, doors, ring->bandwidth);
+}
+
+static const double rounding = 1e-9;
+
 /* Turns the ring to where doors are used least; of such places to one between two GPUs of a port, so that
  * the ring stays on a rail. */
 static void turn(const struct topology_plan *plan, struct topology_ring *ring, struct doors *doors)
 {
-    int n = plan->ngpus, best = 0, turned[PLAN_GPUS_MOST];
+    double least = burden(plan, ring, 0, doors);
+    int best = 0;
 
-    for (int i = 1; i < n; i++) {
-        double less = burden(plan, ring, best, doors) - burden(plan, ring, i, doors);
-        double rounding = 1e-9 * burden(plan, ring, i, doors);
+    for (int i = 1; i < plan->ngpus; i++) {
+        double here = burden(plan, ring, i, doors);
 
-        if (less > rounding || (less > -rounding && stays_on_rail(plan, ring, i) &&
-                                !stays_on_rail(plan, ring, best)))
-            best = i;
+        if (here > least * (1 + rounding) || (here > least * (1 - rounding) &&
+                                              (stays_on_rail(plan, ring, best) ||
+                                               !stays_on_rail(plan, ring, i))))
+            continue;
+        least = here;
+        best = i;
     }
-    for (int i = 0; i < n; i++)
-        turned[i] = ring->gpus[(best + i) % n];
-    memcpy(ring->gpus, turned, (size_t)n * sizeof *turned);
-    use_doors(plan, ring, doors, ring->bandwidth);
+    turn_to(plan, ring, best, doors);
+}
+
+static void turn_again(const struct topology_plan *plan, int index, int at, struct doors *doors)
+{
+    struct topology_ring *ring = &plan->rings[index];
+
+    use_doors(plan, ring, 0, doors, -ring->bandwidth);
+    if (at < 0)
+        turn(plan, ring, doors);
+    else
+        turn_to(plan, ring, at, doors);
+}
+
+static double all_burden(const struct topology_plan *plan, const struct doors *doors)
+{
+    double sum = 0;
+
+    for (int way = 0; way < 2; way++)
+        for (int i = 0; i < plan->ngpus; i++)
+            sum += high_power(doors->port[way][i] / plan->ring_total) +
+                   high_power(doors->gpu[way][i] / plan->ring_total);
+    return sum;
+}
+
+static int place_of(const struct topology_plan *plan, const struct topology_ring *ring, int gpu)
+{
+    int at = 0;
+
+    while (at < plan->ngpus - 1 && ring->gpus[at] != gpu)
+        at++;
+    return at;
+}
+
+enum { KICKED = 4, KICKS = 1000, KICK_RINGS_MOST = 64, SPREAD_ROUNDS = 8 };
+
+/* Where no ring is better off by turning alone, a few are turned at random and all are asked again; what
+ * is worse is undone (iterated local search; the same each time). */
+static void kick(const struct topology_plan *plan, struct doors *doors)
+{
+    double best = all_burden(plan, doors);
+    int entry[KICK_RINGS_MOST];
+    uint64_t state = 1;
+
+    for (int k = 0; k < KICKS; k++) {
+        double now;
+
+        for (int i = 0; i < plan->nrings; i++)
+            entry[i] = plan->rings[i].gpus[0];
+        for (int i = 0; i < KICKED; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            turn_again(plan, (int)((state >> 33) % (unsigned)plan->nrings),
+                       (int)((state >> 45) % (unsigned)plan->ngpus), doors);
+        }
+        for (int i = 0; i < 2 * plan->nrings; i++)
+            turn_again(plan, i % plan->nrings, -1, doors);
+        now = all_burden(plan, doors);
+        if (now < best * (1 - rounding)) {
+            best = now;
+            continue;
+        }
+        for (int i = 0; i < plan->nrings; i++)
+            turn_again(plan, i, place_of(plan, &plan->rings[i], entry[i]), doors);
+    }
 }
 
 /* Into how many each ring is split: one more of the one whose parts are widest, again and again. */
@@ -128,19 +210,24 @@ static int split(struct topology_plan *plan, int nrings)
 }
 
 /* The first of several rings chooses without knowing the others: each is asked again. */
-enum { SPREAD_ROUNDS = 8 };
+static void turn_all(const struct topology_plan *plan)
+{
+    struct doors doors = { .port = { { 0 } } };
+
+    for (int i = 0; i < plan->nrings; i++)
+        turn(plan, &plan->rings[i], &doors);
+    for (int i = 0; i < SPREAD_ROUNDS * plan->nrings; i++)
+        turn_again(plan, i % plan->nrings, -1, &doors);
+    if (plan->nrings > 1 && plan->nrings <= KICK_RINGS_MOST)
+        kick(plan, &doors);
+}
 
 int plan_spread(struct topology_plan *plan, int nrings)
 {
-    struct doors doors = { .port = { { 0 } } };
     int status = plan->nrings && nrings > plan->nrings ? split(plan, nrings) : PEAL_OK;
 
-    for (int round = 0; round < SPREAD_ROUNDS && !status; round++)
-        for (int i = 0; i < plan->nrings; i++) {
-            if (round)
-                use_doors(plan, &plan->rings[i], &doors, -plan->rings[i].bandwidth);
-            turn(plan, &plan->rings[i], &doors);
-        }
+    if (!status)
+        turn_all(plan);
     return status;
 }
 
