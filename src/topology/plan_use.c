@@ -131,17 +131,18 @@ static int place_of(const struct topology_plan *plan, const struct topology_ring
     return at;
 }
 
-enum { KICKED = 4, KICKS = 1000, KICK_RINGS_MOST = 64, SPREAD_ROUNDS = 8 };
+/* KICK_WORK: kicks times rings times GPUs, a tenth of a second. */
+enum { KICKED = 4, KICKS = 1000, KICK_WORK = 1 << 20, KICK_RINGS_MOST = 64, SPREAD_ROUNDS = 8 };
 
 /* Where no ring is better off by turning alone, a few are turned at random and all are asked again; what
  * is worse is undone (iterated local search; the same each time). */
 static void kick(const struct topology_plan *plan, struct doors *doors)
 {
     double best = all_burden(plan, doors);
-    int entry[KICK_RINGS_MOST];
+    int entry[KICK_RINGS_MOST], kicks = KICK_WORK / (plan->nrings * plan->ngpus);
     uint64_t state = 1;
 
-    for (int k = 0; k < KICKS; k++) {
+    for (int k = 0; k < kicks && k < KICKS; k++) {
         double now;
 
         for (int i = 0; i < plan->nrings; i++)
