@@ -184,20 +184,35 @@ static bool find_paths(struct hosts *h)
     return true;
 }
 
-/* What the ports carry, and the PCI links of their adapters. */
+/* The way of one of its GPUs to a port, of which the last link is the lane, the one before the adapter's. */
+static const struct topology_link *near_port(const struct hosts *h, int p, int before)
+{
+    int g = 0;
+
+    while (h->of_port[g] != p)
+        g++;
+    g = g * h->nports + p;
+    return &h->many.links[h->out[g].hops[h->out[g].nhops - 1 - before] / 2];
+}
+
+/* Of each adapter what the lanes of the ports that are used carry, or its PCI link. */
 static void add_up_ports(struct hosts *h)
 {
+    const struct topology_node *nodes = h->many.nodes;
+
     h->ports_total = 0;
     for (int p = 0; p < h->nports; p++) {
-        const struct topology_path *path = h->out;
-        double narrowest = INFINITY;
+        double lanes = 0;
+        bool first = true;
 
-        for (int g = 0; g < h->each; g++)
-            if (h->of_port[g] == p)
-                path = &h->out[g * h->nports + p];
-        for (int i = path->nhops - 1; i >= 0 && i >= path->nhops - 2; i--)
-            narrowest = fmin(narrowest, h->many.links[path->hops[i] / 2].bandwidth);
-        h->ports_total += narrowest;
+        for (int k = 0; k < h->nports; k++) {
+            if (nodes[h->port[k]].parent != nodes[h->port[p]].parent)
+                continue;
+            lanes += near_port(h, k, 0)->bandwidth;
+            first &= k >= p;
+        }
+        if (first)
+            h->ports_total += fmin(lanes, near_port(h, p, 1)->bandwidth);
     }
 }
 
