@@ -275,7 +275,7 @@ static void test_outcome(const struct outcome *o)
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-/* "18 NVLinks each to NVSwitch"; "16 pairs by 1 to 2 NVLinks"; "PCI". */
+/* "18 NVLink each, to NVSwitch"; "16 pairs, 1 to 2 NVLink each"; "PCI". */
 static void print_links(void)
 {
     enum topology_medium medium = MEDIUM_PCI;
@@ -300,9 +300,9 @@ static void print_links(void)
         return;
     }
     if (!nvswitch)
-        printf("%d pairs by ", direct);
+        printf("%d pair%s, ", direct, direct > 1 ? "s" : "");
     printf(least < most ? "%d to %d" : "%d", least, most);
-    printf(" %s%s", medium == MEDIUM_XGMI ? "XGMI" : "NVLink", nvswitch ? " each to NVSwitch" : "");
+    printf(" %s each%s", medium == MEDIUM_XGMI ? "XGMI" : "NVLink", nvswitch ? ", to NVSwitch" : "");
 }
 
 static void print_row(const char *machine, const struct outcome *o)
