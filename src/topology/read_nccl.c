@@ -113,6 +113,21 @@ static void copy(char *to, size_t room, const char *from)
     snprintf(to, room, "%s", from ? from : "");
 }
 
+/* What a GPU's kind has, where the file has no speed of its link.  Its <gpu> comes next. */
+static double assumed_gigatransfers(struct nccl_reader *r, int element)
+{
+    int gpu = element + 1;
+    double speed;
+
+    if (!r->elements[element].inside[NCCL_GPU] || r->elements[gpu].what != NCCL_GPU ||
+        r->tree.elements[gpu].parent != element || value(r, gpu, "gcn"))
+        return 0;
+    speed = speed_pci_of((int)nccl_number(r, gpu, "sm", 0, 9999, 0));
+    if (speed > 0 && !r->assumed_speeds++)
+        copy(r->first_assumed, sizeof r->first_assumed, value(r, element, "busid"));
+    return speed;
+}
+
 /* ---- Hosts and NUMA nodes -------------------------------------------------------------- */
 
 static int host_of(struct nccl_reader *r, const char *hash)
@@ -189,7 +204,9 @@ int nccl_pci_node(struct nccl_reader *r, int element, enum topology_kind kind, i
     struct topology_node *node;
     const char *bus = value(r, element, "busid");
     int lanes = (int)nccl_number(r, element, "link_width", 0, 64, 0);
-    double bandwidth = speed_pci(gigatransfers(r, element), lanes);
+    double told = gigatransfers(r, element);
+    double bandwidth = speed_pci(told > 0 || kind != TOPOLOGY_GPU ? told :
+                                 assumed_gigatransfers(r, element), lanes);
     int at = parent < 0 ? -1 : topology_node(t, kind, t->nodes[parent].host, parent, -1, NULL);
 
     if (at < 0)
@@ -491,6 +508,9 @@ static void tell(struct nccl_reader *r)
     if (r->assumed_nics)
         topology_note(t, true, "%d NICs without <net>: one port each, taken to be as fast as its PCI "
                       "link", r->assumed_nics);
+    if (r->assumed_speeds)
+        topology_note(t, true, "%d GPUs (%s first) without the speed of their PCI link: that of their "
+                      "kind is assumed", r->assumed_speeds, r->first_assumed);
     if (r->slow_ports)
         topology_note(t, true, "%d ports have no speed; 10 Gb/s assumed, as NCCL does",
                       r->slow_ports);
