@@ -174,6 +174,40 @@ static void test_rails(void)
     topology_free(&t);
 }
 
+/* A bridge's ports that a file lists under both sockets: near to both, but no way between them. */
+static void test_two_homes(void)
+{
+    struct topology t;
+    struct topology_path path;
+    int numas[2], gpus[2], nic, port;
+
+    topology_init(&t);
+    topology_host(&t, NULL);
+    for (int i = 0; i < 2; i++) {
+        numas[i] = topology_node(&t, TOPOLOGY_NUMA, 0, -1, i, NULL);
+        gpus[i] = topology_node(&t, TOPOLOGY_GPU, 0, numas[i], i, NULL);
+        topology_link(&t, numas[i], gpus[i], MEDIUM_PCI, 16, 24);
+    }
+    topology_link(&t, numas[0], numas[1], MEDIUM_SMP, 0, 16);
+    nic = topology_node(&t, TOPOLOGY_NIC, 0, numas[0], 0, NULL);
+    port = topology_node(&t, TOPOLOGY_PORT, 0, nic, 1, NULL);
+    topology_link(&t, nic, port, MEDIUM_LANE, 0, 12);
+    for (int i = 0; i < 2; i++)
+        topology_link(&t, numas[i], nic, MEDIUM_PCI, 0, 19);
+    check(!topology_finish(&t), "%s", status_text());
+    check(!path_find(&t, gpus[0], gpus[1], &path) && path.class == CLASS_SYS && path.nhops == 3 &&
+          path.bandwidth < 16.5, "GPUs with an adapter between: %s, %g GB/s, %d hops",
+          class_name(path.class), path.bandwidth, path.nhops);
+    for (int i = 0; i < 4; i++) {
+        int from = i < 2 ? gpus[i] : port, to = i < 2 ? port : gpus[i - 2];
+
+        check(!path_find(&t, from, to, &path) && path.class == CLASS_PHB && path.nhops == 3,
+              "%s to %s: %s, %d hops", t.nodes[from].name, t.nodes[to].name, class_name(path.class),
+              path.nhops);
+    }
+    topology_free(&t);
+}
+
 /* A path of more hops than a path has room for is none. */
 static void test_long(void)
 {
@@ -226,6 +260,11 @@ static enum topology_class judge(const struct all *a)
         via[nodes[a->nodes[i]].kind]++;
     if (via[TOPOLOGY_GPU])
         return CLASS_NONE;
+    for (int i = 1; i < a->length; i++)
+        if (nodes[a->nodes[i]].kind == TOPOLOGY_NIC &&
+            a->t->links[a->links[i - 1]].medium != MEDIUM_LANE &&
+            a->t->links[a->links[i]].medium != MEDIUM_LANE)
+            return CLASS_NONE;
     if (media[MEDIUM_NVLINK]) {
         if (media[MEDIUM_NVLINK] < a->length)
             return CLASS_NONE;
@@ -293,9 +332,15 @@ static void random_machine(struct topology *t)
     for (int i = 0; i < n; i++) {
         enum topology_kind kind = t->nodes[i].kind;
 
+        bool railed = false;
+
         for (int k = 0; k < 2; k++)
-            if (kind == TOPOLOGY_PORT && draw(3))
+            if (kind == TOPOLOGY_PORT && draw(3)) {
                 topology_link(t, i, rail - k, MEDIUM_NETWORK, 0, 3 + draw(4));
+                railed = true;
+            }
+        if (kind == TOPOLOGY_PORT && !railed)          /* an adapter of two homes */
+            topology_link(t, draw(m.sockets), t->nodes[i].parent, MEDIUM_PCI, 1, 4 + draw(9));
         if (kind == TOPOLOGY_GPU && t->nnodes > rail + 1 && draw(3))
             topology_link(t, i, rail + 1, MEDIUM_NVLINK, 1, 5 + draw(9));
         if (kind == TOPOLOGY_GPU && !draw(3))
@@ -353,6 +398,7 @@ int main(int argc, char **argv)
     test_by_hand();
     test_hosts();
     test_rails();
+    test_two_homes();
     test_long();
     test_random(cases);
     printf("%d checks, %d failures\n", checks, failures);

@@ -104,6 +104,12 @@ static bool counted(enum topology_kind kind, enum topology_class class)
            (class == CLASS_NET && kind == TOPOLOGY_RAIL);
 }
 
+/* An adapter with a link to several NUMA nodes is no bridge between them. */
+static bool through_adapter(const struct topology *t, int in, const struct topology_link *out)
+{
+    return t->links[in / 2].medium != MEDIUM_LANE && out->medium != MEDIUM_LANE;
+}
+
 /* The state behind link number `i` of a state's node; -1: not allowed. */
 static int step(const struct search *s, int state, int i, int *hop)
 {
@@ -117,6 +123,8 @@ static int step(const struct search *s, int state, int i, int *hop)
         if (!station_allowed(t->nodes[node].kind, s->class))
             return -1;
         if (counted(t->nodes[node].kind, s->class) && ++count > 1)
+            return -1;
+        if (t->nodes[node].kind == TOPOLOGY_NIC && through_adapter(t, s->hop[state], link))
             return -1;
     }
     *hop = index * 2 + (link->b == node);
