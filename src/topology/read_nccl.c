@@ -461,18 +461,36 @@ static void classify(struct nccl_reader *r)
     }
 }
 
+static int by_host(const void *a, const void *b)
+{
+    const struct topology_node *x = *(struct topology_node *const *)a;
+    const struct topology_node *y = *(struct topology_node *const *)b;
+
+    return x->host != y->host ? (x->host < y->host ? -1 : 1) : (x > y) - (x < y);
+}
+
+/* Host by host, so that many hosts cost no more than their links. */
 static void smp_links(struct nccl_reader *r)
 {
     struct topology *t = r->t;
-    int nodes = t->nnodes;             /* only NUMA nodes so far */
+    int n = t->nnodes;                 /* only NUMA nodes so far */
+    struct topology_node **numas = malloc(((size_t)n + 1) * sizeof *numas);
 
-    for (int a = 0; a < nodes && !t->failed; a++)
-        for (int b = a + 1; b < nodes; b++) {
-            double one = speed_smp(&t->nodes[a]), other = speed_smp(&t->nodes[b]);
+    if (!numas) {
+        r->status = status_fail(PEAL_ERR_MEMORY, "%s: no memory", r->where);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        numas[i] = &t->nodes[i];
+    qsort(numas, (size_t)n, sizeof *numas, by_host);
+    for (int a = 0; a < n && !t->failed; a++)
+        for (int b = a + 1; b < n && numas[b]->host == numas[a]->host; b++) {
+            double one = speed_smp(numas[a]), other = speed_smp(numas[b]);
 
-            if (t->nodes[a].host == t->nodes[b].host)
-                topology_link(t, a, b, MEDIUM_SMP, 0, one < other ? one : other);
+            topology_link(t, (int)(numas[a] - t->nodes), (int)(numas[b] - t->nodes), MEDIUM_SMP, 0,
+                          one < other ? one : other);
         }
+    free(numas);
 }
 
 static void tell(struct nccl_reader *r)
