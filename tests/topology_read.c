@@ -261,6 +261,10 @@ static void files(void)
           "a folder: %s", status_text());
     check(topology_read("my_cluster", &t) == PEAL_ERR_ARGUMENT && strstr(status_text(), "my_cluster"),
           "neither file nor description: %s", status_text());
+    check(topology_read("topo.of.nothing", &t) == PEAL_ERR_ARGUMENT && strstr(status_text(), "No such file"),
+          "a file with a dot that is not there: %s", status_text());
+    check(!topology_read("gpu:2 c2c@223.5 nic@12.5", &t), "words with points: %s", status_text());
+    topology_free(&t);
     check(file >= 0 && !ftruncate(file, TOPOLOGY_FILE_MOST + 1), "a large file");
     check(topology_read(path, &t) == PEAL_ERR_ARGUMENT && strstr(status_text(), "longer than 16 MiB"),
           "a large file: %s", status_text());
