@@ -47,9 +47,9 @@ static const struct {
     { "amd-mi250-8gcd", 8, 2, 4, 4, 0, 12, 26, 36, 910, 800, 16, NULL },
     { "amd-mi300x-8x", 8, 2, 8, 8, 0, 28, 28, 48, 942, 3200, 22, NULL },        /* 8 * 7 / 2 */
     { "amd-vega20-8x-pcie", 8, 1, 1, 1, 0, 0, 0, 0, 906, 100, 0, NULL },
-    { "aws-g5-a10g", 8, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10, "by their address only" },
+    { "aws-g5-a10g", 8, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10, "8 PCI links of GPUs and switches have no" },
     { "aws-p4d-a100", 8, 2, 4, 4, 0, 0, 0, 0, 0, 0, 10, "8 GPUs without <gpu>" },
-    { "aws-p5-h100", 0, 2, 32, 32, 0, 0, 0, 0, 0, 0, 10, "32 NICs without <net>" },
+    { "aws-p5-h100", 0, 2, 32, 32, 0, 0, 0, 0, 0, 0, 10, "no GPU is in this file" },
     { "azure-ncv4-a100", 4, 4, 1, 1, 0, 0, 0, 0, 80, 100, 16, "to itself" },
     { "azure-ndv2-v100", 8, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10, "8 GPUs without <gpu>" },
     { "azure-ndv4-a100", 8, 4, 8, 8, 0, 0, 0, 0, 0, 0, 16, "8 NICs without <net>" },

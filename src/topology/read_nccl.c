@@ -284,8 +284,10 @@ static void read_pci(struct nccl_reader *r, int i, int *seen, int fewest)
     }
     if (kind == TOPOLOGY_KIND_COUNT)
         return;
-    if (kind != TOPOLOGY_NIC)
+    if (kind != TOPOLOGY_NIC) {
         look_narrow(r, i);
+        r->untold_speeds += !gigatransfers(r, i);
+    }
     e->node = nccl_pci_node(r, i, kind, parent);
 }
 
@@ -496,6 +498,7 @@ static void smp_links(struct nccl_reader *r)
 static void tell(struct nccl_reader *r)
 {
     struct topology *t = r->t;
+    int gpus = 0;
 
     if (r->numaless)
         topology_note(t, true, "NUMA nodes are not told apart (numaid -1 or none), as virtual machines "
@@ -503,6 +506,14 @@ static void tell(struct nccl_reader *r)
     if (r->guessed)
         topology_note(t, true, "%d devices are told by their address only: those under a CPU, as many "
                       "under each, are taken for GPUs, others for NICs; class= would tell", r->guessed);
+    for (int i = 0; i < t->nnodes; i++)
+        gpus += t->nodes[i].kind == TOPOLOGY_GPU;
+    if (!gpus)
+        topology_note(t, true, "no GPU is in this file: NCCL adds those of the machine when it runs; without "
+                      "them there are no rings to plan");
+    if (r->untold_speeds)
+        topology_note(t, true, "%d PCI links of GPUs and switches have no speed in the file: 8 GT/s is "
+                      "assumed, as NCCL does", r->untold_speeds);
     if (r->assumed_gpus)
         topology_note(t, true, "%d GPUs without <gpu>: no compute capability and no NVLinks known; "
                       "NCCL asks the driver for them when it runs", r->assumed_gpus);
