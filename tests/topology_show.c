@@ -290,7 +290,7 @@ static void hostile_names(void)
 
 /* What may be odd; ODD_NOTHING: a machine without fault. */
 enum odd { ODD_NOTHING, ODD_WIDTH, ODD_NVLINK, ODD_SOCKET, ODD_SLOT, ODD_DIRECT, ODD_PORT, ODD_MAKE,
-           ODD_SLOW, ODD_BALANCE, ODD_KINDS };
+           ODD_VENDOR, ODD_SLOW, ODD_BALANCE, ODD_KINDS };
 
 static const char *const odd_words[ODD_KINDS] = {
     [ODD_NOTHING] = "",
@@ -301,6 +301,7 @@ static const char *const odd_words[ODD_KINDS] = {
     [ODD_DIRECT] = "NIC 1: no GPUDirect RDMA",
     [ODD_PORT] = "NIC 1 (b): the port does 50 GB/s, its PCI link only 12",
     [ODD_MAKE] = "GPU 3: of another make than GPU 0",
+    [ODD_VENDOR] = "GPU 2: of another make than GPU 0",
     [ODD_SLOW] = "NIC 1 (b) runs at 6.25 GB/s, others of its make at 12.5",
     [ODD_BALANCE] = "numa1 has 1 fast NIC ports and numa0 has 3",
 };
@@ -335,9 +336,18 @@ static void odd_machine(struct topology *t, enum odd odd)
     t->nodes[port].direct = odd != ODD_DIRECT;
     if (odd == ODD_MAKE)
         t->nodes[gpu[3]].capability = 75;
+    if (odd == ODD_VENDOR) {           /* and nothing but its PCI identity is known */
+        for (int i = 0; i < 4; i++)
+            t->nodes[gpu[i]].pci_vendor = i == 2 ? 0x1002 : 0x10de;
+        t->nodes[gpu[2]].capability = 0;
+    }
     if (odd == ODD_BALANCE) {
         add_nic(t, sw[0], "c", 12.5);
         add_nic(t, sw[0], "d", 12.5);
+    }
+    if (odd == ODD_SOCKET) {           /* a bridge there is none to send over */
+        port = add_nic(t, numa[1], "bridge", 12.5);
+        t->nodes[t->nodes[port].parent].bus = TOPOLOGY_NO_BUS;
     }
     if (odd == ODD_SLOT) {
         int third = add_numa(t, 2, "16-23");
