@@ -102,4 +102,5 @@ try 'peal-info' 'allreduce' peal-info
 try 'peal-info --json' '"version"' peal-info --json
 try 'peal-info --draw' 'rank 0' peal-info --draw allreduce ring 4
 try 'peal-info --topology' 'GPU7' peal-info --topology 'socket:2 gpu:8 nvswitch' --rings
+try 'peal-info --nccl' '</system>' peal-info --topology 'socket:2 gpu:8 nvswitch' --nccl -
 exit $bad

@@ -13,6 +13,7 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Machines by hand -------------------------------------------------------------------- */
 
@@ -530,6 +531,33 @@ static void expect_failure(const char *topic, const char *words)
           peal_last_error(), words);
 }
 
+/* What is written is read again, and then written the same. */
+static void expect_written(const char *topic, const char *begins)
+{
+    static const char machine[] = "node:2 socket:2 switch:4 gpu:8@b200 nvswitch nic:8@400";
+    char path[] = "/tmp/peal-topology-XXXXXX", words[200], *first = NULL, *second = NULL;
+    FILE *out = fdopen(mkstemp(path), "w");
+
+    check(out != NULL, "no file in /tmp");
+    if (!out)
+        return;
+    snprintf(words, sizeof words, "%s %s", topic, machine);
+    expect_report(words, 1, begins);
+    check(!peal_describe(words, 0, &first), "%s: %s", words, peal_last_error());
+    check(first && !strncmp(first, begins, strlen(begins)), "%s: %.80s", words, first ? first : "");
+    fputs(first ? first : "", out);
+    fclose(out);
+    snprintf(words, sizeof words, "%s %s", topic, path);
+    check(!peal_describe(words, 0, &second), "%s: %s", words, peal_last_error());
+    if (!strcmp(topic, "topology-own"))        /* NCCL's has no place for notes, hosts' names, rails */
+        check(first && second && !strcmp(first, second), "%s: written anew it differs", topic);
+    snprintf(words, sizeof words, "topology %s", path);
+    expect_report(words, 0, "8 GPUs, 8 NIC ports, 2 NUMA nodes, 4 PCI switches, NVSwitch");
+    unlink(path);
+    free(first);
+    free(second);
+}
+
 static void described(const char *folder)
 {
     static const char *const topics[] = { "topology", "rings", "topology-svg" };
@@ -547,7 +575,10 @@ static void described(const char *folder)
     expect_report(topic, 0, "One of 3 hosts, which are alike.");
     snprintf(topic, sizeof topic, "topology-svg %s", machine);
     expect_report(topic, 0, "One of 3 hosts, which are alike.");
+    expect_written("topology-nccl", "<system version=");
+    expect_written("topology-own", "peal-topology 1");
     expect_failure("topology /nowhere/topo.xml", "/nowhere/topo.xml");
+    expect_failure("topology-own /nowhere/topo.xml", "/nowhere/topo.xml");
     expect_failure("rings socket:2 gpu:7", "gpu:7");
 
     snprintf(topic, sizeof topic, "%s/dgx1-v100/topo-m.txt", folder);
