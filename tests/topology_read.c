@@ -207,16 +207,17 @@ static void refused(void)
         { "peal-topology 1\nhost \"\"\nnode 0 gpu \"n\" host=0 parent=-1\n", "test:", "hangs from nothing" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nnode 1 numa \"n\" host=0\n", "test:",
           "twice" },
-        { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nlink 0 0 pci bandwidth=1\n", "test:",
+        { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nlink 0 0 pci bandwidth=1\n", "test:4:",
           "itself" },
+        { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0 parent=0\n", "test:3:", "after it" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nlink 0 1 pci bandwidth=1\n", "test:4:",
           "not there" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
           "link 0 1 smp bandwidth=nan\n", "test:5:", "nan" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
-          "link 0 1 smp\n", "test:", "without a bandwidth" },
+          "link 0 1 smp\n", "test:5:", "without a bandwidth" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
-          "link 0 1 smp bandwidth=1 lanes=2000\n", "test:", "number of lanes" },
+          "link 0 1 smp bandwidth=1 lanes=2000\n", "test:5:", "number of lanes" },
         { "gpu:8 switch:3", "test:1:", "'gpu:8': does not divide evenly among switch:3" },
         { "gpu:8\nswitch:4 switch:2", "test:2:", "'switch:2': comes twice" },
         { "gpu:8 wheel:4", "test:1:", "'wheel:4'" },
