@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { INFO_OK, INFO_USAGE = 2, INFO_FAILED };
 
@@ -118,12 +119,34 @@ static bool topic_parse(struct request *r, const char *word)
     return false;
 }
 
+/* A pipe can be read once, and each topic about it reads anew: a copy, which stays open. */
+static char *pipe_kept(char *name, char path[32])
+{
+    enum { MOST = 32 << 20 };          /* more than the library takes */
+    struct stat what;
+    FILE *in, *copy;
+
+    if (stat(name, &what) || !S_ISFIFO(what.st_mode))
+        return name;
+    in = fopen(name, "r");
+    copy = in ? tmpfile() : NULL;
+    for (int n = 0, c; copy && n < MOST && (c = getc(in)) != EOF; n++)
+        putc(c, copy);
+    if (in)
+        fclose(in);
+    if (!copy || fflush(copy))
+        return name;
+    snprintf(path, 32, "/dev/fd/%d", fileno(copy));
+    return path;
+}
+
 /* A question and its words from argv[0] on; returns how many words were used, 0: it is another
  * option or too few words follow.  Each word is passed on as it is: blanks in it stay. */
 static int question_parse(struct request *r, char **argv)
 {
     for (int i = 0; i < QUESTION_KINDS; i++) {
         int used = 1;
+        char path[32], *one[1];
 
         if (strcmp(argv[0], questions[i].option))
             continue;
@@ -131,8 +154,9 @@ static int question_parse(struct request *r, char **argv)
             used++;
         if (!strcmp(argv[0], "--topology"))
             r->machine = r->count;
+        one[0] = used == 2 && r->machine == r->count ? pipe_kept(argv[1], path) : NULL;
         if (used <= questions[i].least ||
-            !topic_add(r, NULL, topic_join(questions[i].option + 2, argv + 1, used - 1)))
+            !topic_add(r, NULL, topic_join(questions[i].option + 2, one[0] ? one : argv + 1, used - 1)))
             return 0;
         return used;
     }
