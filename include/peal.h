@@ -360,6 +360,8 @@ int peal_mem_free(void *memory);
  *   "topology [SOURCE]"       a machine: distances, tree, what is odd about it
  *   "rings [SOURCE]"          the rings and trees that use all of its bandwidth
  *   "topology-svg [SOURCE]"   its picture with the rings; an SVG document
+ *   "topology-nccl [SOURCE]"  it as XML for NCCL_TOPO_FILE
+ *   "topology-own [SOURCE]"   it in Peal's own format, which keeps everything
  * SOURCE, all that follows, is a file (NCCL's or hwloc's XML, nvidia-smi topo -m, Peal's
  * own) or a description such as "socket:2 gpu:8 nvswitch"; without it: this machine.
  * *report is malloc'ed; the caller frees it. */

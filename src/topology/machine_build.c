@@ -17,6 +17,7 @@ struct builder {
     int    nroots, nswitches, nnics, nvswitch;
     struct root { int root, node; double below; } *roots;     /* in the order of their nodes */
     bool   guessed_numa;
+    int    untold_speeds;              /* GPUs above which no link has told its speed */
 };
 
 /* What a chain of PCI links carries: its slowest. */
@@ -208,6 +209,7 @@ static void build_device(struct builder *b, int i)
     node->capability = d->capability;
     node->direct = d->direct;
     snprintf(node->model, sizeof node->model, "%s", d->model);
+    b->untold_speeds += d->kind == MACHINE_GPU && !way.lanes;
     join(b, above, d->node, way);
 }
 
@@ -413,6 +415,9 @@ int machine_build(struct machine *m, struct topology *t, int host)
         count_below(m, kept[i]);
     for (int i = 0; i < n && !t->failed; i++)
         build_device(&b, kept[i]);
+    if (b.untold_speeds)
+        topology_note(t, true, "nothing tells how fast the PCI links of %d GPUs are: 16 lanes of 8 GT/s are "
+                      "assumed", b.untold_speeds);
     if (!m->failed) {
         build_ports(&b);
         build_roots(&b);
