@@ -475,6 +475,33 @@ static void smp_links(struct nccl_reader *r)
         }
 }
 
+/* What only the machine itself could tell. */
+static void tell_guesses(struct nccl_reader *r)
+{
+    struct topology *t = r->t;
+
+    if (r->guessed) {
+        topology_note(t, true, "%d devices are told by their address only: those under a CPU, as many "
+                      "under each, are taken for GPUs, others for NICs; class= would tell", r->guessed);
+        topology_note_guess(t);
+    }
+    if (r->assumed_gpus) {
+        topology_note(t, true, "%d GPUs without <gpu>: no compute capability and no NVLinks known; "
+                      "NCCL asks the driver for them when it runs", r->assumed_gpus);
+        topology_note_guess(t);
+    }
+    if (r->assumed_nics) {
+        topology_note(t, true, "%d NICs without <net>: one port each, taken to be as fast as its PCI "
+                      "link", r->assumed_nics);
+        topology_note_guess(t);
+    }
+    if (r->slow_ports) {
+        topology_note(t, true, "%d ports have no speed; 10 Gb/s assumed, as NCCL does",
+                      r->slow_ports);
+        topology_note_guess(t);
+    }
+}
+
 static void tell(struct nccl_reader *r)
 {
     struct topology *t = r->t;
@@ -482,18 +509,7 @@ static void tell(struct nccl_reader *r)
     if (r->numaless)
         topology_note(t, true, "NUMA nodes are not told apart (numaid -1 or none), as virtual machines "
                       "hide them");
-    if (r->guessed)
-        topology_note(t, true, "%d devices are told by their address only: those under a CPU, as many "
-                      "under each, are taken for GPUs, others for NICs; class= would tell", r->guessed);
-    if (r->assumed_gpus)
-        topology_note(t, true, "%d GPUs without <gpu>: no compute capability and no NVLinks known; "
-                      "NCCL asks the driver for them when it runs", r->assumed_gpus);
-    if (r->assumed_nics)
-        topology_note(t, true, "%d NICs without <net>: one port each, taken to be as fast as its PCI "
-                      "link", r->assumed_nics);
-    if (r->slow_ports)
-        topology_note(t, true, "%d ports have no speed; 10 Gb/s assumed, as NCCL does",
-                      r->slow_ports);
+    tell_guesses(r);
     if (r->loose_ports)
         topology_note(t, true, "%d ports belong to no PCI device: they are virtual, or a virtual machine "
                       "hides it", r->loose_ports);
