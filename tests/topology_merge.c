@@ -4,9 +4,9 @@
  *
  *   topology_merge [seed [cases]] */
 #include "effort.h"
+#include "topology_clouds.h"
 #include "topology_drawn.h"
 #include "topology_files.h"
-#include "topology_tree.h"
 #include "topology_well.h"
 
 #include "topology/discover.h"
@@ -26,56 +26,6 @@ static const char *fake_nvml(void)
 
 /* ---- Machines ------------------------------------------------------------------------------------ */
 
-static void begin(int numas, const char *const *cpus, const char *vendor, const char *product)
-{
-    char text[200];
-
-    tree_begin();
-    snprintf(text, sizeof text, "vendor_id\t: %s\ncpu family\t: 6\nmodel\t\t: 143\n"
-             "flags\t\t: fpu hypervisor", vendor);
-    tree_line(".", "cpuinfo", text);
-    tree_line("class/dmi/id", "sys_vendor", product);
-    tree_line("module/nvidia_peermem", "initstate", "live");
-    for (int i = 0; i < numas; i++)
-        tree_numa(i, cpus[i], atoi(cpus[i]), i);
-}
-
-/* A function on its own root, or below `above` ("pci0000:44/0000:44:00.0"). */
-static void place(char folder[200], const char *above, const char *bus)
-{
-    if (above)
-        snprintf(folder, 200, "%s/%s", above, bus);
-    else
-        snprintf(folder, 200, "pci%.7s/%s", bus, bus);
-}
-
-static void add_gpu(const char *above, const char *bus, const char *device, int numa)
-{
-    char folder[200];
-
-    place(folder, above, bus);
-    tree_pci(folder, "0x030200", "0x10de", device, numa, "Unknown", "0");
-    tree_driver(folder, "nvidia");
-}
-
-static void add_port(const char *above, const char *bus, const char *name, const char *rate, int numa)
-{
-    char folder[200];
-
-    place(folder, above, bus);
-    tree_pci(folder, "0x020700", "0x15b3", "0x101c", numa, "Unknown", "0");
-    tree_verbs(folder, name, rate, "4: ACTIVE");
-}
-
-static void add_eth(const char *bus, int numa)
-{
-    char folder[200];
-
-    place(folder, NULL, bus);
-    tree_pci(folder, "0x020000", "0x1d0f", "0xec20", numa, "Unknown", "0");
-    tree_net(folder, "eth0", "25000", "up");
-}
-
 static const char *const ndv4_cpus[] = { "0-23", "24-47", "48-71", "72-95" };
 static const char ndv4_gpus[] = "0001:00:00.0 0002:00:00.0 0003:00:00.0 0004:00:00.0 "
                                 "000b:00:00.0 000c:00:00.0 000d:00:00.0 000e:00:00.0";
@@ -85,13 +35,13 @@ static void ndv4(void)
 {
     char bus[24], name[20];
 
-    begin(4, ndv4_cpus, "AuthenticAMD", "Microsoft Corporation");
+    cloud_begin(4, ndv4_cpus, "AuthenticAMD", "Microsoft Corporation");
     for (int i = 0; i < 8; i++) {
         snprintf(bus, sizeof bus, "%.12s", ndv4_gpus + 13 * i);
-        add_gpu(NULL, bus, "0x20b0", 0);
+        cloud_gpu(NULL, bus, "0x20b0", 0);
         snprintf(bus, sizeof bus, "01%02d:00:00.0", i + 1);
         snprintf(name, sizeof name, "mlx5_ib%d", i);
-        add_port(NULL, bus, name, "200 Gb/sec (4X HDR)", 0);
+        cloud_port(NULL, bus, name, "200 Gb/sec (4X HDR)", 0);
     }
     tree_net("LNXSYSTM:00/VMBUS:00/1234", "eth0", "50000", "up");
 }
@@ -248,12 +198,12 @@ static void azure_ndv2(void)
                                "0005:00:00.0 0006:00:00.0 0007:00:00.0 0008:00:00.0";
     char bus[20];
 
-    begin(2, cpus, "GenuineIntel", "Microsoft Corporation");
+    cloud_begin(2, cpus, "GenuineIntel", "Microsoft Corporation");
     for (int i = 0; i < 8; i++) {
         snprintf(bus, sizeof bus, "%.12s", gpus + 13 * i);
-        add_gpu(NULL, bus, "0x1db5", -1);
+        cloud_gpu(NULL, bus, "0x1db5", -1);
     }
-    add_port(NULL, "0101:00:00.0", "mlx5_ib0", "100 Gb/sec (4X EDR)", -1);
+    cloud_port(NULL, "0101:00:00.0", "mlx5_ib0", "100 Gb/sec (4X EDR)", -1);
     merge("azure-ndv2-v100", "dgx-1v", gpus);
     expect_count("NDv2", TOPOLOGY_NUMA, 2);
     expect_count("NDv2", TOPOLOGY_GPU, 8);
@@ -274,20 +224,20 @@ static void aws_p4d(void)
                                "0000:90:1c.0 0000:90:1d.0 0000:a0:1c.0 0000:a0:1d.0";
     char bus[20], above[20], name[20], folder[200];
 
-    begin(2, cpus, "GenuineIntel", "Amazon EC2");
+    cloud_begin(2, cpus, "GenuineIntel", "Amazon EC2");
     for (int i = 0; i < 4; i++) {
         snprintf(above, sizeof above, "pci0000:%s", buses[i]);
         for (int k = 0; k < 2; k++) {
             snprintf(bus, sizeof bus, "0000:%s:1%c.0", buses[i], 'c' + k);
-            add_gpu(above, bus, "0x20b0", i / 2);
+            cloud_gpu(above, bus, "0x20b0", i / 2);
         }
         snprintf(bus, sizeof bus, "0000:%s:1b.0", buses[i]);
         snprintf(name, sizeof name, "rdmap%ds27", i);
-        place(folder, NULL, bus);
+        cloud_place(folder, NULL, bus);
         tree_pci(folder, "0x020000", "0x1d0f", "0xefa0", i / 2, "Unknown", "0");
         tree_verbs(folder, name, "100 Gb/sec (4X EDR)", "4: ACTIVE");
     }
-    add_eth("0000:00:05.0", 0);
+    cloud_eth("0000:00:05.0", 0);
     merge("aws-p4d-a100", "hgx-a100", gpus);
     expect_count("p4d", TOPOLOGY_SWITCH, 4);
     expect_count("p4d", TOPOLOGY_GPU, 8);
@@ -304,9 +254,9 @@ static const char p5_gpus[] = "0000:53:00.0 0000:64:00.0 0000:75:00.0 0000:86:00
 static void p5(bool flat, bool moved)
 {
     static const char *const cpus[] = { "0-47,96-143", "48-95,144-191" };
-    char bus[24], above[100], below[200], name[20];
+    char bus[24], above[100], below[150], name[20];
 
-    begin(2, cpus, "AuthenticAMD", "Amazon EC2");
+    cloud_begin(2, cpus, "AuthenticAMD", "Amazon EC2");
     for (int i = 0; i < 8; i++) {
         int first = 0x45 + 0x11 * i, numa = i / 4;
 
@@ -325,9 +275,9 @@ static void p5(bool flat, bool moved)
             snprintf(bus, sizeof bus, "0000:%02x:00.0", first + 10 + k);
             snprintf(name, sizeof name, "rdmap%ds0", first + 10 + k);
             if (k == 4)
-                add_gpu(below, bus, "0x2330", numa);
+                cloud_gpu(below, bus, "0x2330", numa);
             else
-                add_port(below, bus, name, "100 Gb/sec (4X EDR)", numa);
+                cloud_port(below, bus, name, "100 Gb/sec (4X EDR)", numa);
         }
     }
 }
@@ -367,12 +317,12 @@ static void aws_g5(void)
                                "0000:00:1a.0 0000:00:1b.0 0000:00:1c.0 0000:00:1d.0";
     char bus[20];
 
-    begin(2, cpus, "AuthenticAMD", "Amazon EC2");
+    cloud_begin(2, cpus, "AuthenticAMD", "Amazon EC2");
     for (int i = 0; i < 8; i++) {
         snprintf(bus, sizeof bus, "%.12s", gpus + 13 * i);
-        add_gpu(NULL, bus, "0x2237", -1);
+        cloud_gpu(NULL, bus, "0x2237", -1);
     }
-    add_port(NULL, "0000:00:15.0", "rdmap0s21", "100 Gb/sec (4X EDR)", -1);
+    cloud_port(NULL, "0000:00:15.0", "rdmap0s21", "100 Gb/sec (4X EDR)", -1);
     merge("aws-g5-a10g", "a10g-8", gpus);
     expect_count("g5", TOPOLOGY_GPU, 8);
     for (int i = 0; i < 8; i++) {
@@ -399,18 +349,18 @@ static void oracle_b4(void)
     char bus[20], name[20];
     int eth, numa;
 
-    begin(8, cpus, "AuthenticAMD", "Oracle Corporation");
+    cloud_begin(8, cpus, "AuthenticAMD", "Oracle Corporation");
     for (int i = 0; i < 8; i++) {
         snprintf(bus, sizeof bus, "%.12s", gpus + 13 * i);
-        add_gpu(NULL, bus, "0x20b0", numas[i]);
+        cloud_gpu(NULL, bus, "0x20b0", numas[i]);
         for (int k = 0; k < 2; k++) {
             snprintf(bus, sizeof bus, "0000:%s:00.%d", nics[i], k);
             snprintf(name, sizeof name, "mlx5_%d", 2 * i + k);
             if (i || k)                /* the first of all is down: its adapter begins with the second */
-                add_port(NULL, bus, name, "100 Gb/sec (2X HDR)", numas[i]);
+                cloud_port(NULL, bus, name, "100 Gb/sec (2X HDR)", numas[i]);
         }
     }
-    add_eth("0000:21:00.0", 0);
+    cloud_eth("0000:21:00.0", 0);
     merge("oci-bm-gpu-b4-a100", "hgx-a100", gpus);
     expect_count("OCI", TOPOLOGY_SWITCH, 4);
     expect_count("OCI", TOPOLOGY_GPU, 8);
@@ -447,10 +397,10 @@ static void hidden(void)
     unsetenv("FAKE_NVML_COUNT");
 
     /* No network in a container; one GPU that the file does not have. */
-    begin(4, ndv4_cpus, "AuthenticAMD", "Microsoft Corporation");
+    cloud_begin(4, ndv4_cpus, "AuthenticAMD", "Microsoft Corporation");
     for (int i = 0; i < 8; i++) {
         snprintf(bus, sizeof bus, "%.12s", ndv4_gpus + 13 * i);
-        add_gpu(NULL, i == 7 ? "000f:00:00.0" : bus, "0x20b0", i == 7 ? 2 : 0);
+        cloud_gpu(NULL, i == 7 ? "000f:00:00.0" : bus, "0x20b0", i == 7 ? 2 : 0);
     }
     merge("azure-ndv4-a100", "hgx-a100", "0001:00:00.0 0002:00:00.0 0003:00:00.0 0004:00:00.0 "
           "000b:00:00.0 000c:00:00.0 000d:00:00.0 000f:00:00.0");
@@ -484,9 +434,9 @@ static void other_machine(void)
         topology_free(&alone);
     }
     /* A NIC at an address that many machines have one at. */
-    begin(1, ndv4_cpus, "GenuineIntel", "QEMU");
-    add_gpu(NULL, "0000:13:00.0", "0x20b0", 0);
-    add_eth("0000:0c:00.0", 0);
+    cloud_begin(1, ndv4_cpus, "GenuineIntel", "QEMU");
+    cloud_gpu(NULL, "0000:13:00.0", "0x20b0", 0);
+    cloud_eth("0000:0c:00.0", 0);
     merge("oci-bm-gpu-b4-a100", NULL, NULL);
     expect_note("it is of another machine, and taken as it is");
     expect_count("a NIC in common", TOPOLOGY_GPU, 8);
@@ -550,6 +500,51 @@ static void odd_texts(void)
     check(merged.nodes[gpu(0)].bus == bus_of("0000:03:00.0"), "the file's numbers");
 }
 
+#define LINK_AT(bus, class, rest) "<pci busid=\"" bus "\" class=\"" class "\" " rest "/>"
+#define TWO(one, other) "<system version=\"1\"><cpu numaid=\"4\" affinity=\"0000000f\">" one \
+    "</cpu><cpu numaid=\"5\" affinity=\"000000f0\">" other "</cpu></system>"
+
+/* Where a GPU goes that the file does not have; whose speed of a PCI link it is. */
+static void places(void)
+{
+    int link, nic;
+
+    merge_texts(CPU(LINK_AT("0000:02:00.0", "0x030200", "link_speed=\"16 GT/s\" link_width=\"16\"")
+                    NIC_AT("0000:03:00.0", "a")),
+                CPU(LINK_AT("0000:02:00.0", "0x030200", "link_speed=\"8 GT/s\" link_width=\"8\"")
+                    LINK_AT("0000:03:00.0", "0x020700", "link_speed=\"8 GT/s\" link_width=\"8\"")));
+    link = topology_link_between(&merged, merged.nodes[gpu(0)].parent, gpu(0), MEDIUM_PCI);
+    check(link >= 0 && merged.links[link].lanes == 16, "a link is not the file's");
+    nic = topology_nth(&merged, TOPOLOGY_NIC, 0, 0);
+    link = topology_link_between(&merged, merged.nodes[nic].parent, nic, MEDIUM_PCI);
+    check(link >= 0 && merged.links[link].lanes == 8, "the file knows no link, the machine's is not used");
+
+    /* Found on one switch with two NICs that the file has on two: above both. */
+    merge_texts(TWO(NIC_AT("0000:09:00.0", "z"), SWITCH_AT("0000:01:00.0", NIC_AT("0000:02:00.0", "a")
+                    NIC_AT("0000:03:00.0", "b")) NIC_AT("0000:04:00.0", "c")),
+                CPU(SWITCH_AT("0000:0a:00.0", NIC_AT("0000:02:00.0", "a") NIC_AT("0000:04:00.0", "c")
+                              GPU_AT("0000:05:00.0", "0"))));
+    check(merged.nodes[merged.nodes[gpu(0)].parent].kind == TOPOLOGY_NUMA && numa_number(gpu(0)) == 5,
+          "a GPU between two switches is on NUMA node %d", numa_number(gpu(0)));
+    /* With NICs on both NUMA nodes: where the system says, by the node's cores. */
+    merge_texts(TWO(NIC_AT("0000:02:00.0", "a"), NIC_AT("0000:04:00.0", "c")),
+                "<system version=\"1\"><cpu numaid=\"0\" affinity=\"0000000f\"/><cpu numaid=\"1\" "
+                "affinity=\"000000f0\">" SWITCH_AT("0000:0a:00.0", NIC_AT("0000:02:00.0", "a")
+                NIC_AT("0000:04:00.0", "c") GPU_AT("0000:05:00.0", "0")) "</cpu></system>");
+    check(numa_number(gpu(0)) == 5, "a GPU with NICs of both NUMA nodes is on %d", numa_number(gpu(0)));
+    expect_count("no more NUMA nodes", TOPOLOGY_NUMA, 2);
+    /* Below a switch of which the file has nothing: that is kept. */
+    merge_texts(TWO(NIC_AT("0000:02:00.0", "a"), SWITCH_AT("0000:01:00.0", NIC_AT("0000:04:00.0", "c")
+                                                           NIC_AT("0000:06:00.0", "d"))),
+                TWO(NIC_AT("0000:02:00.0", "a"), NIC_AT("0000:04:00.0", "c") SWITCH_AT("0000:0a:00.0",
+                    GPU_AT("0000:07:00.0", "0") GPU_AT("0000:08:00.0", "1"))));
+    expect_count("a switch of its own", TOPOLOGY_SWITCH, 2);
+    check(merged.nodes[gpu(0)].parent == merged.nodes[gpu(1)].parent &&
+          merged.nodes[merged.nodes[gpu(1)].parent].bus == bus_of("0000:0a:00.0"), "two GPUs' own switch is lost");
+    expect_note("2 GPUs are not in the file (0000:07:00.0, 0000:08:00.0)");
+    expect_note("1 NICs of the file have no port that is up here (0000:06:00.0)");
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -571,6 +566,7 @@ int main(int argc, char **argv)
         hidden();
         other_machine();
         odd_texts();
+        places();
     }
     topology_drawn(seed, cases);
     topology_free(&found);
