@@ -6,16 +6,12 @@
 #include "effort.h"
 #include "topology_clouds.h"
 #include "topology_drawn.h"
-#include "topology_files.h"
+#include "topology_merged.h"
 #include "topology_well.h"
 
 #include "topology/discover.h"
-#include "topology/plan.h"
 
 #include <dlfcn.h>
-
-static struct topology merged;         /* the file, then what topology_merge() makes of it */
-static struct topology found;
 
 static const char *fake_nvml(void)
 {
@@ -72,81 +68,6 @@ static void merge(const char *machine, const char *nvml, const char *buses)
     check(!status, "%s: merging fails: %s", machine, status ? status_text() : "");
     if (!status)
         check(!topology_ill(&merged), "%s: %s", machine, topology_ill(&merged));
-}
-
-/* ---- Questions ------------------------------------------------------------------------------------ */
-
-static void expect_note(const char *words)
-{
-    check(has_note(&merged, words), "no remark with \"%s\"", words);
-    for (int i = 0; i < merged.nnotes && !has_note(&merged, words); i++)
-        printf("  %s\n", merged.notes[i].text);
-}
-
-static void expect_remarks(const char *what, int n)
-{
-    int missing = 0;
-
-    for (int i = 0; i < merged.nnotes; i++)
-        missing += merged.notes[i].missing;
-    check(missing == n, "%s: %d remarks, not %d:", what, missing, n);
-    for (int i = 0; i < merged.nnotes && missing != n; i++)
-        printf("  %d %s\n", merged.notes[i].missing, merged.notes[i].text);
-}
-
-static void expect_count(const char *what, enum topology_kind kind, int n)
-{
-    int count = topology_count(&merged, kind, -1);
-
-    check(count == n, "%s: %d of kind %s, not %d", what, count, topology_kind_name(kind), n);
-}
-
-static int gpu(int number)
-{
-    return topology_nth(&merged, TOPOLOGY_GPU, 0, number);
-}
-
-static int numa_number(int node)
-{
-    int numa = node < 0 ? -1 : topology_numa(&merged, node);
-
-    return numa < 0 ? -1 : merged.nodes[numa].number;
-}
-
-static uint64_t bus_of(const char *text)
-{
-    uint64_t bus = 0;
-
-    topology_bus_parse(text, &bus);
-    return bus;
-}
-
-static int lanes_between(int a, int b)
-{
-    int link = topology_link_between(&merged, gpu(a), gpu(b), MEDIUM_NVLINK);
-
-    return link < 0 ? 0 : merged.links[link].lanes;
-}
-
-/* The rings carry so much; each GPU has a port below the same node; `apart`: and each its own. */
-static void expect_plan(const char *what, double least, bool near, bool apart)
-{
-    struct topology_plan plan;
-    int status = plan_find(&merged, 0, NULL, 0, 0.5, &plan);
-
-    check(!status, "%s: no plan: %s", what, status ? status_text() : "");
-    if (status)
-        return;
-    check(plan.ring_total >= least * 0.999, "%s: rings carry %g GB/s, not %g", what, plan.ring_total, least);
-    for (int i = 0; i < plan.ngpus && near; i++) {
-        int port = plan.port[i], nic = port < 0 ? -1 : merged.nodes[port].parent;
-
-        check(nic >= 0 && merged.nodes[nic].parent == merged.nodes[plan.gpus[i]].parent,
-              "%s: GPU %d uses %s, of another switch", what, i, port < 0 ? "no port" : merged.nodes[port].name);
-        for (int k = 0; k < i && apart; k++)
-            check(plan.port[k] != port, "%s: GPUs %d and %d share a port", what, k, i);
-    }
-    topology_plan_free(&plan);
 }
 
 /* ---- Files of the machine --------------------------------------------------------------------------- */
@@ -394,6 +315,11 @@ static void hidden(void)
     expect_note("4 GPUs of the file are not here (000d:00:00.0, 000e:00:00.0, 000b:00:00.0, 000c:00:00.0)");
     check(count_lanes(&merged, MEDIUM_NVLINK) == 48, "%d NVLinks", count_lanes(&merged, MEDIUM_NVLINK));
     expect_plan("4 of 8", 240, true, true);
+    setenv("FAKE_NVML_COUNT", "0", 1);
+    merge("azure-ndv4-a100", "hgx-a100", ndv4_gpus);
+    expect_count("0 of 8", TOPOLOGY_GPU, 0);
+    expect_count("0 of 8", TOPOLOGY_PORT, 9);
+    expect_note("8 GPUs of the file are not here");
     unsetenv("FAKE_NVML_COUNT");
 
     /* No network in a container; one GPU that the file does not have. */
@@ -440,6 +366,10 @@ static void other_machine(void)
     merge("oci-bm-gpu-b4-a100", NULL, NULL);
     expect_note("it is of another machine, and taken as it is");
     expect_count("a NIC in common", TOPOLOGY_GPU, 8);
+    cloud_begin(1, ndv4_cpus, "GenuineIntel", "QEMU");
+    cloud_eth("0000:0c:00.0", 0);
+    merge("oci-bm-gpu-b4-a100", NULL, NULL);
+    expect_note("it is of another machine, and taken as it is");
 }
 
 /* Merges two texts of NCCL's or Peal's; false: one could not be read. */
@@ -545,6 +475,40 @@ static void places(void)
     expect_note("1 NICs of the file have no port that is up here (0000:06:00.0)");
 }
 
+/* This machine, whatever it is, by the setting: with its own file it is as it was. */
+static void by_setting(void)
+{
+    char path[] = "/tmp/peal-merge-XXXXXX", source[200], *text = NULL;
+    int file = mkstemp(path), devices = 0;
+    FILE *out = file < 0 ? NULL : fdopen(file, "w");
+
+    topology_free(&found);
+    topology_free(&merged);
+    check(!topology_discover(&found), "this machine");
+    text = topology_write_own(&found);
+    check(out && text && fputs(text, out) >= 0 && !fclose(out), "%s cannot be written", path);
+    setenv("PEAL_TOPO_FILE", path, 1);
+    check(!topology_here(&merged, source, sizeof source), "%s: %s", path, status_text());
+    check(!strcmp(source, path), "it is said to be from %s", source);
+    for (int kind = 0; kind < TOPOLOGY_RAIL; kind++)
+        check(topology_count(&merged, (enum topology_kind)kind, -1) ==
+              topology_count(&found, (enum topology_kind)kind, -1), "this machine with its own file: %d of kind %s",
+              topology_count(&merged, (enum topology_kind)kind, -1), topology_kind_name((enum topology_kind)kind));
+    for (int i = 0; i < found.nnodes; i++)
+        devices += found.nodes[i].bus != TOPOLOGY_NO_BUS &&
+                   (found.nodes[i].kind == TOPOLOGY_GPU || found.nodes[i].kind == TOPOLOGY_NIC);
+    expect_note(devices ? "NUMA nodes and PCI switches are the file's" : "taken as it is");
+    printf("this machine with its own file: %d devices with an address\n", devices);
+    topology_free(&merged);
+    setenv("PEAL_TOPO_FILE", "socket:1 gpu:2", 1);
+    check(!topology_here(&merged, source, sizeof source), "in words: %s", status_text());
+    expect_count("in words", TOPOLOGY_GPU, 2);
+    check(!has_note(&merged, "taken as it is") && !has_note(&merged, "the file's"), "words are merged");
+    unsetenv("PEAL_TOPO_FILE");
+    unlink(path);
+    free(text);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -568,6 +532,7 @@ int main(int argc, char **argv)
         odd_texts();
         places();
     }
+    by_setting();
     topology_drawn(seed, cases);
     topology_free(&found);
     topology_free(&merged);

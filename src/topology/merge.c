@@ -17,202 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NONE = -1, APART = -2 };        /* no node; places with nothing above them all */
-
-static bool is_device(const struct topology_node *node)
-{
-    return node->kind == TOPOLOGY_GPU || node->kind == TOPOLOGY_NIC;
-}
-
-/* What devices hang from. */
-static bool is_structure(const struct topology_node *node)
-{
-    return node->kind == TOPOLOGY_NUMA || node->kind == TOPOLOGY_ROOT || node->kind == TOPOLOGY_SWITCH;
-}
-
-static int up_structure(const struct topology *t, int node)
-{
-    do
-        node = t->nodes[node].parent;
-    while (node >= 0 && !is_structure(&t->nodes[node]));
-    return node;
-}
-
-/* ---- Matching ----------------------------------------------------------------------- */
-
-static int order_places(const void *a, const void *b)
-{
-    const struct merge_place *x = a, *y = b;
-
-    if (x->bus != y->bus)
-        return x->bus < y->bus ? -1 : 1;
-    return (x->node > y->node) - (x->node < y->node);
-}
-
-int merge_first_place(const struct merge *m, uint64_t bus)
-{
-    int low = 0, high = m->nplaces;
-
-    while (low < high) {
-        int middle = low + (high - low) / 2;
-
-        if (m->places[middle].bus < bus)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* At an address there should be one; of several one of the same kind, else the first. */
-static int place_at(const struct merge *m, uint64_t bus, enum topology_kind kind)
-{
-    int first = merge_first_place(m, bus), found = NONE;
-
-    for (int i = first; i < m->nplaces && m->places[i].bus == bus && i < first + 16; i++) {
-        const struct topology_node *node = &m->file->nodes[m->places[i].node];
-        bool alike = is_device(node) == (kind != TOPOLOGY_SWITCH);
-
-        if (node->kind == kind)
-            return m->places[i].node;
-        if (alike && found < 0)
-            found = m->places[i].node;
-    }
-    return found;
-}
-
-/* Functions of an adapter are one NIC where it is found, and may be several in a file. */
-static int place_of_adapter(const struct merge *m, uint64_t bus)
-{
-    int i = merge_first_place(m, bus & ~(uint64_t)0xff);
-
-    for (int end = i + 16; i < m->nplaces && i < end && m->places[i].bus >> 8 == bus >> 8; i++)
-        if (m->file->nodes[m->places[i].node].kind == TOPOLOGY_NIC)
-            return m->places[i].node;
-    return NONE;
-}
-
-/* NICs of no PCI device by their port's name. */
-static int place_by_port(const struct merge *m, int nic)
-{
-    for (int i = 0; i < m->found->nnodes; i++) {
-        int port, up;
-
-        if (m->found->nodes[i].kind != TOPOLOGY_PORT || m->found->nodes[i].parent != nic)
-            continue;
-        port = topology_find_name(m->file, 0, TOPOLOGY_PORT, m->found->nodes[i].name);
-        up = port < 0 ? NONE : m->file->nodes[port].parent;
-        return up >= 0 && m->file->nodes[up].kind == TOPOLOGY_NIC &&
-               m->file->nodes[up].bus == TOPOLOGY_NO_BUS ? up : NONE;
-    }
-    return NONE;
-}
-
-static void match(struct merge *m)
-{
-    for (int i = 0; i < m->file->nnodes; i++) {
-        const struct topology_node *node = &m->file->nodes[i];
-
-        m->new_of_file[i] = m->twin[i] = NONE;
-        if (node->bus != TOPOLOGY_NO_BUS && (is_device(node) || node->kind == TOPOLOGY_SWITCH))
-            m->places[m->nplaces++] = (struct merge_place){ node->bus, i };
-    }
-    qsort(m->places, (size_t)m->nplaces, sizeof *m->places, order_places);
-    for (int i = 0; i < m->found->nnodes; i++) {
-        const struct topology_node *node = &m->found->nodes[i];
-
-        m->new_of_found[i] = m->in_file[i] = m->home[i] = NONE;
-        if (!is_device(node) && node->kind != TOPOLOGY_SWITCH)
-            continue;
-        if (node->bus == TOPOLOGY_NO_BUS) {
-            m->in_file[i] = node->kind == TOPOLOGY_NIC ? place_by_port(m, i) : NONE;
-            continue;
-        }
-        m->in_file[i] = place_at(m, node->bus, node->kind);
-        if (m->in_file[i] < 0 && node->kind == TOPOLOGY_NIC)
-            m->in_file[i] = place_of_adapter(m, node->bus);
-        if (m->in_file[i] >= 0 && m->twin[m->in_file[i]] < 0)
-            m->twin[m->in_file[i]] = i;
-    }
-}
-
-/* Two that tell different things of themselves are not the same. */
-static bool agree(const struct topology_node *one, const struct topology_node *other)
-{
-    if (one->kind != other->kind)
-        return !one->pci_class && !one->pci_vendor;    /* the file has the address only: a guess */
-    return !one->pci_vendor || !other->pci_vendor || one->pci_vendor == other->pci_vendor;
-}
-
-/* Addresses such as 0000:01:00.0 are common: if both have GPUs, one of these must be the same. */
-static bool same_machine(const struct merge *m)
-{
-    bool gpus = topology_count(m->file, TOPOLOGY_GPU, -1) && topology_count(m->found, TOPOLOGY_GPU, -1);
-
-    for (int i = 0; i < m->found->nnodes; i++) {
-        const struct topology_node *node = &m->found->nodes[i];
-
-        if (is_device(node) && m->in_file[i] >= 0 && (!gpus || node->kind == TOPOLOGY_GPU) &&
-            agree(&m->file->nodes[m->in_file[i]], node))
-            return true;
-    }
-    return false;
-}
-
-/* ---- Places of what the file does not have ---------------------------------------------- */
-
-/* The lowest node above or at both. */
-static int common(const struct topology *t, int one, int other)
-{
-    for (int a = one; a >= 0; a = up_structure(t, a))
-        for (int b = other; b >= 0; b = up_structure(t, b))
-            if (a == b)
-                return a;
-    return APART;
-}
-
-/* home[]: of each switch that was found the node of the file that holds all that is below it. */
-static void find_homes(struct merge *m)
-{
-    for (int i = 0; i < m->found->nnodes; i++) {
-        int here;
-
-        if (!is_device(&m->found->nodes[i]) || m->in_file[i] < 0)
-            continue;
-        here = up_structure(m->file, m->in_file[i]);
-        for (int up = m->found->nodes[i].parent; up >= 0; up = m->found->nodes[up].parent) {
-            if (m->found->nodes[up].kind != TOPOLOGY_SWITCH || m->home[up] == APART)
-                continue;
-            if (m->home[up] == NONE)
-                m->home[up] = here < 0 ? APART : here;
-            else
-                m->home[up] = common(m->file, m->home[up], here);
-        }
-    }
-}
-
-/* What node `i` of those found is in the file, for what hangs from it: a switch; or NONE. */
-static int known_place(const struct merge *m, int i)
-{
-    if (m->found->nodes[i].kind != TOPOLOGY_SWITCH)
-        return NONE;
-    if (m->in_file[i] >= 0)
-        return m->in_file[i];
-    return m->home[i] >= 0 ? m->home[i] : NONE;
-}
-
-int merge_above(const struct merge *m, int device)
-{
-    int up = m->in_file[device] >= 0 ? up_structure(m->file, m->in_file[device]) : NONE;
-
-    if (up >= 0)
-        return up;
-    for (int at = m->found->nodes[device].parent; at >= 0; at = m->found->nodes[at].parent)
-        if ((up = known_place(m, at)) >= 0)
-            return up;
-    return NONE;
-}
-
 /* ---- Building: the file's part --------------------------------------------------------- */
 
 /* Its link to what is above it, of the source that knows it: the file, if that says how many lanes. */
@@ -220,13 +24,13 @@ static void link_above(struct merge *m, int node, int in_file, int found)
 {
     static const struct topology_link unknown = { .medium = MEDIUM_PCI };
     const struct topology_link *link = &unknown;
-    int up = in_file >= 0 ? up_structure(m->file, in_file) : NONE, at;
+    int up = in_file >= 0 ? merge_up(m->file, in_file) : MERGE_NONE, at;
 
-    at = up >= 0 ? topology_link_between(m->file, up, in_file, MEDIUM_PCI) : NONE;
+    at = up >= 0 ? topology_link_between(m->file, up, in_file, MEDIUM_PCI) : MERGE_NONE;
     if (at >= 0)
         link = &m->file->links[at];
-    up = found >= 0 ? m->found->nodes[found].parent : NONE;
-    at = up >= 0 ? topology_link_between(m->found, up, found, MEDIUM_PCI) : NONE;
+    up = found >= 0 ? m->found->nodes[found].parent : MERGE_NONE;
+    at = up >= 0 ? topology_link_between(m->found, up, found, MEDIUM_PCI) : MERGE_NONE;
     if (at >= 0 && !link->lanes && (m->found->links[at].lanes || link == &unknown))
         link = &m->found->links[at];
     at = topology_link(&m->t, m->t.nodes[node].parent, node, MEDIUM_PCI, link->lanes,
@@ -241,7 +45,7 @@ static int copy_node(struct merge *m, const struct topology_node *from, int pare
     struct topology_node *node;
 
     if (at < 0)
-        return NONE;
+        return MERGE_NONE;
     node = &m->t.nodes[at];
     *node = *from;
     node->host = from->host < 0 ? -1 : 0;
@@ -269,17 +73,17 @@ static void copy_structure(struct merge *m)
     const struct topology *file = m->file;
 
     for (int i = 0; i < m->found->nnodes; i++)
-        if (is_device(&m->found->nodes[i]))
-            for (int up = merge_above(m, i); up >= 0 && !m->kept[up]; up = up_structure(file, up)) {
+        if (merge_is_device(&m->found->nodes[i]))
+            for (int up = merge_above(m, i); up >= 0 && !m->kept[up]; up = merge_up(file, up)) {
                 m->kept[up] = true;
                 if (file->nodes[up].kind == TOPOLOGY_NUMA)
                     break;
             }
     for (int i = 0; i < file->nnodes; i++) {
         bool numa = file->nodes[i].kind == TOPOLOGY_NUMA;
-        int up = numa || !m->kept[i] ? NONE : up_structure(file, i);
+        int up = numa || !m->kept[i] ? MERGE_NONE : merge_up(file, i);
 
-        up = up < 0 ? NONE : m->new_of_file[up];
+        up = up < 0 ? MERGE_NONE : m->new_of_file[up];
         if (!numa && up < 0)
             continue;                  /* nothing here is below it, or it hangs from no NUMA node */
         m->new_of_file[i] = copy_node(m, &file->nodes[i], up);
@@ -327,7 +131,7 @@ static bool has_core(const char *list, long core)
     return false;
 }
 
-/* A NUMA node that was found (NONE: not known) in the new graph: the one of its number, of its cores,
+/* A NUMA node that was found (MERGE_NONE: not known) in the new graph: the one of its number, of its cores,
  * the only one; else it is added. */
 static int numa_of(struct merge *m, int found)
 {
@@ -336,7 +140,7 @@ static int numa_of(struct merge *m, int found)
         .family = -1, .revision = -1
     };
     int *new = found >= 0 ? &m->new_of_found[found] : &m->numa_unknown;
-    int first = NONE, count = 0, end = m->t.nnodes;
+    int first = MERGE_NONE, count = 0, end = m->t.nnodes;
 
     if (*new >= 0)
         return *new;
@@ -352,7 +156,7 @@ static int numa_of(struct merge *m, int found)
         }
     if (first >= 0 && (count == 1 || !node))
         return *new = first;
-    *new = copy_new(m, node ? node : &zero, NONE);
+    *new = copy_new(m, node ? node : &zero, MERGE_NONE);
     for (int i = 0; i < end && *new >= 0; i++)
         if (m->t.nodes[i].kind == TOPOLOGY_NUMA)
             topology_link(&m->t, i, *new, MEDIUM_SMP, 0, speed_smp(&m->t.nodes[*new]));
@@ -363,20 +167,20 @@ static int numa_of(struct merge *m, int found)
  * it that the file has.  No deeper than a topology is. */
 static int new_place(struct merge *m, int i)
 {
-    int known = i >= 0 ? known_place(m, i) : NONE, up;
+    int known = i >= 0 ? merge_known_place(m, i) : MERGE_NONE, up;
 
     if (known >= 0 && m->new_of_file[known] >= 0)
         return m->new_of_file[known];
     if (i < 0 || m->found->nodes[i].kind == TOPOLOGY_NUMA)
         return numa_of(m, i);
-    if (m->found->nodes[i].kind != TOPOLOGY_SWITCH || m->home[i] != NONE)
+    if (m->found->nodes[i].kind != TOPOLOGY_SWITCH || m->home[i] != MERGE_NONE)
         return new_place(m, m->found->nodes[i].parent);
     if (m->new_of_found[i] >= 0)
         return m->new_of_found[i];
     up = new_place(m, m->found->nodes[i].parent);
-    m->new_of_found[i] = up < 0 ? NONE : copy_new(m, &m->found->nodes[i], up);
+    m->new_of_found[i] = up < 0 ? MERGE_NONE : copy_new(m, &m->found->nodes[i], up);
     if (m->new_of_found[i] >= 0)
-        link_above(m, m->new_of_found[i], NONE, i);
+        link_above(m, m->new_of_found[i], MERGE_NONE, i);
     return m->new_of_found[i];
 }
 
@@ -389,7 +193,7 @@ static void link_further(struct merge *m, int in_file, int node)
         const struct topology_link *link = &file->links[file->incident[i]];
         int other = link->a + link->b - in_file;
 
-        if (link->medium == MEDIUM_PCI && is_structure(&file->nodes[other]) &&
+        if (link->medium == MEDIUM_PCI && merge_is_structure(&file->nodes[other]) &&
             m->new_of_file[other] >= 0 && m->new_of_file[other] != m->t.nodes[node].parent)
             topology_link(&m->t, m->new_of_file[other], node, MEDIUM_PCI, link->lanes, link->bandwidth);
     }
@@ -399,10 +203,10 @@ static void add_device(struct merge *m, int i)
 {
     int in_file = m->in_file[i], up = merge_above(m, i), node;
 
-    up = up >= 0 ? m->new_of_file[up] : NONE;
+    up = up >= 0 ? m->new_of_file[up] : MERGE_NONE;
     if (up < 0)
         up = new_place(m, m->found->nodes[i].parent);
-    node = up < 0 ? NONE : copy_node(m, &m->found->nodes[i], up);
+    node = up < 0 ? MERGE_NONE : copy_node(m, &m->found->nodes[i], up);
     m->new_of_found[i] = node;
     if (node < 0)
         return;
@@ -426,12 +230,12 @@ static void add_devices(struct merge *m)
         const struct topology_node *node = &m->found->nodes[i];
         int up = node->parent;
 
-        if (is_device(node))
+        if (merge_is_device(node))
             add_device(m, i);
         else if (node->kind == TOPOLOGY_NVSWITCH)
-            m->new_of_found[i] = copy_node(m, node, NONE);
+            m->new_of_found[i] = copy_node(m, node, MERGE_NONE);
         else if (node->kind == TOPOLOGY_PORT)
-            m->new_of_found[i] = copy_node(m, node, up >= 0 && is_device(&m->found->nodes[up])
+            m->new_of_found[i] = copy_node(m, node, up >= 0 && merge_is_device(&m->found->nodes[up])
                                            ? m->new_of_found[up] : new_place(m, up));
     }
 }
@@ -523,7 +327,7 @@ static void link_devices(struct merge *m)
         return;
     for (int i = 0; i < m->file->nnodes; i++)
         if (m->file->nodes[i].kind == TOPOLOGY_NVSWITCH)
-            m->new_of_file[i] = copy_new(m, &m->file->nodes[i], NONE);
+            m->new_of_file[i] = copy_new(m, &m->file->nodes[i], MERGE_NONE);
     add_links(m, m->file, m->new_of_file, false);
 }
 
@@ -558,7 +362,7 @@ static int build(struct merge *m)
 {
     topology_init(&m->t);
     topology_host(&m->t, m->found->hosts[0].name);
-    find_homes(m);
+    merge_homes(m);
     copy_structure(m);
     complete_numas(m);
     link_numas(m);
@@ -571,7 +375,7 @@ static int build(struct merge *m)
 
 int topology_merge(struct topology *file, const struct topology *found)
 {
-    struct merge m = { .file = file, .found = found, .numa_unknown = NONE };
+    struct merge m = { .file = file, .found = found, .numa_unknown = MERGE_NONE };
     int status = PEAL_OK;
 
     if (file->nhosts != 1 || found->nhosts != 1) {
@@ -582,8 +386,8 @@ int topology_merge(struct topology *file, const struct topology *found)
     if (!has_room(&m)) {
         status = status_fail(PEAL_ERR_MEMORY, "topology: no memory for %d nodes", file->nnodes);
     } else {
-        match(&m);
-        if (same_machine(&m)) {
+        merge_match(&m);
+        if (merge_same_machine(&m)) {
             status = build(&m);
             topology_free(status ? &m.t : file);
             if (!status)
