@@ -3,8 +3,9 @@
  *   FAKE_NVML        which one; see machines[]
  *   FAKE_NVML_COUNT  shows only that many of its GPUs
  *   FAKE_NVML_FAIL   the name of a function that fails
- * GPU i is at PCI 0000:XX:00.0, XX = 0x13 + 0x10 * i, as in the trees of topology_discover.c, but for
- * GB200 at 00NN:01:00.0, NN = 8, 9, 18, 19. */
+ *   FAKE_NVML_BUSES  "0001:00:00.0 0002:00:00.0 ...": where its GPUs are
+ * Else GPU i is at PCI 0000:XX:00.0, XX = 0x13 + 0x10 * i, as in the trees of topology_discover.c, but
+ * for GB200 at 00NN:01:00.0, NN = 8, 9, 18, 19. */
 #include "topology/discover_nvml.h"
 
 #include <stdio.h>
@@ -47,6 +48,18 @@ static int switched(int gpu, unsigned link)
     return link < 18 ? TO_SWITCH : NONE;
 }
 
+static int switched_a100(int gpu, unsigned link)
+{
+    (void)gpu;
+    return link < 12 ? TO_SWITCH : NONE;
+}
+
+static int unlinked(int gpu, unsigned link)
+{
+    (void)gpu, (void)link;
+    return NONE;
+}
+
 /* GPU 2 has none, GPU 5 lacks three. */
 static int some_idle(int gpu, unsigned link)
 {
@@ -71,6 +84,8 @@ static const struct machine {
 } machines[] = {
     { "dgx-1v", "Tesla V100-SXM2-16GB", 8, 70, 0x1db1, cube, 0, -1, 0, 0 },
     { "a100-4", "NVIDIA A100-SXM4-40GB", 4, 80, 0x20b0, pairs, 0, -1, 0, 0 },
+    { "hgx-a100", "NVIDIA A100-SXM4-40GB", 8, 80, 0x20b0, switched_a100, 0, -1, 0, 0 },
+    { "a10g-8", "NVIDIA A10G", 8, 86, 0x2237, unlinked, 0, -1, 0, 0 },
     { "hgx-h100", "NVIDIA H100 80GB HBM3", 8, 90, 0x2330, switched, 3, -1, 0, 0 },
     { "gb200", "NVIDIA GB200", 4, 100, 0x2941, switched, 3, -1, 7, 5 },
     { "idle", "NVIDIA H100 80GB HBM3", 8, 90, 0x2330, some_idle, 3, -1, 0, 0 },
@@ -142,11 +157,14 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, nvml_device_t *device)
 static void place(int index, struct nvml_pci *pci)
 {
     static const unsigned domains[] = { 0x8, 0x9, 0x18, 0x19 };
+    const char *buses = getenv("FAKE_NVML_BUSES");
     int rack = machine->c2c != 0;
 
     memset(pci, 0, sizeof *pci);
     pci->domain = rack ? domains[index % 4] : 0;
     pci->bus = rack ? 1 : 0x13 + 0x10 * (unsigned)index;
+    if (buses && (size_t)index < strlen(buses) / 13 + 1)       /* one and a blank are 13 long */
+        sscanf(buses + 13 * index, "%4x:%2x:%2x", &pci->domain, &pci->bus, &pci->device);
     pci->pci_device = machine->pci_device << 16 | 0x10de;
     snprintf(pci->address, sizeof pci->address, "%08X:%02X:00.0", pci->domain, pci->bus);
 }

@@ -188,10 +188,12 @@ static void judge_virtual(struct discovery *d)
     }
     if (d->virtual)
         topology_note(d->t, false, "a virtual machine%s%s", *d->product ? ": " : "", d->product);
-    if (d->virtual && gpus > 1 && !below_switch)
+    if (d->virtual && gpus > 1 && !below_switch) {
         topology_note(d->t, true, "the virtual machine shows no PCI switches: which of its %d GPUs "
                       "and adapters are near each other is not known; give the true topology of its "
                       "kind as a file (PEAL_TOPO_FILE; clouds publish theirs)", gpus);
+        topology_note_guess(d->t);
+    }
 }
 
 void discover_notes(struct discovery *d)

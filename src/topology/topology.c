@@ -142,10 +142,17 @@ void topology_note(struct topology *t, bool missing, const char *format, ...)
     if (!grow(t, &t->notes, sizeof *t->notes, t->nnotes, &t->room_notes, TOPOLOGY_NODES_MOST))
         return;
     t->notes[t->nnotes].missing = missing;
+    t->notes[t->nnotes].guess = false;
     va_start(arguments, format);
     vsnprintf(t->notes[t->nnotes].text, sizeof t->notes->text, format, arguments);
     va_end(arguments);
     t->nnotes++;
+}
+
+void topology_note_guess(struct topology *t)
+{
+    if (!t->failed && t->nnotes)
+        t->notes[t->nnotes - 1].guess = true;
 }
 
 /* ---- Finishing ------------------------------------------------------------------- */

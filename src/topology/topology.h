@@ -97,6 +97,8 @@ struct topology_host {
 /* What was found out while reading, for people: where from, what is missing or odd. */
 struct topology_note {
     bool missing;                      /* something is lacking or wrong; else where from */
+    bool guess;                        /* about what this source alone cannot know: moot where another
+                                          one tells it (topology_merge()) */
     char text[240];
 };
 
@@ -129,6 +131,7 @@ int topology_link(struct topology *t, int a, int b, enum topology_medium medium,
                   double bandwidth);
 void topology_note(struct topology *t, bool missing, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void topology_note_guess(struct topology *t);          /* the latest note is about a guess */
 
 /* While building: the ports of the same place (in order of building) on two or more hosts are joined by
  * a rail each, with links as fast as the port's lane. */

@@ -46,8 +46,15 @@ int topology_read(const char *file_or_description, struct topology *t);
 /* This machine, by all that is here: hwloc or sysfs, NVML, the network devices.  Finished. */
 int topology_discover(struct topology *t);
 
-/* The machine that PEAL_TOPO_FILE (NCCL_TOPO_FILE) names, if it is set; else what topology_discover()
- * finds.  Finished.  `source`: where it is from, for people. */
+/* Of a file and what was found on the machine that it is of (both finished): the file's NUMA nodes, PCI
+ * roots and switches and the speed of PCI links; the machine's GPUs, NICs and ports, NVLinks and NVSwitches,
+ * matched by PCI address.  Notes say what only one of them has.  `file` becomes that, finished; it is left
+ * as it is, with a note, where it is of several hosts or of another machine (no address in common).
+ * PEAL_OK; else `file` is freed. */
+int topology_merge(struct topology *file, const struct topology *found);
+
+/* The machine that PEAL_TOPO_FILE (NCCL_TOPO_FILE) describes, if it is set, merged with what is found if it
+ * is a file; else what topology_discover() finds.  Finished.  `source`: where it is from, for people. */
 int topology_here(struct topology *t, char *source, size_t size);
 
 /* The text of a topology: NCCL's XML, or Peal's own (which keeps everything).  malloc'ed; NULL:
