@@ -119,6 +119,17 @@ static void test_shared_way(void)
     layout_free(speed.layout);
 }
 
+/* Who is told that two hosts of one name do not share memory is told how that can be. */
+static void check_reason(const struct where *a, const struct where *b)
+{
+    struct reach how;
+
+    for (const struct transport *const *t = transports; *t; t++)
+        if (!strcmp((*t)->name, "shm"))
+            check((*t)->reach(a, b, &how) == PEAL_ERR_UNSUPPORTED &&
+                  strstr(status_text(), "PEAL_HOSTID"), "shm: \"%s\"", status_text());
+}
+
 /* Ranks of one machine with different texts are on different hosts. */
 static void test_hostid(void)
 {
@@ -137,6 +148,7 @@ static void test_hostid(void)
     check(where[0].host != where[2].host && where[2].host != where[3].host,
           "texts make no hosts");
     check(where[2].host == where[4].host, "a text makes two hosts");
+    check_reason(&where[2], &where[3]);
 }
 
 int main(void)
