@@ -356,9 +356,12 @@ int peal_mem_free(void *memory);
  *   "version" "build" "transports" "devices" "launch" "settings" "algorithms"
  *   "draw COLLECTIVE ALGORITHM RANKS [COUNT]"   a schedule, all ranks
  *   "explain COLLECTIVE BYTES RANKS"            what would be chosen, and why
+ * RANKS may be HOSTSxRANKS: "4x8" are 4 hosts of 8 ranks each.
  *   "topology [SOURCE]"       a machine: distances, tree, what is odd about it
  *   "rings [SOURCE]"          the rings and trees that use all of its bandwidth
  *   "topology-svg [SOURCE]"   its picture with the rings; an SVG document
+ *   "topology-nccl [SOURCE]"  it as XML for NCCL_TOPO_FILE
+ *   "topology-own [SOURCE]"   it in Peal's own format, which keeps everything
  * SOURCE, all that follows, is a file (NCCL's or hwloc's XML, nvidia-smi topo -m, Peal's
  * own) or a description such as "socket:2 gpu:8 nvswitch"; without it: this machine.
  * *report is malloc'ed; the caller frees it. */

@@ -4,6 +4,7 @@
  *
  *   algorithms [seed [effort]]     effort 1 takes seconds, 10 ten times as long
  *
+ * Those that take places for ranks are given random layouts, too.
  * The drawings in src/algorithms/ are compared with what the schedules do. */
 #include "algorithms/algorithm.h"
 
@@ -27,6 +28,7 @@ struct configuration {
     bool      rendezvous;
     enum mode mode;
     unsigned  seed;
+    struct layout *layout;           /* NULL: none */
 };
 
 struct rank {
@@ -138,7 +140,8 @@ static void lay_out(const struct configuration *f, int r)
         .past_caches = f->seed >> r % 16 & 1 };
     k->input_bytes = collective == ALLGATHER ? own : collective == BCAST ? 0 : all;
     k->result_bytes = collective == REDUCE_SCATTER ? own : has_dst ? all : 0;
-    c->aliased = form > 0 && has_dst && collective != BCAST;
+    /* Ranks other than the root of a reduce may give one buffer twice, which stays as it is. */
+    c->aliased = form > 0 && collective != BCAST && (has_dst || (collective == REDUCE && form == 2));
     if (c->aliased && collective == ALLGATHER)
         c->src_shift = own * (size_t)r;
     if (c->aliased && collective == REDUCE_SCATTER && form == 2)
@@ -159,11 +162,39 @@ static void lay_out(const struct configuration *f, int r)
     memcpy(k->original, k->input, k->input_bytes);
 }
 
+static bool combines(const struct algorithm *a)
+{
+    return a->collective == ALLREDUCE || a->collective == REDUCE ||
+           a->collective == REDUCE_SCATTER;
+}
+
+/* Hosts for f->n ranks, in blocks, dealt out or at random; NULL: they change nothing. */
+static struct layout *random_layout(int n)
+{
+    uint64_t keys[2 * MOST_RANKS];
+    int ngroups = 1 + (int)draw((unsigned)n), kind = (int)draw(4);
+    struct layout *layout;
+
+    for (int r = 0; r < n; r++) {
+        keys[2 * r] = kind == 0 ? (unsigned)(r * ngroups / n) : kind == 1 ? (unsigned)(r % ngroups)
+                                : draw((unsigned)ngroups);
+        keys[2 * r + 1] = draw(kind == 3 ? 3 : 1);
+    }
+    if (layout_create(keys, 2, n, &layout)) {
+        puts("out of memory");
+        exit(1);
+    }
+    return layout;
+}
+
 static void build(const struct configuration *f, int r)
 {
-    struct call c = ranks[r].call;
+    bool by_place = f->algorithm->by_place &&
+                    (!combines(f->algorithm) || ranks[r].call.commutative);
+    struct call c = call_among(&ranks[r].call, f->layout, by_place);
 
     schedule_init(&schedules[r], f->n);
+    schedule_peers(&schedules[r], c.order);
     for (c.slice = 0; c.slice < c.nslices; c.slice++) {
         if (f->depth)
             schedule_slice(&schedules[r], c.slice, f->depth);
@@ -218,7 +249,7 @@ static const char *verify(const struct configuration *f)
             right = k->result;
         if (k->result && memcmp(k->result, right, k->result_bytes) != 0)
             why = "wrong result";
-        if (!k->call.aliased && k->input != k->result &&
+        if ((!k->call.aliased || !k->result) && k->input != k->result &&
             memcmp(k->input, k->original, k->input_bytes) != 0)
             why = "input was changed";
         for (uint32_t i = 0; i < schedules[r].nops; i++)
@@ -258,19 +289,24 @@ static void run(const struct configuration *f)
     cases++;
     if (failed || why[0]) {
         printf("FAIL %s %s: %d ranks, count %zu x %zu%s, root %d, form %d, slices %d "
-               "(depth %d), %s, mode %d, seed %u: %s\n",
+               "(depth %d), %s, mode %d, seed %u: %s\n  on hosts",
                collective_name(f->algorithm->collective), f->algorithm->name, f->n, f->count,
                f->size, f->counts ? " (counts)" : "", f->root, f->form, f->nslices, f->depth,
                f->rendezvous ? "rendezvous" : "eager", f->mode, f->seed, why);
+        for (int r = 0; r < f->n; r++)
+            printf(" %d", f->layout ? f->layout->by_rank.of[r] : 0);
+        puts("");
         exit(1);
     }
     clear(f);
 }
 
-static bool combines(const struct algorithm *a)
+/* The same without a layout or with a random one. */
+static void run_laid_out(struct configuration f)
 {
-    return a->collective == ALLREDUCE || a->collective == REDUCE ||
-           a->collective == REDUCE_SCATTER;
+    f.layout = draw(3) ? random_layout(f.n) : NULL;
+    run(&f);
+    layout_free(f.layout);
 }
 
 static bool rooted(const struct algorithm *a)
@@ -308,7 +344,7 @@ static void run_random(struct configuration f)
             counts[i] = draw(3) ? draw((unsigned)f.count * 2 + 1) : 0;
         f.counts = counts;
     }
-    run(&f);
+    run_laid_out(f);
 }
 
 /* All combinations of forms, slices, modes and kinds of sends. */
@@ -328,7 +364,7 @@ static void run_all(struct configuration f)
                     f.rendezvous = rendezvous;
                     f.mode = (enum mode)mode;
                     f.seed = draw(1u << 30);
-                    run(&f);
+                    run_laid_out(f);
                 }
 }
 
@@ -374,8 +410,10 @@ static uint32_t find_send(int from, int to, uint32_t sequence)
 /* A barrier: everybody's end comes after everybody's start. */
 static bool test_barrier(const struct algorithm *a)
 {
-    for (int n = 1; n <= 40; n++) {
-        struct configuration f = { .algorithm = a, .n = n, .nslices = 1 };
+    for (int trial = 2; trial < 82; trial++) {
+        int n = trial / 2;
+        struct configuration f = { .algorithm = a, .n = n, .nslices = 1,
+                                   .layout = trial % 2 ? random_layout(n) : NULL };
         uint64_t *heard[40];
         bool moved = true;
 
@@ -411,6 +449,7 @@ static bool test_barrier(const struct algorithm *a)
             }
         }
         clear(&f);
+        layout_free(f.layout);
     }
     return true;
 }
@@ -451,16 +490,22 @@ static bool test_spans(void)
 }
 
 /* The drawing of an algorithm's schedules in place, as in its file's comment. */
-static char *drawing(const struct algorithm *a, int n, size_t nblocks)
+static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nblocks)
 {
+    int n = ngroups * each;
     struct configuration f = { .algorithm = a, .n = n, .nslices = 1, .size = 4,
                                .count = nblocks, .form = 2 };
+    uint64_t keys[MOST_RANKS];
     char *text = NULL, *line;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
 
     if (a->collective == ALLGATHER || a->collective == REDUCE_SCATTER)
         f.count = 1;
+    for (int r = 0; r < n; r++)
+        keys[r] = (unsigned)(r / each);
+    if (layout_create(keys, 1, n, &f.layout))
+        exit(1);
     for (int r = 0; r < n; r++) {
         lay_out(&f, r);
         build(&f, r);
@@ -468,6 +513,7 @@ static char *drawing(const struct algorithm *a, int n, size_t nblocks)
     schedule_draw(schedules, n, a->collective == BARRIER ? 0 : 4, out);
     fclose(out);
     clear(&f);
+    layout_free(f.layout);
     out = open_memstream(&line, &bytes);
     for (char *rest = text, *next; (next = strsep(&rest, "\n")) != NULL;)
         if (*next)
@@ -482,7 +528,7 @@ static bool test_drawing(const struct algorithm *a, const char *srcdir)
     static char source[1 << 16];
     char path[512], *text, *found;
     bool good;
-    int n = 0, nblocks = 0;
+    int ngroups = 1, each = 0, nblocks = 0;
     FILE *file;
 
     snprintf(path, sizeof path, "%s/src/algorithms/%s_%s.c", srcdir,
@@ -495,9 +541,11 @@ static bool test_drawing(const struct algorithm *a, const char *srcdir)
     found = strstr(source, " ranks, ");
     while (found && found > source && found[-1] != '\n')
         found--;
-    if (found == NULL || sscanf(found, " * %d ranks, %d block", &n, &nblocks) != 2)
-        return printf("FAIL drawing: %s has no \"N ranks, N blocks:\"\n", path) < 0;
-    text = drawing(a, n, (size_t)nblocks);
+    if (found == NULL ||
+        (sscanf(found, " * %d ranks, %d block", &each, &nblocks) != 2 &&
+         sscanf(found, " * %dx%d ranks, %d block", &ngroups, &each, &nblocks) != 3))
+        return printf("FAIL drawing: %s has no \"N ranks, N blocks:\" or \"NxN ...\"\n", path) < 0;
+    text = drawing(a, ngroups, each, (size_t)nblocks);
     good = strstr(source, text) != NULL;
     if (!good)
         printf("FAIL drawing: the comment of %s is not this:\n%s", path, text);
@@ -514,7 +562,7 @@ int main(int argc, char **argv)
 
     printf("seed %u, effort %d\n", seed, effort);
     for (const struct algorithm *const *a = algorithms; *a; a++) {
-        struct price alone = (*a)->price(1, 1e6);
+        struct price alone = (*a)->price(1, NULL, 1e6);
 
         state = seed;
         cases = 0;

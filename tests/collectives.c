@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GUARD = 64, GUARD_BYTE = 0xa5, ALGORITHM_SETS = 8, NRANKS_MOST = 8 };
+enum { GUARD = 64, GUARD_BYTE = 0xa5, ALGORITHM_SETS = 12, NRANKS_MOST = 8 };
 
 enum kind { ALLREDUCE, REDUCE, REDUCE_SCATTER_BLOCK, REDUCE_SCATTER, ALLGATHER, BCAST, BARRIER };
 static const char *const kind_names[] = { "allreduce", "reduce", "reduce_scatter_block",
@@ -35,6 +35,7 @@ struct part {
     uint64_t seed;
     bool     all_types;                    /* every type with every operation */
     bool     large;
+    int      hosts;                        /* as many are pretended; 0: none */
 };
 
 /* ---- Buffers with guards ---------------------------------------------------- */
@@ -379,6 +380,15 @@ static void large_ones(struct rank *me, peal_comm_t comm, uint64_t *random, bool
     }
 }
 
+/* Dealt to the hosts one after the other, in blocks, or most on one. */
+static void pretend_host(const struct rank *me, const struct part *part)
+{
+    const int hosts[] = { me->rank % part->hosts, me->rank * part->hosts / me->nranks,
+                          me->rank % 3 ? 0 : me->rank / 3 % part->hosts };
+
+    ranks_pretend_host(hosts[part->seed % 3]);
+}
+
 /* All ranks draw the same numbers, so they make the same calls. */
 static void body(struct rank *me)
 {
@@ -386,6 +396,8 @@ static void body(struct rank *me)
     uint64_t random = part->seed;
     peal_comm_t comm;
 
+    if (part->hosts)
+        pretend_host(me, part);
     if (!rank_comm(me, &comm))
         return;
     every_shape(me, comm, &random);
@@ -421,14 +433,16 @@ static int algorithm_sets(char sets[ALGORITHM_SETS][256])
     return most;
 }
 
-static const struct road { const char *name, *transports; int per_process; } roads[] = {
-    { "threads",     "self",     RANKS_MOST },
-    { "shm",         "shm",      1 },
-    { "tcp",         "tcp",      1 },
-    { "threads+shm", "self,shm", 2 },
-    { "threads+tcp", "self,tcp", 2 },
-    { "default",     NULL,       3 },
-    { "given",       NULL,       1 },      /* TEST_TRANSPORTS, and nothing else then */
+static const struct road { const char *name, *transports; int per_process, hosts; } roads[] = {
+    { "threads",     "self",     RANKS_MOST, 0 },
+    { "shm",         "shm",      1, 0 },
+    { "tcp",         "tcp",      1, 0 },
+    { "threads+shm", "self,shm", 2, 0 },
+    { "threads+tcp", "self,tcp", 2, 0 },
+    { "default",     NULL,       3, 0 },
+    { "2 hosts",     "shm,tcp",  1, 2 },
+    { "3 hosts",     "shm,tcp",  1, 3 },
+    { "given",       NULL,       1, 0 },   /* TEST_TRANSPORTS, and nothing else then */
 };
 
 int main(int argc, char **argv)
@@ -454,7 +468,8 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < 6; i++)
             for (int set = -1; set < nsets; set++) {
                 peal_config_t config = PEAL_CONFIG_INIT;
-                struct part part = { ranks_random(&random), set == -1, sizes[i] == 4 };
+                struct part part = { ranks_random(&random), set == -1, sizes[i] == 4,
+                                     road->hosts };
                 char name[400];
                 struct ranks_plan plan = {
                     .name = name, .nranks = sizes[i], .per_process = road->per_process,
@@ -462,7 +477,8 @@ int main(int argc, char **argv)
                 };
 
                 /* Mixtures: only the sizes that mix; the large ones by fewer sets. */
-                if ((r >= 3 && !given && sizes[i] != 4 && sizes[i] != 5) || (sizes[i] == 1 && set > 0) ||
+                if ((r >= 3 && !given && sizes[i] != 4 && sizes[i] != 5 &&
+                     !(road->hosts == 3 && sizes[i] == 8)) || (sizes[i] == 1 && set > 0) ||
                     (quick && set >= 0 && sizes[i] != 3))
                     continue;
                 config.timeout = 20;

@@ -102,4 +102,7 @@ try 'peal-info' 'allreduce' peal-info
 try 'peal-info --json' '"version"' peal-info --json
 try 'peal-info --draw' 'rank 0' peal-info --draw allreduce ring 4
 try 'peal-info --topology' 'GPU7' peal-info --topology 'socket:2 gpu:8 nvswitch' --rings
+try 'peal-info --nccl' '</system>' peal-info --topology 'socket:2 gpu:8 nvswitch' --nccl -
+try 'a machine from a pipe' 'ring over 2 GPUs' sh -c \
+    'peal-info --topology "gpu:2@a100 nvlink:pairs" --own - | peal-info --topology /dev/stdin --rings'
 exit $bad

@@ -21,6 +21,7 @@ enum { FLOATS = 6, OPS = 3 };
 struct trial {
     uint64_t  seed;
     uint64_t *prints;              /* FLOATS x OPS of them, of rank 0; shared */
+    int       hosts;               /* pretended ones, to which ranks are dealt; 0: none */
 };
 
 static uint64_t print_of(const void *bytes, size_t length)
@@ -87,6 +88,8 @@ static void body(struct rank *me)
     uint64_t print;
     peal_comm_t comm;
 
+    if (trial->hosts)
+        ranks_pretend_host(me->rank % trial->hosts);
     if (!rank_comm(me, &comm))
         return;
     for (int f = 0; f < FLOATS; f++)
@@ -120,21 +123,23 @@ static void accumulation(struct rank *me)
 
 static const struct variant {
     const char *algorithm, *transports, *slice;
-    int         per_process;
+    int         per_process, hosts;
 } variants[] = {
-    { NULL,                     "self,shm", "256K", 1 },
-    { NULL,                     "self,shm", "4K",   1 },
-    { NULL,                     "self,tcp", "1K",   1 },
-    { NULL,                     "self",     "256K", RANKS_MOST },
-    { "allreduce:ring",         "self,shm", "256K", 1 },
-    { "allreduce:doubling",     "self,shm", "8K",   1 },
-    { "allreduce:halving",      "self,tcp", "256K", 1 },
-    { "allreduce:direct,reduce:direct", "self,shm", "16K", 2 },
-    { "allreduce:double_tree,reduce:double_tree", "self,shm", "16K", 1 },
-    { "allreduce:staged",       "self,shm", "16K",  1 },
-    { "allreduce:central",      "self,shm", "16K",  1 },
-    { "allreduce:allgather",    "self,tcp", "16K",  1 },
-    { "reduce:binomial",        "self",     "2K",   RANKS_MOST },
+    { NULL,                     "self,shm", "256K", 1, 0 },
+    { NULL,                     "self,shm", "4K",   1, 0 },
+    { NULL,                     "self,tcp", "1K",   1, 0 },
+    { NULL,                     "self",     "256K", RANKS_MOST, 0 },
+    { "allreduce:ring",         "self,shm", "256K", 1, 0 },
+    { "allreduce:doubling",     "self,shm", "8K",   1, 0 },
+    { "allreduce:halving",      "self,tcp", "256K", 1, 0 },
+    { "allreduce:direct,reduce:direct", "self,shm", "16K", 2, 0 },
+    { "allreduce:double_tree,reduce:double_tree", "self,shm", "16K", 1, 0 },
+    { "allreduce:staged",       "self,shm", "16K",  1, 0 },
+    { "allreduce:central",      "self,shm", "16K",  1, 0 },
+    { "allreduce:allgather",    "self,tcp", "16K",  1, 0 },
+    { "reduce:binomial",        "self",     "2K",   RANKS_MOST, 0 },
+    { NULL,                     "self,shm,tcp", "256K", 1, 2 },
+    { "allreduce:hierarchical", "self,shm,tcp", "16K",  1, 3 },
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
@@ -171,10 +176,11 @@ int main(int argc, char **argv)
     prints = ranks_share(FLOATS * OPS * sizeof *prints);
     for (int s = 0; s < nsizes; s++)
         for (int mode = 0; mode < 2; mode++) {
-            struct trial trial = { ranks_random(&random) & 0xffff, prints };
+            struct trial trial = { ranks_random(&random) & 0xffff, prints, 0 };
 
             for (int v = 0; v < VARIANTS; v++) {
                 memset(prints, 0, FLOATS * OPS * sizeof *prints);
+                trial.hosts = variants[v].hosts;
                 bad += run(&variants[v], sizes[s], mode, &trial);
                 if (v == 0)
                     memcpy(first, prints, sizeof first);

@@ -79,6 +79,9 @@ extern const struct ranks_road ranks_roads[];
  * with its configuration's transports replaced; returns the failures. */
 int ranks_run_roads(const struct ranks_plan *plan, const int *sizes);
 
+/* This process is on a host of that number, for all that Peal knows; before its ranks meet. */
+void ranks_pretend_host(int host);
+
 /* Zeroed memory that stays shared over fork(); never given back. */
 void *ranks_share(size_t bytes);
 double ranks_now(void);                /* seconds, monotonic */

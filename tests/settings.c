@@ -85,10 +85,13 @@ static void reports(struct rank *me)
         { "version", "0." }, { "build", "" }, { "transports", "tcp" }, { "devices", "" }, { "launch", "" },
         { "settings", "PEAL_TIMEOUT" }, { "algorithms", "double_tree" },
         { "draw allreduce ring 3", "" }, { "draw bcast binomial 4 100", "" },
-        { "explain allreduce 1M 8", "ring" },
+        { "explain allreduce 1M 8", "ring" }, { "explain allreduce 1M 6x8", "hierarchical" },
+        { "draw allreduce hierarchical 2x3", "" },
     };
     static const char *const wrong[] = { "", "weather", "draw", "draw allreduce", "draw x y 3",
                                          "draw allreduce ring -3", "draw allreduce ring 0",
+                                         "draw allreduce ring 4x", "draw allreduce ring 0x4",
+                                         "explain allreduce 1M 2x-1",
                                          "explain", "explain allreduce", "explain allreduce x 3" };
     char *report;
 

@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { LONGEST = 1 << 15, CORPUS = 10 };
+enum { SECONDS_MOST = 5 };             /* for a text, with sanitizers; hours if it is the square of something */
 
 static uint64_t state;
 static long cases_run, not_borne;
@@ -25,11 +27,18 @@ static size_t draw(size_t below)
 static void try(const char *what, const char *text, size_t length)
 {
     char *copy = malloc(length ? length : 1);
+    clock_t start = clock();
+    double seconds;
 
     memcpy(copy, text, length);
     cases_run++;
     if (!topology_survives(copy, length)) {
         printf("FAIL: %s: %.*s\n", what, (int)(length < 2000 ? length : 2000), copy);
+        not_borne++;
+    }
+    seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    if (seconds > SECONDS_MOST) {
+        printf("FAIL: %s: %.1f seconds of computing; more than %d\n", what, seconds, SECONDS_MOST);
         not_borne++;
     }
     free(copy);
@@ -237,9 +246,13 @@ static size_t change(char *text, size_t length, const struct text *other)
 /* `before`, `times` times `each` (with %d: 0, 1, ...), `after`. */
 static void many(const char *what, const char *before, const char *each, int times, const char *after)
 {
-    size_t room = strlen(before) + strlen(after) + (size_t)times * (strlen(each) + 24) + 1, used = 0;
-    char *text = malloc(room);
+    size_t room = strlen(each) + 24, used = 0;
+    char *text;
 
+    for (const char *c = each; *c; c++)
+        room += *c == '%' ? 12 : 0;
+    room = strlen(before) + strlen(after) + (size_t)times * room + 1;
+    text = malloc(room);
     used += (size_t)snprintf(text, room, "%s", before);
     for (int i = 0; i < times; i++)
         for (const char *c = each; *c; c++)
@@ -250,6 +263,17 @@ static void many(const char *what, const char *before, const char *each, int tim
     used += (size_t)snprintf(text + used, room - used, "%s", after);
     try(what, text, used);
     free(text);
+}
+
+/* As many NUMA nodes as fit on as many hosts as can be. */
+static void many_hosts(void)
+{
+    char each[32 * 40];
+    int used = 0;
+
+    for (int i = 0; i < 32; i++)
+        used += snprintf(each + used, sizeof each - (size_t)used, "<cpu host_hash='%%' numaid='%d'/>", i);
+    many("many hosts with many NUMA nodes", "<system>", each, TOPOLOGY_HOSTS_MOST, "</system>");
 }
 
 #define GPU "<pci busid='%:0:0.0'><gpu>"
@@ -264,6 +288,7 @@ static void costly(void)
     many("a long value", "<system><cpu arch='", "aaaaaaaaaa", 100000, "'/></system>");
     many("many hosts", "<system>", "<cpu host_hash='%'/>", 3000, "</system>");
     many("one host many times", "<system>", "<cpu host_hash='a' numaid='1'/>", 60000, "</system>");
+    many_hosts();
     many("many NUMA nodes", "<system>", "<cpu numaid='%'/>", 3000, "</system>");
     many("many GPUs", "<system><cpu>", GPU "</gpu></pci>", 20000, "</cpu></system>");
     many("GPUs of one number", "<system><cpu>", "<pci busid='%:0:0.0'><gpu dev='0'/></pci>", 20000,

@@ -80,6 +80,11 @@ static void details(void)
     }
     topology_free(&t);
     free(text);
+    text = file_text("x9drg-k40-hwloc", "hwloc.xml", &length);
+    check(!read_text(&read_hwloc, text, length, &t) && has_note(&t, "the PCI links of 4 GPUs are"),
+          "no note says that speeds are assumed");
+    topology_free(&t);
+    free(text);
     text = file_text("h200-4x-sd665nv3-hwloc", "hwloc.xml", &length);
     if (!read_text(&read_hwloc, text, length, &t)) {
         hangs(&t, "gpu3", TOPOLOGY_GPU, TOPOLOGY_SWITCH, "0000:e1:00.0");

@@ -24,35 +24,42 @@ static bool load(const char *text, struct topology *t)
     "<pci busid='" bus "' class='0x030200' link_speed='16 GT/s' link_width='16'>" inside "</pci>"
 
 /* Bandwidth of the link above the only GPU. */
-static void pci_speed(const char *attributes, double wanted)
+static void pci_speed_of(int sm, const char *attributes, double wanted)
 {
     struct topology t;
     char text[300];
     int gpu;
 
     snprintf(text, sizeof text, "<system version='1'>" CPU "<pci busid='0:1:0.0' class='0x030200' %s>"
-             "<gpu dev='0' sm='80'/></pci></cpu></system>", attributes);
+             "<gpu dev='0' sm='%d'/></pci></cpu></system>", attributes, sm);
     if (!load(text, &t))
         return;
     gpu = topology_nth(&t, TOPOLOGY_GPU, 0, 0);
     check(about(t.links[topology_link_between(&t, t.nodes[gpu].parent, gpu, MEDIUM_PCI)].bandwidth, wanted),
-          "PCI with %s", attributes);
+          "PCI of sm %d with %s", sm, attributes);
     topology_free(&t);
 }
 
 static void pci_speeds(void)
 {
-    pci_speed("link_speed='8 GT/s' link_width='16'", 12);
-    pci_speed("link_speed='8.0 GT/s PCIe' link_width='8'", 6);
-    pci_speed("link_speed='32 GT/s PCIe/s' link_width='16'", 48);
-    pci_speed("link_speed='64.0 GT/s PCIe' link_width='16'", 96);
-    pci_speed("link_speed='5.0 GT/s PCIe' link_width='16'", 6);
-    pci_speed("link_speed='2.5 GT/s PCIe' link_width='1'", 0.1875);
-    pci_speed("link_speed='' link_width='0'", 12);
-    pci_speed("link_speed='Unknown' link_width=''", 12);
-    pci_speed("link_speed='16 GT/s'", 24);
-    pci_speed("link_width='0x8'", 6);
-    pci_speed("", 12);
+    pci_speed_of(70, "link_speed='8 GT/s' link_width='16'", 12);
+    pci_speed_of(70, "link_speed='8.0 GT/s PCIe' link_width='8'", 6);
+    pci_speed_of(70, "link_speed='32 GT/s PCIe/s' link_width='16'", 48);
+    pci_speed_of(70, "link_speed='64.0 GT/s PCIe' link_width='16'", 96);
+    pci_speed_of(70, "link_speed='5.0 GT/s PCIe' link_width='16'", 6);
+    pci_speed_of(70, "link_speed='2.5 GT/s PCIe' link_width='1'", 0.1875);
+    pci_speed_of(70, "link_speed='' link_width='0'", 12);
+    pci_speed_of(70, "link_speed='Unknown' link_width=''", 12);
+    pci_speed_of(70, "link_speed='16 GT/s'", 24);
+    pci_speed_of(70, "link_width='0x8'", 6);
+    pci_speed_of(70, "", 12);
+    /* Nothing told: as the GPU has it; what is told stays. */
+    pci_speed_of(80, "link_speed='' link_width='0'", 24);
+    pci_speed_of(80, "link_width='8'", 12);
+    pci_speed_of(80, "link_speed='8 GT/s' link_width='16'", 12);
+    pci_speed_of(90, "", 48);
+    pci_speed_of(100, "link_speed='Unknown'", 48);
+    pci_speed_of(0, "", 12);
 }
 
 /* One host, two GPUs on a NUMA node, with what is in their <gpu>; then what links there are. */

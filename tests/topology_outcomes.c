@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Peal's rings and trees beside those that NCCL and RCCL chose on the same machines, which are in
  * tests/topologies (graph.xml, rings.txt): laid on the same graph theirs must not carry more, nor may
- * what they print be more than what Peal finds. */
+ * what they print be more than what Peal finds.
+ *
+ *   topology_outcomes [--table]     --table: all machines, as in docs/topology.md */
 #include "base/status.h"
 #include "checks.h"
 #include "topology/plan.h"
@@ -9,7 +11,9 @@
 #include "topology_verify.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <limits.h>
+#include <stdarg.h>
 
 enum { MOST = 128 };
 
@@ -17,9 +21,7 @@ static const struct outcome {
     const char *machine;
     bool graph, rings;                 /* which files it has */
     double printed;                    /* channels times speed of graph.xml, 0: none */
-    /* Prescribed, not searched: two rings of 12 GB/s on cards of which the file does not say that
-     * they have more than 12. */
-    bool prescribed;
+    bool prescribed;                   /* by the provider, not searched */
 } outcomes[] = {
     { "perlmutter-a100", true, true, 12 * 20, false },
     { "hgx-b200", true, true, 16 * 45, false },
@@ -28,7 +30,8 @@ static const struct outcome {
     { "amd-mi300x-8x", false, true, 0, false },
     { "amd-mi250-8gcd", false, true, 0, false },
     { "amd-mi250-16gcd", false, true, 0, false },
-    { "amd-mi100-rome-4nic", false, true, 0, false }
+    { "amd-mi100-rome-4nic", false, true, 0, false },
+    { "made-gb300-tray", false, false, 720, false }    /* as its SOURCE says */
 };
 
 struct set {
@@ -41,7 +44,21 @@ struct set {
 static struct set set;
 static struct topology t;
 static struct topology_plan plan;
-static int sets;                       /* judged of the machine */
+static int sets, compared;             /* sets of the machine; machines */
+static double known_rings, known_trees;    /* the most that a set of it carries */
+static bool table;
+
+/* Not beside a table. */
+__attribute__((format(printf, 1, 2)))
+static void say(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (!table)
+        vprintf(format, args);
+    va_end(args);
+}
 
 static char *contents(const char *machine, const char *file)
 {
@@ -75,10 +92,11 @@ static void judge_rings(const char *machine, const char *name)
     }
     check(!plan_evaluate(&t, plan.gpus, plan.ngpus, rings, set.nrings, NULL, 0, &total), "%s",
           status_text());
-    printf("  %-22s %2d rings%s carry %g GB/s together; Peal's %g\n", name, set.nrings,
-           set.open ? " (NIC to NIC, closed here)" : "", total, plan.ring_total);
+    say("  %-22s %2d rings%s carry %g GB/s together; Peal's %g\n", name, set.nrings,
+        set.open ? " (NIC to NIC, closed here)" : "", total, plan.ring_total);
     check(total > 0 && total <= plan.ring_total * (1 + 1e-6), "%s, %s: its rings carry %g GB/s, Peal's "
           "%g", machine, name, total, plan.ring_total);
+    known_rings = fmax(known_rings, total);
     sets++;
 }
 
@@ -97,10 +115,11 @@ static void judge_trees(const char *machine, const char *name)
     }
     check(!plan_evaluate(&t, plan.gpus, plan.ngpus, NULL, 0, trees, set.ntrees, &total), "%s",
           status_text());
-    printf("  %-22s %2d trees carry %g GB/s together; Peal's %g\n", name, set.ntrees, total,
-           plan.tree_total);
+    say("  %-22s %2d trees carry %g GB/s together; Peal's %g\n", name, set.ntrees, total,
+        plan.tree_total);
     check(total > 0 && total <= plan.tree_total * (1 + 1e-6), "%s, %s: its trees carry %g GB/s, Peal's "
           "%g", machine, name, total, plan.tree_total);
+    known_trees = fmax(known_trees, total);
     sets++;
 }
 
@@ -226,46 +245,148 @@ static double read_graph(const char *machine)
     return printed;
 }
 
+static void test_graph(const struct outcome *o)
+{
+    double printed = read_graph(o->machine);
+
+    say("  printed: %g GB/s%s\n", printed, o->prescribed ? " (prescribed)" : "");
+    check(fabs(printed - o->printed) < 1e-9, "%s: graph.xml prints %g GB/s, not %g", o->machine, printed,
+          o->printed);
+}
+
+/* Of the machine that is planned. */
 static void test_outcome(const struct outcome *o)
 {
-    const char *top = getenv("srcdir");
-    char path[PATH_MAX];
-    int status;
+    say("%s: rings %g GB/s, trees %g, %.3f s; %s\n", o->machine, plan.ring_total, plan.tree_total,
+        plan.seconds, plan.proof);
+    verify_plan(o->machine, &t, &plan);
+    check(plan.optimal, "%s: not optimal: %s", o->machine, plan.proof);
+    compared++;
+    sets = 0;
+    known_rings = known_trees = 0;
+    if (o->graph)
+        test_graph(o);
+    check(plan.ring_total >= o->printed, "%s: %g GB/s were printed, Peal has %g", o->machine, o->printed,
+          plan.ring_total);
+    if (o->rings)
+        read_rings(o->machine);
+    check(sets > 0 || !(o->graph || o->rings), "%s: nothing to compare with", o->machine);
+}
 
-    snprintf(path, sizeof path, "%s/tests/topologies/%s/topo.xml", top ? top : ".", o->machine);
-    status = topology_read(path, &t);
-    check(!status, "%s: %s", o->machine, status_text());
+/* ---- The table ------------------------------------------------------------------------------- */
+
+/* "18 NVLink each, to NVSwitch"; "16 pairs, 1 to 2 NVLink each"; "PCI". */
+static void print_links(void)
+{
+    enum topology_medium medium = MEDIUM_PCI;
+    int direct = 0, least = TOPOLOGY_LANES_MOST, most = 0;
+    bool nvswitch = false;
+
+    for (int i = 0; i < t.nlinks; i++) {
+        const struct topology_link *link = &t.links[i];
+        enum topology_kind a = t.nodes[link->a].kind, b = t.nodes[link->b].kind;
+
+        if ((link->medium != MEDIUM_NVLINK && link->medium != MEDIUM_XGMI) ||
+            (a != TOPOLOGY_GPU && b != TOPOLOGY_GPU))
+            continue;
+        nvswitch |= a == TOPOLOGY_NVSWITCH || b == TOPOLOGY_NVSWITCH;
+        medium = link->medium;
+        least = link->lanes < least ? link->lanes : least;
+        most = link->lanes > most ? link->lanes : most;
+        direct++;
+    }
+    if (medium == MEDIUM_PCI) {
+        printf("PCI");
+        return;
+    }
+    if (!nvswitch)
+        printf("%d pair%s, ", direct, direct > 1 ? "s" : "");
+    printf(least < most ? "%d to %d" : "%d", least, most);
+    printf(" %s each%s", medium == MEDIUM_XGMI ? "XGMI" : "NVLink", nvswitch ? ", to NVSwitch" : "");
+}
+
+static void print_row(const char *machine, const struct outcome *o)
+{
+    printf("| %s | %d | ", machine, plan.ngpus);
+    print_links();
+    printf(" | %d: %.1f | %d: %.1f | %.1f%s |", plan.nrings, plan.ring_total, plan.ntrees,
+           plan.tree_total, plan.bound, plan.optimal ? "" : " (not reached)");
+    if (!o)
+        printf(" -");
+    if (o && o->printed > 0)
+        printf(" %.1f %s", o->printed, o->prescribed ? "prescribed" : "printed");
+    if (o && known_rings > 0)
+        printf("%s rings carry %.1f", o->printed > 0 ? ";" : "", known_rings);
+    if (o && known_trees > 0)
+        printf("; trees carry %.1f", known_trees);
+    printf(" | %.1f |\n", plan.seconds * 1e3);
+}
+
+/* ---- All machines ---------------------------------------------------------------------------- */
+
+/* Without a known outcome there is only a row to print. */
+static void test_machine(const char *machine, const char *file)
+{
+    const struct outcome *o = NULL;
+    int status = topology_read(file, &t);
+
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
+        if (!strcmp(outcomes[i].machine, machine))
+            o = &outcomes[i];
+    check(!status, "%s: %s", machine, status_text());
     if (status)
         return;
-    status = plan_find(&t, 0, NULL, 0, 1, &plan);
-    check(!status, "%s: %s", o->machine, status_text());
-    if (!status) {
-        printf("%s: rings %g GB/s, trees %g, %.3f s; %s\n", o->machine, plan.ring_total,
-               plan.tree_total, plan.seconds, plan.proof);
-        verify_plan(o->machine, &t, &plan);
-        check(plan.optimal, "%s: not optimal: %s", o->machine, plan.proof);
-        sets = 0;
-        if (o->graph) {
-            double printed = read_graph(o->machine);
-
-            printf("  printed: %g GB/s%s\n", printed, o->prescribed ? " (prescribed)" : "");
-            check(fabs(printed - o->printed) < 1e-9, "%s: graph.xml prints %g GB/s, not %g", o->machine,
-                  printed, o->printed);
-            check(o->prescribed || plan.ring_total >= printed, "%s: graph.xml prints %g GB/s, Peal has "
-                  "%g", o->machine, printed, plan.ring_total);
-        }
-        if (o->rings)
-            read_rings(o->machine);
-        check(sets > 0, "%s: nothing to compare with", o->machine);
+    if (topology_count(&t, TOPOLOGY_GPU, 0) < 2) {
+        check(!o, "%s: not two GPUs", machine);
+    } else if (plan_find(&t, 0, NULL, 0, 1, &plan)) {
+        check(false, "%s: %s", machine, status_text());
+    } else {
+        if (o)
+            test_outcome(o);
+        if (table)
+            print_row(machine, o);
         topology_plan_free(&plan);
     }
     topology_free(&t);
 }
 
-int main(void)
+static int test_machines(const char *folder)
 {
-    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
-        test_outcome(&outcomes[i]);
-    printf("%d checks, %d failures\n", checks, failures);
+    static const char *const files[] = { "topo.xml", "hwloc.xml", "topo-m.txt" };
+    struct dirent **names;
+    int n = scandir(folder, &names, NULL, alphasort), tested = 0;
+
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < 3; k++) {
+            char file[PATH_MAX];
+            FILE *there;
+
+            snprintf(file, sizeof file, "%.3000s/%s/%s", folder, names[i]->d_name, files[k]);
+            there = fopen(file, "r");
+            if (!there)
+                continue;
+            fclose(there);
+            test_machine(names[i]->d_name, file);
+            tested++;
+        }
+        free(names[i]);
+    }
+    if (n >= 0)
+        free(names);
+    return tested;
+}
+
+int main(int argc, char **argv)
+{
+    const char *top = getenv("srcdir");
+    char folder[PATH_MAX];
+    int tested;
+
+    table = argc > 1 && !strcmp(argv[1], "--table");
+    snprintf(folder, sizeof folder, "%s/tests/topologies", top ? top : ".");
+    tested = test_machines(folder);
+    check(tested >= 27, "only %d machines in %s", tested, folder);
+    check(compared == sizeof outcomes / sizeof *outcomes, "only %d known machines in %s", compared, folder);
+    say("%d checks, %d failures\n", checks, failures);
     return failures != 0;
 }

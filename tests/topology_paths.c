@@ -174,6 +174,32 @@ static void test_rails(void)
     topology_free(&t);
 }
 
+/* A virtual adapter hangs from both sockets, and has two ports: no way between the sockets. */
+static void test_adapter(void)
+{
+    struct machine m = { .sockets = 2, .gpus = 2, .pci = 24, .smp = 10 };
+    struct topology t;
+    struct topology_path path;
+    int nic, ports[2];
+
+    machine_build(&t, &m);
+    nic = topology_node(&t, TOPOLOGY_NIC, 0, topology_numa(&t, machine_gpu(&t, 0)), 0, NULL);
+    for (int i = 0; i < 2; i++) {
+        ports[i] = topology_node(&t, TOPOLOGY_PORT, 0, nic, i, NULL);
+        topology_link(&t, topology_numa(&t, machine_gpu(&t, i)), nic, MEDIUM_PCI, 16, 24);
+        topology_link(&t, nic, ports[i], MEDIUM_LANE, 0, 12);
+    }
+    check(!topology_finish(&t), "%s", status_text());
+    check(!path_find(&t, machine_gpu(&t, 0), machine_gpu(&t, 1), &path) && path.class == CLASS_SYS &&
+          path.nhops == 3 && path.bandwidth <= 10, "between the sockets: %s, %g GB/s, %d hops",
+          class_name(path.class), path.bandwidth, path.nhops);
+    check(!path_find(&t, machine_gpu(&t, 1), ports[0], &path) && path.class == CLASS_PHB &&
+          path.nhops == 3, "to the port: %s, %d hops", class_name(path.class), path.nhops);
+    check(!path_find(&t, ports[0], ports[1], &path) && path.class == CLASS_PIX && path.nhops == 2,
+          "between the ports: %s, %d hops", class_name(path.class), path.nhops);
+    topology_free(&t);
+}
+
 /* A path of more hops than a path has room for is none. */
 static void test_long(void)
 {
@@ -213,6 +239,23 @@ struct all {
     struct topology_path *best;        /* by node */
 };
 
+/* Into an adapter and out again on the side of the host; or, over the network, on that of the ports. */
+static bool through_adapter(const struct all *a)
+{
+    bool network = false;
+
+    for (int i = 0; i < a->length; i++)
+        network |= a->t->links[a->links[i]].medium == MEDIUM_NETWORK;
+    for (int i = 1; i < a->length; i++) {
+        bool in = a->t->links[a->links[i - 1]].medium == MEDIUM_LANE;
+        bool out = a->t->links[a->links[i]].medium == MEDIUM_LANE;
+
+        if (a->t->nodes[a->nodes[i]].kind == TOPOLOGY_NIC && in == out && (!in || network))
+            return true;
+    }
+    return false;
+}
+
 /* The class of a whole path, from what it passes; CLASS_NONE: not allowed. */
 static enum topology_class judge(const struct all *a)
 {
@@ -224,7 +267,7 @@ static enum topology_class judge(const struct all *a)
         media[a->t->links[a->links[i]].medium]++;
     for (int i = 1; i < a->length; i++)
         via[nodes[a->nodes[i]].kind]++;
-    if (via[TOPOLOGY_GPU])
+    if (via[TOPOLOGY_GPU] || through_adapter(a))
         return CLASS_NONE;
     if (media[MEDIUM_NVLINK]) {
         if (media[MEDIUM_NVLINK] < a->length)
@@ -275,7 +318,8 @@ static void walk(struct all *a)
     }
 }
 
-/* A machine with links where no machine has them, too. */
+/* A machine with links where no machine has them, too; adapters with several places only where there is
+ * no network, for beyond it paths may pass an adapter twice, which walk() does not try. */
 static void random_machine(struct topology *t)
 {
     struct machine m = {
@@ -283,6 +327,7 @@ static void random_machine(struct topology *t)
         .pci = 5 + draw(4), .smp = 4 + draw(4), .nics = draw(2)
     };
     int rail, n;
+    bool network = draw(2);
 
     machine_build(t, &m);
     n = t->nnodes;
@@ -294,7 +339,7 @@ static void random_machine(struct topology *t)
         enum topology_kind kind = t->nodes[i].kind;
 
         for (int k = 0; k < 2; k++)
-            if (kind == TOPOLOGY_PORT && draw(3))
+            if (kind == TOPOLOGY_PORT && network && draw(3))
                 topology_link(t, i, rail - k, MEDIUM_NETWORK, 0, 3 + draw(4));
         if (kind == TOPOLOGY_GPU && t->nnodes > rail + 1 && draw(3))
             topology_link(t, i, rail + 1, MEDIUM_NVLINK, 1, 5 + draw(9));
@@ -303,6 +348,8 @@ static void random_machine(struct topology *t)
         for (int k = 0; k < i; k++)
             if (kind == TOPOLOGY_GPU && t->nodes[k].kind == TOPOLOGY_GPU && !draw(3))
                 topology_link(t, k, i, MEDIUM_NVLINK, 1, 5 + draw(9));
+        if (kind == TOPOLOGY_NIC && !network && draw(3))
+            topology_link(t, draw(m.sockets), i, MEDIUM_PCI, 1, 4 + draw(9));
         if (kind == TOPOLOGY_SWITCH && !draw(4) && t->nodes[i - 1].kind != TOPOLOGY_GPU)
             topology_link(t, i - 1, i, MEDIUM_PCI, 1, 4 + draw(9));
         if (kind == TOPOLOGY_SWITCH && !draw(3))
@@ -353,6 +400,7 @@ int main(int argc, char **argv)
     test_by_hand();
     test_hosts();
     test_rails();
+    test_adapter();
     test_long();
     test_random(cases);
     printf("%d checks, %d failures\n", checks, failures);

@@ -47,9 +47,9 @@ static const struct {
     { "amd-mi250-8gcd", 8, 2, 4, 4, 0, 12, 26, 36, 910, 800, 16, NULL },
     { "amd-mi300x-8x", 8, 2, 8, 8, 0, 28, 28, 48, 942, 3200, 22, NULL },        /* 8 * 7 / 2 */
     { "amd-vega20-8x-pcie", 8, 1, 1, 1, 0, 0, 0, 0, 906, 100, 0, NULL },
-    { "aws-g5-a10g", 8, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10, "by their address only" },
+    { "aws-g5-a10g", 8, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10, "8 PCI links of GPUs and switches have no" },
     { "aws-p4d-a100", 8, 2, 4, 4, 0, 0, 0, 0, 0, 0, 10, "8 GPUs without <gpu>" },
-    { "aws-p5-h100", 0, 2, 32, 32, 0, 0, 0, 0, 0, 0, 10, "32 NICs without <net>" },
+    { "aws-p5-h100", 0, 2, 32, 32, 0, 0, 0, 0, 0, 0, 10, "no GPU is in this file" },
     { "azure-ncv4-a100", 4, 4, 1, 1, 0, 0, 0, 0, 80, 100, 16, "to itself" },
     { "azure-ndv2-v100", 8, 2, 1, 1, 0, 0, 0, 0, 0, 0, 10, "8 GPUs without <gpu>" },
     { "azure-ndv4-a100", 8, 4, 8, 8, 0, 0, 0, 0, 0, 0, 16, "8 NICs without <net>" },
@@ -207,16 +207,17 @@ static void refused(void)
         { "peal-topology 1\nhost \"\"\nnode 0 gpu \"n\" host=0 parent=-1\n", "test:", "hangs from nothing" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nnode 1 numa \"n\" host=0\n", "test:",
           "twice" },
-        { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nlink 0 0 pci bandwidth=1\n", "test:",
+        { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nlink 0 0 pci bandwidth=1\n", "test:4:",
           "itself" },
+        { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0 parent=0\n", "test:3:", "after it" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"n\" host=0\nlink 0 1 pci bandwidth=1\n", "test:4:",
           "not there" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
           "link 0 1 smp bandwidth=nan\n", "test:5:", "nan" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
-          "link 0 1 smp\n", "test:", "without a bandwidth" },
+          "link 0 1 smp\n", "test:5:", "without a bandwidth" },
         { "peal-topology 1\nhost \"\"\nnode 0 numa \"a\" host=0\nnode 1 numa \"b\" host=0\n"
-          "link 0 1 smp bandwidth=1 lanes=2000\n", "test:", "number of lanes" },
+          "link 0 1 smp bandwidth=1 lanes=2000\n", "test:5:", "number of lanes" },
         { "gpu:8 switch:3", "test:1:", "'gpu:8': does not divide evenly among switch:3" },
         { "gpu:8\nswitch:4 switch:2", "test:2:", "'switch:2': comes twice" },
         { "gpu:8 wheel:4", "test:1:", "'wheel:4'" },
@@ -261,6 +262,10 @@ static void files(void)
           "a folder: %s", status_text());
     check(topology_read("my_cluster", &t) == PEAL_ERR_ARGUMENT && strstr(status_text(), "my_cluster"),
           "neither file nor description: %s", status_text());
+    check(topology_read("topo.of.nothing", &t) == PEAL_ERR_ARGUMENT && strstr(status_text(), "No such file"),
+          "a file with a dot that is not there: %s", status_text());
+    check(!topology_read("gpu:2 c2c@223.5 nic@12.5", &t), "words with points: %s", status_text());
+    topology_free(&t);
     check(file >= 0 && !ftruncate(file, TOPOLOGY_FILE_MOST + 1), "a large file");
     check(topology_read(path, &t) == PEAL_ERR_ARGUMENT && strstr(status_text(), "longer than 16 MiB"),
           "a large file: %s", status_text());

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { INFO_OK, INFO_USAGE = 2, INFO_FAILED };
 
@@ -37,6 +38,16 @@ static const struct {
 };
 enum { QUESTION_KINDS = sizeof questions / sizeof *questions };
 
+/* What is written to a file of its own, about the machine of --topology or this one. */
+static const struct {
+    const char *option, *topic;
+} documents[] = {
+    {"--svg",  "topology-svg"},
+    {"--nccl", "topology-nccl"},
+    {"--own",  "topology-own"},
+};
+enum { DOCUMENTS = sizeof documents / sizeof *documents };
+
 static const char usage[] =
 "usage: peal-info [options]            without options: all that is marked *\n"
 "\n"
@@ -49,10 +60,13 @@ static const char usage[] =
 "* -a, --algorithms   by collective, with their cost\n"
 "      --draw COLLECTIVE ALGORITHM RANKS [COUNT]    the steps: --draw allreduce ring 4\n"
 "      --explain COLLECTIVE BYTES RANKS             the choice: --explain allreduce 64M 8\n"
+"                         RANKS as HOSTSxRANKS: 4x8 are 4 hosts of 8 ranks each\n"
 "      --topology [MACHINE]     distances, tree, what is odd; of this machine, of a file (XML of\n"
 "                               NCCL or hwloc, nvidia-smi topo -m), or \"socket:2 gpu:8 nvswitch\"\n"
 "        --rings                its rings and trees, their bandwidth, the NIC of each GPU\n"
-"        --svg FILE             its picture with the rings\n"
+"        --svg FILE             its picture with the rings; FILE may be -, standard output\n"
+"        --nccl FILE            it as a file for NCCL_TOPO_FILE\n"
+"        --own FILE             it as a file that keeps all that Peal knows\n"
 "      --json         one JSON object\n"
 "  -h, --help\n"
 "\n"
@@ -60,8 +74,8 @@ static const char usage[] =
 
 struct request {
     bool        json, rings;
-    const char *svg;                    /* file for the picture */
-    int         count, machine;         /* machine: the question after --topology, or -1 */
+    const char *file[DOCUMENTS];        /* where each goes; NULL: not wanted */
+    int         count, machine;         /* machine: the question of --topology, or -1 */
     char       *topic[QUESTIONS];       /* malloc'ed */
     const char *title[QUESTIONS];
 };
@@ -106,12 +120,34 @@ static bool topic_parse(struct request *r, const char *word)
     return false;
 }
 
+/* A pipe can be read once, and each topic about it reads anew: a copy, which stays open. */
+static char *pipe_kept(char *name, char path[32])
+{
+    enum { MOST = 32 << 20 };          /* more than the library takes */
+    struct stat what;
+    FILE *in, *copy;
+
+    if (stat(name, &what) || !S_ISFIFO(what.st_mode))
+        return name;
+    in = fopen(name, "r");
+    copy = in ? tmpfile() : NULL;
+    for (int n = 0, c; copy && n < MOST && (c = getc(in)) != EOF; n++)
+        putc(c, copy);
+    if (in)
+        fclose(in);
+    if (!copy || fflush(copy))
+        return name;
+    snprintf(path, 32, "/dev/fd/%d", fileno(copy));
+    return path;
+}
+
 /* A question and its words from argv[0] on; returns how many words were used, 0: it is another
  * option or too few words follow.  Each word is passed on as it is: blanks in it stay. */
 static int question_parse(struct request *r, char **argv)
 {
     for (int i = 0; i < QUESTION_KINDS; i++) {
         int used = 1;
+        char path[32], *one[1];
 
         if (strcmp(argv[0], questions[i].option))
             continue;
@@ -119,12 +155,32 @@ static int question_parse(struct request *r, char **argv)
             used++;
         if (!strcmp(argv[0], "--topology"))
             r->machine = r->count;
+        one[0] = used == 2 && r->machine == r->count ? pipe_kept(argv[1], path) : NULL;
         if (used <= questions[i].least ||
-            !topic_add(r, NULL, topic_join(questions[i].option + 2, argv + 1, used - 1)))
+            !topic_add(r, NULL, topic_join(questions[i].option + 2, one[0] ? one : argv + 1, used - 1)))
             return 0;
         return used;
     }
     return 0;
+}
+
+/* A document and its file, at argv[0]; as question_parse(). */
+static int document_parse(struct request *r, char **argv)
+{
+    for (int i = 0; i < DOCUMENTS; i++)
+        if (!strcmp(argv[0], documents[i].option) && argv[1] && (argv[1][0] != '-' || !argv[1][1])) {
+            r->file[i] = argv[1];
+            return 2;
+        }
+    return 0;
+}
+
+static bool wants_documents(const struct request *r, const char *file /* NULL: any */)
+{
+    for (int i = 0; i < DOCUMENTS; i++)
+        if (r->file[i] && (!file || !strcmp(r->file[i], file)))
+            return true;
+    return false;
 }
 
 /* Another topic about the machine of --topology, or about this one. */
@@ -144,11 +200,9 @@ static bool request_parse(struct request *r, char **argv)
             r->json = true;
         } else if (!strcmp(*argv, "--rings")) {
             r->rings = true;
-        } else if (!strcmp(*argv, "--svg")) {
-            r->svg = argv[1];
-            used = r->svg ? 2 : 0;
         } else if (!topic_parse(r, *argv)) {
-            used = question_parse(r, argv);
+            used = document_parse(r, argv);
+            used = used ? used : question_parse(r, argv);
         }
         if (!used) {
             fprintf(stderr, "peal-info: what is \"%s\", or what follows it?  See peal-info "
@@ -159,7 +213,7 @@ static bool request_parse(struct request *r, char **argv)
     }
     if (r->rings && !topic_add(r, NULL, topic_of_machine(r, "rings")))
         return false;
-    if (r->count == 0 && !r->svg)
+    if (r->count == 0 && !wants_documents(r, NULL))
         for (int i = 0; i < TOPICS; i++)
             topic_add(r, topics[i].title, topic_join(topics[i].option + 2, NULL, 0));
     return true;
@@ -197,21 +251,21 @@ static int failed(const char *topic, int status)
     return INFO_FAILED;
 }
 
-/* The picture goes to its file; "-" is the standard output. */
-static int svg_write(const struct request *r)
+/* Document number `i` to its file; "-" is the standard output. */
+static int document_write(const struct request *r, int i)
 {
-    char *topic = topic_of_machine(r, "topology-svg"), *report = NULL;
+    char *topic = topic_of_machine(r, documents[i].topic), *report = NULL;
     int status = topic ? peal_describe(topic, 0, &report) : PEAL_ERR_MEMORY, result = INFO_OK;
     FILE *out;
 
     if (status != PEAL_OK) {
-        result = failed(topic ? topic : "--svg", status);
+        result = failed(topic ? topic : documents[i].option, status);
         free(topic);
         return result;
     }
-    out = strcmp(r->svg, "-") ? fopen(r->svg, "w") : stdout;
+    out = strcmp(r->file[i], "-") ? fopen(r->file[i], "w") : stdout;
     if (!out || fputs(report, out) < 0 || (out == stdout ? fflush(out) : fclose(out)) != 0) {
-        fprintf(stderr, "peal-info: %s: ", r->svg);
+        fprintf(stderr, "peal-info: %s: ", r->file[i]);
         perror(NULL);
         result = INFO_FAILED;
     }
@@ -220,22 +274,40 @@ static int svg_write(const struct request *r)
     return result;
 }
 
+/* A document on the standard output is not to have the machine's report in front. */
+static bool is_shown(const struct request *r, int i)
+{
+    return i != r->machine || !wants_documents(r, "-");
+}
+
 static int answer(const struct request *r)
 {
-    for (int i = 0; i < r->count; i++) {
+    int last = r->count - 1, result = INFO_OK;
+    bool first = true;
+
+    while (last >= 0 && !is_shown(r, last))
+        last--;
+    for (int i = 0; i <= last; i++) {
         char *report = NULL;
         const char *title = r->count > 1 ? r->title[i] : NULL;
-        int status = peal_describe(r->topic[i], r->json, &report);
+        int status;
 
+        if (!is_shown(r, i))
+            continue;
+        status = peal_describe(r->topic[i], r->json, &report);
         if (status != PEAL_OK)
             return failed(r->topic[i], status);
         if (r->json)
-            json_print(report, i == 0, i == r->count - 1);
+            json_print(report, first, i == last);
         else
-            text_print(report, title, i == 0);
+            text_print(report, title, first);
+        first = false;
         free(report);
     }
-    return r->svg ? svg_write(r) : INFO_OK;
+    for (int i = 0; i < DOCUMENTS && !result; i++)
+        if (r->file[i])
+            result = document_write(r, i);
+    return result;
 }
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
 #define ALGORITHM_H
 
 #include "schedule/schedule.h"
+#include "topology/layout.h"
 
 /* The collectives: identifier and public name. */
 #define COLLECTIVE_LIST(X)                     \
@@ -42,7 +43,10 @@ enum collective {
  * In place, SRC lies inside DST's memory or the other way round; the span
  * functions below then answer with one space for both, so that order is right.
  * An algorithm must not read a span of SRC after it wrote the same bytes as DST.
- * Only span functions make spans of SRC and DST. */
+ * Only span functions make spans of SRC and DST.
+ *
+ * Ranks here are either those of the communicator or places of its layout: the
+ * algorithm cannot tell, and need not (see by_place below). */
 struct call {
     enum collective collective;
     int             rank, nranks, root;
@@ -54,8 +58,16 @@ struct call {
     bool            aliased;         /* in place; then both are DST-space with ... */
     size_t          src_shift;       /* ... SRC byte 0 at this offset, */
     size_t          dst_shift;       /* ... DST byte 0 at this one */
+    bool            src_scratch;     /* SRC, DST lie in scratch, at those offsets: only if ... */
+    bool            dst_scratch;     /* ... one algorithm has another do a part (team.h) */
     int             slice, nslices;  /* this schedule part is slice of nslices; 0, 1 */
+    const struct groups *groups;     /* which ranks are near each other; NULL: all */
+    const int      *order;           /* the rank at each place; NULL: these are ranks */
 };
+
+/* The same call among ranks of such a layout (NULL: none), `by_place`: with places for
+ * ranks; then schedule_peers() must be told its order. */
+struct call call_among(const struct call *c, const struct layout *layout, bool by_place);
 
 /* What an algorithm costs, in the terms of LogGP (Alexandrov, Ionescu, Schauser,
  * Scheiman, "LogGP: incorporating long messages into the LogP model", 1995). */
@@ -65,18 +77,33 @@ struct load {
     double reduced;                  /* bytes */
 };
 
+/* What of it goes from group to group. */
+struct far {
+    double rounds;
+    double messages, sent;           /* of the rank that has most of them */
+    double all_messages, all_sent;   /* of all ranks together */
+    double leaving;                  /* bytes out of (or into) the group that has most */
+};
+
 struct price {
     double      rounds;              /* messages one after the other on the longest path */
     struct load busiest;             /* rank */
     struct load all;                 /* ranks together: they may have to share cores */
+    struct far  far;                 /* contained in the above; zero where all are near */
+    bool        failed;              /* no memory to find it */
 };
+
+/* All near (far.h). */
+static inline struct price price_of(double rounds, struct load busiest, struct load all)
+{
+    return (struct price){ .rounds = rounds, .busiest = busiest, .all = all };
+}
 
 /* All ranks do the same. */
 static inline struct price price_even(int nranks, double rounds, struct load each)
 {
-    return (struct price){
-        rounds, each, { nranks * each.messages, nranks * each.sent, nranks * each.reduced }
-    };
+    return price_of(rounds, each, (struct load){
+        nranks * each.messages, nranks * each.sent, nranks * each.reduced });
 }
 
 struct algorithm {
@@ -84,12 +111,20 @@ struct algorithm {
     enum collective collective;
     const char     *cost;            /* steps and bytes, for people */
 
-    /* The cost on n ranks for `bytes` (of `count` x size, see above).  Used to choose
-     * and to explain. */
-    struct price (*price)(int nranks, double bytes);
+    /* The cost on n ranks for `bytes` (of `count` x size, see above), in such groups
+     * (NULL: one; far.h has what most need).  Used to choose and to explain. */
+    struct price (*price)(int nranks, const struct groups *groups, double bytes);
 
     /* Worth its price only where peers can see each other's memory. */
     bool lent;
+    /* Worth its price only where ranks are in groups. */
+    bool grouped;
+
+    /* May be given places for ranks, and is the better for it: what it sends most goes
+     * to neighbours.  Not if it counts on blocks of neighbours lying side by side
+     * (blocks() of ALLGATHER and REDUCE_SCATTER).  Operands are then combined in the
+     * order of places; coll sees to where that must not be. */
+    bool by_place;
 
     /* NULL: any call.  Says no only where the algorithm would be wrong. */
     bool (*fits)(const struct call *c);
@@ -127,7 +162,7 @@ struct span block(const struct call *c, enum space space, int i);
 
 /* Blocks [i, i + n), n >= 1, which lie side by side; 0 <= i, i + n <= nranks.
  * ALLGATHER (DST) and REDUCE_SCATTER (SRC): only if nslices is 1 or
- * there are `counts`, for the slices of two blocks do not touch. */
+ * there are `counts`, for the slices of two blocks do not touch; and not by place. */
 struct span blocks(const struct call *c, enum space space, int i, int n);
 
 /* Sizes of the same slices, for scratch. */

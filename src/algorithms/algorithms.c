@@ -42,3 +42,21 @@ const struct algorithm *algorithm_find(enum collective collective, const char *n
             return *a;
     return NULL;
 }
+
+struct call call_among(const struct call *c, const struct layout *layout, bool by_place)
+{
+    struct call among = *c;
+    const struct groups *groups;
+
+    if (!layout)
+        return among;
+    groups = by_place ? &layout->by_place : &layout->by_rank;
+    among.groups = groups->count > 1 ? groups : NULL;
+    if (!by_place || !layout->order)
+        return among;
+    among.order = layout->order;
+    among.rank = layout->place[c->rank];
+    if (c->collective == BCAST || c->collective == REDUCE)
+        among.root = layout->place[c->root];
+    return among;
+}

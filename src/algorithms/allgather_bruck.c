@@ -9,6 +9,7 @@
  *      1  a>3 b<1    b>0 c<2 d<3  c>1 d<3    d>2 a<0 d>1
  *      2  ab>2 cd<2  bc>3 a<3     cd>0 ab<0  a>1 bc<1
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 #include "algorithms/runs.h"
 
@@ -30,9 +31,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, rounds(n), (struct load){ rounds(n), bytes * (n - 1), 0 });
+    return far_steps(n, groups, FAR_GROWING, price_even(n, rounds(n),
+        (struct load){ rounds(n), bytes * (n - 1), 0 }));
 }
 
 const struct algorithm allgather_bruck = {

@@ -5,6 +5,7 @@
  *   step  rank 0           rank 1           rank 2
  *      1  a>1 c<2 a>2 b<1  b>2 a<0 b>0 c<2  c>0 b<1 c>1 a<0
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -16,9 +17,9 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, n > 1, (struct load){ n - 1, bytes * (n - 1), 0 });
+    return far_all(n, groups, price_even(n, n > 1, (struct load){ n - 1, bytes * (n - 1), 0 }));
 }
 
 const struct algorithm allgather_direct = {

@@ -8,6 +8,7 @@
  *      2  ab>2 cd<2  ab>3 cd<3  cd>0 ab<0  cd>1 ab<1
  */
 #include "algorithms/core.h"
+#include "algorithms/far.h"
 #include "algorithms/runs.h"
 
 static void exchange(struct schedule *s, const struct call *c, const struct core *core)
@@ -42,12 +43,13 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     int power = power_below(n), extra = n > power;
     double steps = rounds(power) + 2 * extra;
 
-    return price_even(n, steps, (struct load){ steps, bytes * (n - 1) * (1 + extra), 0 });
+    return far_exchange(n, groups, FAR_GROWING, price_even(n, steps,
+        (struct load){ steps, bytes * (n - 1) * (1 + extra), 0 }));
 }
 
 const struct algorithm allgather_doubling = {

@@ -7,6 +7,7 @@
  *      2  d>1 c<3  a>2 d<0  b>3 a<1  c>0 b<2
  *      3  c>1 b<3  d>2 c<0  a>3 d<1  b>0 a<2
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -20,9 +21,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, n - 1, (struct load){ n - 1, bytes * (n - 1), 0 });
+    return far_ring(n, groups, price_even(n, n - 1,
+        (struct load){ n - 1, bytes * (n - 1), 0 }));
 }
 
 const struct algorithm allgather_ring = {
@@ -30,6 +32,7 @@ const struct algorithm allgather_ring = {
     .collective = ALLGATHER,
     .cost = "n-1 steps, one block sent in each, to the neighbour only",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .left_fold = true,
     .build = build,

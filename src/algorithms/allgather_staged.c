@@ -7,6 +7,7 @@
  *      1  a=               b=               c=
  *      2  a>1 a>2 c<2 b<1  b>2 b>0 a<0 c<2  c>0 c>1 b<1 a<0
  */
+#include "algorithms/far.h"
 #include "algorithms/staged.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -24,11 +25,12 @@ static void build(struct schedule *s, const struct call *c)
         schedule_recv(s, wrap(c, c->rank - k), block(c, DST, c->rank - k));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct load each = { n - 1, bytes * n / 2, 0 };
 
-    return staged_price(n, each, (struct load){ n * each.messages, n * each.sent, 0 });
+    return far_all(n, groups, staged_price(n, each,
+        (struct load){ n * each.messages, n * each.sent, 0 }));
 }
 
 const struct algorithm allgather_staged = {

@@ -8,6 +8,7 @@
  *      2  a+               a+               a+
  */
 #include "algorithms/direct.h"
+#include "algorithms/far.h"
 
 static void build(struct schedule *s, const struct call *c)
 {
@@ -16,10 +17,10 @@ static void build(struct schedule *s, const struct call *c)
     direct_reduce(s, c, whole(c, DST), whole(c, SRC));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, n > 1, (struct load){
-        n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_SHARED) });
+    return far_all(n, groups, price_even(n, n > 1, (struct load){
+        n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_SHARED) }));
 }
 
 const struct algorithm allreduce_allgather = {

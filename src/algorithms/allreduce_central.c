@@ -10,6 +10,7 @@
  *      3  a>1 a>2 a>3  a<0     a<0     a<0
  */
 #include "algorithms/direct.h"
+#include "algorithms/far.h"
 
 static void build(struct schedule *s, const struct call *c)
 {
@@ -23,13 +24,11 @@ static void build(struct schedule *s, const struct call *c)
         schedule_send(s, k, whole(c, DST));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return (struct price){
-        n > 1 ? 2 : 0,
-        { n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) },
-        { 2 * (n - 1), 2 * bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) }
-    };
+    return far_star(n, groups, 2, price_of(n > 1 ? 2 : 0,
+        (struct load){ n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) },
+        (struct load){ 2 * (n - 1), 2 * bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) }));
 }
 
 const struct algorithm allreduce_central = {

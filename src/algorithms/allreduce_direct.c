@@ -9,6 +9,7 @@
  *      3  a>1 c<2 a>2 b<1  b>2 a<0 b>0 c<2  c>0 b<1 c>1 a<0
  */
 #include "algorithms/direct.h"
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -22,10 +23,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, n > 1 ? 2 : 0, (struct load){
-        2 * (n - 1), 2 * bytes * (n - 1) / n, direct_reduced(n, bytes / n, DIRECT_SHARED) });
+    return far_all(n, groups, price_even(n, n > 1 ? 2 : 0, (struct load){
+        2 * (n - 1), 2 * bytes * (n - 1) / n, direct_reduced(n, bytes / n, DIRECT_SHARED) }));
 }
 
 const struct algorithm allreduce_direct = {

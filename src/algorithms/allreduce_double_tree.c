@@ -12,6 +12,7 @@
  *      6  b>3               a<4          b<0          a>2
  *      7            a<2     a>1 a>3 b<3  a<2 b>2 b>4  b<3
  */
+#include "algorithms/far.h"
 #include "algorithms/tree.h"
 
 static void through_tree(struct schedule *s, const struct call *c, int tree)
@@ -41,13 +42,11 @@ static void build(struct schedule *s, const struct call *c)
     through_tree(s, c, 1);
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return (struct price){
-        2 * rounds(n),
-        { n > 1 ? 4 : 0, n > 1 ? 2 * bytes : 0, n > 1 ? bytes : 0 },
-        { 4 * (n - 1), 2 * bytes * (n - 1), bytes * (n - 1) }
-    };
+    return far_trees(n, groups, 2, 2, tree_parent_double, price_of(2 * rounds(n),
+        (struct load){ n > 1 ? 4 : 0, n > 1 ? 2 * bytes : 0, n > 1 ? bytes : 0 },
+        (struct load){ 4 * (n - 1), 2 * bytes * (n - 1), bytes * (n - 1) }));
 }
 
 const struct algorithm allreduce_double_tree = {
@@ -55,5 +54,6 @@ const struct algorithm allreduce_double_tree = {
     .collective = ALLREDUCE,
     .cost = "2 log2(n) steps; in slices about twice the buffer sent by each rank",
     .price = price,
+    .by_place = true,
     .build = build,
 };

@@ -10,6 +10,7 @@
  *      4  a<1     a>0
  */
 #include "algorithms/core.h"
+#include "algorithms/far.h"
 
 /* What is being sent cannot be written, so results go to DST and scratch in
  * turns, such that the last one is in DST. */
@@ -56,12 +57,13 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     int power = power_below(n);
     double steps = rounds(power) + (n > power ? 2 : 0);
 
-    return price_even(n, steps, (struct load){ steps, steps * bytes, rounds(n) * bytes });
+    return far_exchange(n, groups, FAR_EVEN, price_even(n, steps,
+        (struct load){ steps, steps * bytes, rounds(n) * bytes }));
 }
 
 const struct algorithm allreduce_doubling = {
@@ -69,6 +71,7 @@ const struct algorithm allreduce_doubling = {
     .collective = ALLREDUCE,
     .cost = "log2(n) steps (2 more if n is no power of two), the buffer sent in each",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .build = build,
 };

@@ -12,6 +12,7 @@
  *      4  ab>1 cd<1   cd>0 ab<0   ab>3 cd<3   cd>2 ab<2
  */
 #include "algorithms/core.h"
+#include "algorithms/far.h"
 
 /* The core's part; its pieces are those of a call of as many ranks. */
 static void halve(struct schedule *s, const struct call *c, const struct core *core,
@@ -65,14 +66,14 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     int power = power_below(n), extra = n > power;
     double steps = 2 * rounds(power) + 2 * extra;
 
-    return price_even(n, steps, (struct load){
+    return far_exchange(n, groups, FAR_SHRINKING, price_even(n, steps, (struct load){
         steps, 2 * bytes * (power - 1) / power + 2 * extra * bytes,
-        bytes * (power - 1) / power + extra * bytes });
+        bytes * (power - 1) / power + extra * bytes }));
 }
 
 const struct algorithm allreduce_halving = {
@@ -81,6 +82,7 @@ const struct algorithm allreduce_halving = {
     .cost = "2 log2(n) steps, 2(n-1)/n of the buffer sent by each rank (if n is no power "
             "of two: 2 more, twice the buffer more)",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .build = build,
 };

@@ -8,6 +8,7 @@
  *      3  b>1 a<2   c>2 b<0   a>0 c<1
  *      4  a>1 c<2   b>2 a<0   c>0 b<1
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 /* Where the sum of a step is made, to be sent on at once.  In a result larger than the
@@ -61,10 +62,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, 2 * (n - 1), (struct load){
-        2 * (n - 1), 2 * bytes * (n - 1) / n, bytes * (n - 1) / n });
+    return far_ring(n, groups, price_even(n, 2 * (n - 1), (struct load){
+        2 * (n - 1), 2 * bytes * (n - 1) / n, bytes * (n - 1) / n }));
 }
 
 const struct algorithm allreduce_ring = {
@@ -72,5 +73,6 @@ const struct algorithm allreduce_ring = {
     .collective = ALLREDUCE,
     .cost = "2(n-1) steps; every rank sends 2(n-1)/n of the buffer: the least possible",
     .price = price,
+    .by_place = true,
     .build = build,
 };

@@ -11,6 +11,7 @@
  *      4  +a<2                +b<2                a>0 b>1 c+
  *      5  a>1 a>2 a= c<2 b<1  b>2 b>0 b= a<0 c<2  c>0 c>1 c= b<1 a<0
  */
+#include "algorithms/far.h"
 #include "algorithms/staged.h"
 
 /* dst := block c->rank of everybody, combined in rank order; the own one is `own`.
@@ -55,13 +56,14 @@ static void build(struct schedule *s, const struct call *c)
         schedule_recv(s, wrap(c, c->rank - k), block(c, DST, c->rank - k));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct load each = { 2 * (n - 1), bytes * (n - 1) / n + bytes / 2,
                          bytes * (n - 1) / n + staged_far(bytes) };
 
     /* Notices come in bunches, with the messages of the other half. */
-    return price_even(n, n > 1 ? 4 : 0, n > 1 ? each : (struct load){ 0, 0, 0 });
+    return far_all(n, groups,
+        price_even(n, n > 1 ? 4 : 0, n > 1 ? each : (struct load){ 0, 0, 0 }));
 }
 
 const struct algorithm allreduce_staged = {

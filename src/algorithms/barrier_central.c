@@ -8,6 +8,7 @@
  *      1  <1 <2 <3  >0      >0      >0
  *      2  >1 >2 >3  <0      <0      <0
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -26,10 +27,12 @@ static void build(struct schedule *s, const struct call *c)
         schedule_send(s, k, heard);
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     (void)bytes;
-    return (struct price){ n > 1 ? 2 : 0, { n - 1, 0, 0 }, { 2 * (n - 1), 0, 0 } };
+    return far_star(n, groups, 2, price_of(n > 1 ? 2 : 0,
+        (struct load){ n - 1, 0, 0 },
+        (struct load){ 2 * (n - 1), 0, 0 }));
 }
 
 const struct algorithm barrier_central = {

@@ -5,6 +5,7 @@
  *   step  rank 0       rank 1       rank 2
  *      1  >1 >2 <2 <1  >2 >0 <0 <2  >0 >1 <1 <0
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -17,10 +18,10 @@ static void build(struct schedule *s, const struct call *c)
         schedule_recv(s, wrap(c, c->rank - k), part(heard, (size_t)k, 1));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     (void)bytes;
-    return price_even(n, n > 1, (struct load){ n - 1, 0, 0 });
+    return far_all(n, groups, price_even(n, n > 1, (struct load){ n - 1, 0, 0 }));
 }
 
 const struct algorithm barrier_direct = {

@@ -8,6 +8,7 @@
  *      2  >2 <3   >3 <4   >4 <0   >0 <1   >1 <2
  *      3  >4 <1   >0 <2   >1 <3   >2 <4   >3 <0
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -26,10 +27,11 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     (void)bytes;
-    return price_even(n, rounds(n), (struct load){ rounds(n), 0, 0 });
+    return far_steps(n, groups, FAR_EVEN, price_even(n, rounds(n),
+        (struct load){ rounds(n), 0, 0 }));
 }
 
 const struct algorithm barrier_dissemination = {
@@ -37,6 +39,7 @@ const struct algorithm barrier_dissemination = {
     .collective = BARRIER,
     .cost = "log2(n) steps of a few bytes",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .left_fold = true,
     .build = build,

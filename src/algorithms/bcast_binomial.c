@@ -7,6 +7,7 @@
  *      1  a>4 a>2 a>1  a<0     a<0             a<0
  *      2                       a>3     a<2
  */
+#include "algorithms/far.h"
 #include "algorithms/tree.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -20,11 +21,11 @@ static void build(struct schedule *s, const struct call *c)
             schedule_send(s, wrap(c, c->rank + bit), whole(c, DST));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return (struct price){
-        rounds(n), { rounds(n), rounds(n) * bytes, 0 }, { n - 1, bytes * (n - 1), 0 }
-    };
+    return far_trees(n, groups, 1, 1, tree_parent_binomial, price_of(rounds(n),
+        (struct load){ rounds(n), rounds(n) * bytes, 0 },
+        (struct load){ n - 1, bytes * (n - 1), 0 }));
 }
 
 const struct algorithm bcast_binomial = {
@@ -32,6 +33,7 @@ const struct algorithm bcast_binomial = {
     .collective = BCAST,
     .cost = "log2(n) steps, the buffer sent in each",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .left_fold = true,
     .build = build,

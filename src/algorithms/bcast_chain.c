@@ -8,6 +8,7 @@
  *      2          a>2     a<1
  *      3                  a>3     a<2
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -20,11 +21,11 @@ static void build(struct schedule *s, const struct call *c)
         schedule_send(s, ring_next(c), whole(c, DST));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return (struct price){
-        n - 1, { n > 1, n > 1 ? bytes : 0, 0 }, { n - 1, bytes * (n - 1), 0 }
-    };
+    return far_chain(n, groups, price_of(n - 1,
+        (struct load){ n > 1, n > 1 ? bytes : 0, 0 },
+        (struct load){ n - 1, bytes * (n - 1), 0 }));
 }
 
 const struct algorithm bcast_chain = {
@@ -32,6 +33,7 @@ const struct algorithm bcast_chain = {
     .collective = BCAST,
     .cost = "n-1 steps, the buffer sent once by each rank; in slices these overlap",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .left_fold = true,
     .build = build,

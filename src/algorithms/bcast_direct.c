@@ -5,6 +5,7 @@
  *   step  rank 0       rank 1  rank 2  rank 3
  *      1  a>1 a>2 a>3  a<0     a<0     a<0
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -16,11 +17,11 @@ static void build(struct schedule *s, const struct call *c)
             schedule_send(s, wrap(c, c->root + k), whole(c, DST));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct load root = { n - 1, bytes * (n - 1), 0 };
 
-    return (struct price){ n > 1, root, root };
+    return far_star(n, groups, 1, price_of(n > 1, root, root));
 }
 
 const struct algorithm bcast_direct = {

@@ -8,6 +8,7 @@
  *      2           a>3     b<4          a<1          b>2
  *      3           b<2     a<3 b>3 b>1  a>2 a>4 b<2  a<3
  */
+#include "algorithms/far.h"
 #include "algorithms/tree.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -31,12 +32,11 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return (struct price){
-        n > 1 ? 1 + rounds(n - 1) : 0,
-        { n > 1 ? 2 : 0, n > 1 ? bytes : 0, 0 }, { 2 * (n - 1), bytes * (n - 1), 0 }
-    };
+    return far_trees(n, groups, 2, 1, tree_parent_fed, price_of(n > 1 ? 1 + rounds(n - 1) : 0,
+        (struct load){ n > 1 ? 2 : 0, n > 1 ? bytes : 0, 0 },
+        (struct load){ 2 * (n - 1), bytes * (n - 1), 0 }));
 }
 
 const struct algorithm bcast_double_tree = {
@@ -44,6 +44,7 @@ const struct algorithm bcast_double_tree = {
     .collective = BCAST,
     .cost = "1 + log2(n) steps; in slices about the buffer sent once by each rank",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .left_fold = true,
     .build = build,

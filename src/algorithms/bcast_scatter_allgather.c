@@ -9,6 +9,7 @@
  *      2                        b>2 a>2          d>3 c>3 b<1 a<1  d<2 c<2
  *      3                                         b>3 a>3          b<2 a<2
  */
+#include "algorithms/far.h"
 #include "algorithms/tree.h"
 
 static bool holds(int v, int n, int block)
@@ -44,14 +45,13 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     double steps = n > 1 ? rounds(n) + n - 1 : 0;
 
-    return (struct price){
-        steps, { steps, 2 * bytes * (n - 1) / n, 0 },
-        { (n + 1.0) * (n - 1), bytes * (n - 1) + bytes / 2 * rounds(n), 0 }
-    };
+    return far_chain(n, groups, price_of(steps,
+        (struct load){ steps, 2 * bytes * (n - 1) / n, 0 },
+        (struct load){ (n + 1.0) * (n - 1), bytes * (n - 1) + bytes / 2 * rounds(n), 0 }));
 }
 
 const struct algorithm bcast_scatter_allgather = {
@@ -59,6 +59,7 @@ const struct algorithm bcast_scatter_allgather = {
     .collective = BCAST,
     .cost = "log2(n) + n-1 steps, at most 2(n-1)/n of the buffer sent by each rank",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .left_fold = true,
     .build = build,

@@ -7,6 +7,7 @@
  *      1  a=
  *      2  a>1 a>2 a>3  a<0     a<0     a<0
  */
+#include "algorithms/far.h"
 #include "algorithms/staged.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -25,10 +26,10 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return staged_price(n, (struct load){ n - 1, bytes, 0 },
-                        (struct load){ n - 1, bytes * n / 2, 0 });
+    return far_star(n, groups, 1, staged_price(n, (struct load){ n - 1, bytes, 0 },
+        (struct load){ n - 1, bytes * n / 2, 0 }));
 }
 
 const struct algorithm bcast_staged = {

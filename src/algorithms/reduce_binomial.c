@@ -9,6 +9,7 @@
  *      2  +a<2            a>0
  *      3  +a<4                            a>0
  */
+#include "algorithms/far.h"
 #include "algorithms/tree.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -37,12 +38,11 @@ static void build(struct schedule *s, const struct call *c)
         schedule_copy(s, whole(c, DST), sum);
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return (struct price){
-        rounds(n), { rounds(n), rounds(n) * bytes, rounds(n) * bytes },
-        { n - 1, bytes * (n - 1), bytes * (n - 1) }
-    };
+    return far_trees(n, groups, 1, 1, tree_parent_binomial, price_of(rounds(n),
+        (struct load){ rounds(n), rounds(n) * bytes, rounds(n) * bytes },
+        (struct load){ n - 1, bytes * (n - 1), bytes * (n - 1) }));
 }
 
 const struct algorithm reduce_binomial = {
@@ -50,6 +50,7 @@ const struct algorithm reduce_binomial = {
     .collective = REDUCE,
     .cost = "log2(n) steps (1 more to keep the order), the buffer received in each",
     .price = price,
+    .by_place = true,
     .ordered = true,
     .build = build,
 };

@@ -8,6 +8,7 @@
  *      2  a+
  */
 #include "algorithms/direct.h"
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 static void build(struct schedule *s, const struct call *c)
@@ -18,11 +19,11 @@ static void build(struct schedule *s, const struct call *c)
         schedule_send(s, c->root, whole(c, SRC));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct load root = { n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) };
 
-    return (struct price){ n > 1, root, root };
+    return far_star(n, groups, 1, price_of(n > 1, root, root));
 }
 
 const struct algorithm reduce_direct = {

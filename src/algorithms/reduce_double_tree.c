@@ -8,6 +8,7 @@
  *      3             +a<3    b>4       a>1       +b<2
  *      4  +a<1 +b<4  a>0                         b>0
  */
+#include "algorithms/far.h"
 #include "algorithms/tree.h"
 
 /* A rank other than the root: node v of `others`. */
@@ -41,13 +42,11 @@ static void build(struct schedule *s, const struct call *c)
                                   tree_half(c, DST, tree), tree_half(c, SRC, tree), true);
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return (struct price){
-        n > 1 ? 1 + rounds(n - 1) : 0,
-        { n > 1 ? 2 : 0, n > 1 ? bytes : 0, n > 1 ? bytes : 0 },
-        { 2 * (n - 1), bytes * (n - 1), bytes * (n - 1) }
-    };
+    return far_trees(n, groups, 2, 1, tree_parent_fed, price_of(n > 1 ? 1 + rounds(n - 1) : 0,
+        (struct load){ n > 1 ? 2 : 0, n > 1 ? bytes : 0, n > 1 ? bytes : 0 },
+        (struct load){ 2 * (n - 1), bytes * (n - 1), bytes * (n - 1) }));
 }
 
 const struct algorithm reduce_double_tree = {
@@ -55,5 +54,6 @@ const struct algorithm reduce_double_tree = {
     .collective = REDUCE,
     .cost = "1 + log2(n) steps; in slices about the buffer received once by each rank",
     .price = price,
+    .by_place = true,
     .build = build,
 };

@@ -8,6 +8,7 @@
  *      2  a+               b+               c+
  */
 #include "algorithms/direct.h"
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 #include "algorithms/target.h"
 
@@ -21,10 +22,10 @@ static void build(struct schedule *s, const struct call *c)
     schedule_copy(s, block(c, DST, c->rank), result);
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, n > 1, (struct load){
-        n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_SHARED) });
+    return far_all(n, groups, price_even(n, n > 1, (struct load){
+        n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_SHARED) }));
 }
 
 const struct algorithm reduce_scatter_direct = {

@@ -10,6 +10,7 @@
  *      3  a=          b=          c=          d=
  */
 #include "algorithms/core.h"
+#include "algorithms/far.h"
 
 /* The sums so far: blocks [first, ...) side by side in scratch, or still SRC. */
 struct sums {
@@ -103,14 +104,14 @@ static void build(struct schedule *s, const struct call *c)
     schedule_copy(s, block(c, DST, c->rank), sums_of(c, &sums, c->rank, 1));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     int power = power_below(n), extra = n > power;
     double steps = rounds(power) + 2 * extra;
 
-    return price_even(n, steps, (struct load){
+    return far_exchange(n, groups, FAR_GROWING, price_even(n, steps, (struct load){
         steps, bytes * n * (power - 1) / power + extra * bytes * (n + 1),
-        bytes * n * (power - 1) / power + (n > 1 ? bytes : 0) + extra * bytes * n });
+        bytes * n * (power - 1) / power + (n > 1 ? bytes : 0) + extra * bytes * n }));
 }
 
 const struct algorithm reduce_scatter_halving = {

@@ -8,6 +8,7 @@
  *      2  c>1 +b<3  d>2 +c<0  a>3 +d<1  b>0 +a<2
  *      3  b>1 +a<3  c>2 +b<0  d>3 +c<1  a>0 +d<2
  */
+#include "algorithms/far.h"
 #include "algorithms/ring.h"
 #include "algorithms/target.h"
 
@@ -35,9 +36,10 @@ static void build(struct schedule *s, const struct call *c)
     schedule_copy(s, block(c, DST, r), n > 1 ? result : block(c, SRC, r));
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return price_even(n, n - 1, (struct load){ n - 1, bytes * (n - 1), bytes * (n - 1) });
+    return far_ring(n, groups, price_even(n, n - 1,
+        (struct load){ n - 1, bytes * (n - 1), bytes * (n - 1) }));
 }
 
 const struct algorithm reduce_scatter_ring = {
@@ -45,5 +47,6 @@ const struct algorithm reduce_scatter_ring = {
     .collective = REDUCE_SCATTER,
     .cost = "n-1 steps, one block sent in each, to the neighbour only",
     .price = price,
+    .by_place = true,
     .build = build,
 };

@@ -8,6 +8,7 @@
  *      2  b>1 +a<1  c>2 a>0 +b<0  +c<1
  *      3  c>2 +a<2  +b<2          a>0 b>1 +c<0
  */
+#include "algorithms/far.h"
 #include "algorithms/staged.h"
 #include "algorithms/target.h"
 
@@ -31,13 +32,13 @@ static void build(struct schedule *s, const struct call *c)
     schedule_copy(s, block(c, DST, c->rank), result);
 }
 
-static struct price price(int n, double bytes)
+static struct price price(int n, const struct groups *groups, double bytes)
 {
     double others = bytes * (n - 1);
     struct load each = { n - 1, others / 2, others + staged_far(others) };
 
-    return staged_price(n, each, (struct load){ n * each.messages, n * each.sent,
-                                                n * each.reduced });
+    return far_all(n, groups, staged_price(n, each,
+        (struct load){ n * each.messages, n * each.sent, n * each.reduced }));
 }
 
 const struct algorithm reduce_scatter_staged = {

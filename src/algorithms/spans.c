@@ -35,6 +35,8 @@ static struct span elements(const struct call *c, enum space space, size_t from,
     span.offset += space == SRC ? c->src_shift : c->dst_shift;
     if (c->aliased)
         span.space = DST;
+    if (space == SRC ? c->src_scratch : c->dst_scratch)
+        span.space = TMP;
     return span;
 }
 
@@ -80,14 +82,20 @@ static struct span pieces(const struct call *c, enum space space, int i, int n)
                     from + cut(count, i + n, c->nranks, grain));
 }
 
+/* In the caller's buffers blocks are in the order of ranks. */
+static int rank_at(const struct call *c, int i)
+{
+    return c->order ? c->order[i] : i;
+}
+
 struct span block(const struct call *c, enum space space, int i)
 {
     i = wrap(c, i);
     switch (c->collective) {
     case ALLGATHER:
-        return own_block(c, space, space == DST ? i : c->rank, space == DST);
+        return own_block(c, space, rank_at(c, space == DST ? i : c->rank), space == DST);
     case REDUCE_SCATTER:
-        return own_block(c, space, space == SRC ? i : c->rank, space == SRC);
+        return own_block(c, space, rank_at(c, space == SRC ? i : c->rank), space == SRC);
     default:
         return pieces(c, space, i, 1);
     }

@@ -18,10 +18,10 @@ static inline double staged_far(double staged)
 /* One round brings the offer, one the news that it was taken. */
 static inline struct price staged_price(int nranks, struct load busiest, struct load all)
 {
-    struct price none = { 0, { 0, 0, 0 }, { 0, 0, 0 } };
+    struct load none = { 0, 0, 0 };
 
     all.messages *= 2;
-    return nranks > 1 ? (struct price){ 2, busiest, all } : none;
+    return nranks > 1 ? price_of(2, busiest, all) : price_of(0, none, none);
 }
 
 #endif

@@ -54,6 +54,24 @@ int tree_root(int tree, int n)
     return tree == 0 ? 0 : second_back(0, n);
 }
 
+int tree_parent_binomial(int tree, int v, int n)
+{
+    (void)tree;
+    (void)n;
+    return v == 0 ? -1 : tree_parent(v);
+}
+
+int tree_parent_double(int tree, int v, int n)
+{
+    return tree_double(tree, v, n).parent;
+}
+
+/* The parent of a tree's root, -1, becomes 0. */
+int tree_parent_fed(int tree, int v, int n)
+{
+    return v == 0 ? -1 : tree_double(tree, v - 1, n - 1).parent + 1;
+}
+
 struct span tree_half(const struct call *c, enum space space, int tree)
 {
     struct span all = whole(c, space);

@@ -35,6 +35,12 @@ struct tree_node tree_double(int tree, int v, int n);
 /* The root of tree 0 or 1. */
 int tree_root(int tree, int n);
 
+/* The parents of all numbers, -1 for the root, of the binomial tree and of both double
+ * trees; `fed`: the double trees of all but 0, which feeds both. */
+int tree_parent_binomial(int tree, int v, int n);
+int tree_parent_double(int tree, int v, int n);
+int tree_parent_fed(int tree, int v, int n);
+
 /* The half of whole() that goes through tree 0 or 1. */
 struct span tree_half(const struct call *c, enum space space, int tree);
 

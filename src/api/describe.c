@@ -139,7 +139,8 @@ static const struct {
     { "launch", list_launchers }, { "settings", list_settings },
     { "algorithms", list_algorithms }, { "draw", drawing }, { "explain", explain_choice },
     { "topology", describe_topology }, { "rings", describe_rings },
-    { "topology-svg", describe_topology_svg },
+    { "topology-svg", describe_topology_svg }, { "topology-nccl", describe_topology_nccl },
+    { "topology-own", describe_topology_own },
 };
 enum { TOPICS = sizeof topics / sizeof *topics };
 

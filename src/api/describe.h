@@ -10,5 +10,7 @@
 int describe_topology(const char *words, struct report *r);
 int describe_rings(const char *words, struct report *r);
 int describe_topology_svg(const char *words, struct report *r);
+int describe_topology_nccl(const char *words, struct report *r);
+int describe_topology_own(const char *words, struct report *r);
 
 #endif

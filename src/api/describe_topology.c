@@ -43,13 +43,17 @@ static void end(struct described *d)
     topology_free(&d->t);
 }
 
-static int begin(struct described *d, const char *words, bool plan)
+static int find_machine(struct described *d, const char *words)
 {
-    int status;
-
     words += strspn(words, " ");
     snprintf(d->source, sizeof d->source, "%s", words);
-    status = *words ? topology_read(words, &d->t) : topology_here(&d->t, d->source, sizeof d->source);
+    return *words ? topology_read(words, &d->t) : topology_here(&d->t, d->source, sizeof d->source);
+}
+
+static int begin(struct described *d, const char *words, bool plan)
+{
+    int status = find_machine(d, words);
+
     if (status)
         return status;
     status = show_begin(&d->show, &d->t, 0, d->source);
@@ -78,7 +82,14 @@ static void rings(const struct show *s, FILE *out)
     show_plan(s, out);
 }
 
-/* A picture in JSON is a string. */
+/* A document in JSON is a string. */
+static void put_string(FILE *out, const char *name, const char *text)
+{
+    fprintf(out, "\n  {\"%s\": \"", name);
+    show_text(out, SHOW_JSON, text);
+    fputs("\"}", out);
+}
+
 static void svg_json(const struct show *s, FILE *out)
 {
     char *text = NULL;
@@ -87,11 +98,8 @@ static void svg_json(const struct show *s, FILE *out)
 
     if (picture)
         show_svg(s, picture);
-    if (picture && fclose(picture) == 0) {
-        fputs("\n  {\"svg\": \"", out);
-        show_text(out, SHOW_JSON, text);
-        fputs("\"}", out);
-    }
+    if (picture && fclose(picture) == 0)
+        put_string(out, "svg", text);
     free(text);
 }
 
@@ -123,4 +131,35 @@ int describe_rings(const char *words, struct report *r)
 int describe_topology_svg(const char *words, struct report *r)
 {
     return describe(words, r, true, show_svg, svg_json);
+}
+
+/* All hosts of it, as a text that topology_read() takes. */
+static int write_file(const char *words, struct report *r, char *(*write)(const struct topology *))
+{
+    struct described d = { .t.nnodes = 0 };
+    int status = find_machine(&d, words);
+    char *text;
+
+    if (status)
+        return status;
+    text = write(&d.t);
+    topology_free(&d.t);
+    if (!text)
+        return status_fail(PEAL_ERR_MEMORY, "no memory for the text of a topology");
+    if (r->out && r->json)
+        put_string(r->out, "text", text);
+    else if (r->out)
+        fputs(text, r->out);
+    free(text);
+    return PEAL_OK;
+}
+
+int describe_topology_nccl(const char *words, struct report *r)
+{
+    return write_file(words, r, topology_write_nccl);
+}
+
+int describe_topology_own(const char *words, struct report *r)
+{
+    return write_file(words, r, topology_write_own);
 }

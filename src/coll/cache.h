@@ -62,6 +62,6 @@ void entry_free(struct entry *entry);          /* NULL allowed */
 /* Build the plan for a call with the entry's key and choice (compose.c).
  * `strict`: with closing tokens where the data does not make all ranks wait. */
 int plan_build(const struct call *call, const struct coll_call *user, bool strict,
-               struct entry *entry);
+               const struct layout *layout, struct entry *entry);
 
 #endif

@@ -10,41 +10,6 @@
 
 /* ---- Setting up ----------------------------------------------------------- */
 
-/* The links between the ranks that are furthest apart set the pace.  All ranks
- * look at the same table, so all find the same figures. */
-static struct coll_speed measure(const struct peal_comm *comm)
-{
-    struct reach how = select_near;
-    struct coll_speed speed = select_speed(&how, comm->crowding);
-    const struct transport *t;
-    const struct where *a, *b;
-    char kept[STATUS_TEXT];
-    int far = 1;
-
-    if (comm->nranks == 1)
-        return speed;
-    a = comm_where(comm, 0);
-    for (int r = 1; r < comm->nranks; r++) {
-        b = comm_where(comm, r);
-        if (b->host != a->host) {
-            far = r;
-            break;
-        }
-        if (b->process != a->process && comm_where(comm, far)->process == a->process)
-            far = r;
-    }
-    b = comm_where(comm, far);
-    status_keep(kept);
-    for (int i = 0; (t = comm_transport(comm, i)); i++)
-        if (t->reach(a, b, &how) == PEAL_OK) {
-            speed = select_speed(&how, comm->crowding);
-            speed.lends = t->lends;
-            break;
-        }
-    status_restore(kept);
-    return speed;
-}
-
 int coll_prepare(struct peal_comm *comm)
 {
     struct coll *coll = calloc(1, sizeof *coll);
@@ -52,11 +17,11 @@ int coll_prepare(struct peal_comm *comm)
 
     if (!coll)
         return status_fail(PEAL_ERR_MEMORY, "no memory for a communicator's plans");
-    if ((status = select_parse(comm->options.algorithms, coll->forced))) {
+    if ((status = select_parse(comm->options.algorithms, coll->forced)) ||
+        (status = links_find(comm, &coll->speed))) {
         free(coll);
         return status;
     }
-    coll->speed = measure(comm);
     coll->strict = select_strict();
     comm->coll = coll;
     comm->describe = signature_describe;
@@ -73,6 +38,7 @@ void coll_free(struct peal_comm *comm)
     if (coll->latest.seat)
         seat_give_back(coll->latest.seat);
     cache_free(&coll->cache);
+    layout_free(coll->speed.layout);
     free(coll);
     comm->coll = NULL;
 }
@@ -178,7 +144,7 @@ static int find_entry(struct peal_comm *comm, const struct coll_call *user,
                      collective_name(call->collective), forced->name,
                      e->choice.algorithm->name);
     }
-    if ((status = plan_build(call, user, coll->strict, e)))
+    if ((status = plan_build(call, user, coll->strict, coll->speed.layout, e)))
         goto fail;
     cache_add(&coll->cache, e);
     *entry = e;

@@ -56,20 +56,26 @@ void coll_release(struct peal_request *request);       /* not active */
 
 /* ---- Choosing (select.c) ------------------------------------------------- */
 
-/* How fast the communicator's links are, the same figures on all its ranks. */
-struct coll_speed {
+struct coll_link {
     double latency;        /* seconds a message takes, besides its bytes ... */
     double overhead;       /* ... of which a core is busy */
-    double crowding;       /* ranks for each core, at least 1 */
     double bandwidth;      /* bytes per second that a rank sends */
-    double reduction;      /* bytes per second that a rank combines */
     double slice;          /* bytes of a message above which it is cut ... */
     double least;          /* ... and below which it is not, to fill the rounds sooner */
-    bool   lends;          /* a rank's memory can be seen by the others */
+};
+
+/* How the communicator's ranks lie and how fast their links are, the same on all of them. */
+struct coll_speed {
+    struct coll_link near, far;    /* within and between groups; equal if there is one */
+    double crowding;               /* ranks for each core, at least 1 */
+    double reduction;              /* bytes per second that a rank combines */
+    bool   lends;                  /* a rank's memory can be seen by all others */
+    struct layout *layout;         /* NULL: all links alike, every rank at its place */
 };
 
 struct coll_choice {
     const struct algorithm *algorithm;
+    bool                    by_place;      /* it is told places for ranks */
     int                     nslices;
     double                  seconds;       /* as modelled */
 };
@@ -81,9 +87,10 @@ bool select_allows(const struct algorithm *a, const struct call *c, bool reprodu
 /* Is it worth its price over such links?  What is not may still be forced. */
 bool select_suits(const struct algorithm *a, const struct coll_speed *speed);
 
-/* The cost of one algorithm, and the slices it would be run with. */
+/* The cost of one algorithm, and how it would be run; seconds below 0: no memory to
+ * find it. */
 struct coll_choice select_price(const struct algorithm *a, const struct call *c,
-                                const struct coll_speed *speed);
+                                bool reproducible, const struct coll_speed *speed);
 
 /* The cheapest allowed one, or the one named `forced` (NULL: none) if allowed.
  * A pure function: equal arguments give equal choices on all ranks. */
@@ -94,8 +101,10 @@ int select_algorithm(const struct call *c, const char *forced, bool reproducible
  * communicator asks the transports that it uses. */
 extern const struct reach select_near, select_far;
 
-/* The speed of such links, with the settings; they do not lend. */
-struct coll_speed select_speed(const struct reach *links, double crowding);
+/* The speed of such links within and between groups, with the settings; they do not
+ * lend, and there is no layout. */
+struct coll_speed select_speed(const struct reach *near, const struct reach *far,
+                               double crowding);
 /* PEAL_STRICT */
 bool select_strict(void);
 

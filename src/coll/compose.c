@@ -88,10 +88,11 @@ static void build_messages(struct schedule *s, const struct coll_call *user, siz
 }
 
 static void build_slices(struct schedule *s, const struct call *call, bool before, bool after,
-                         const struct coll_choice *choice)
+                         const struct coll_choice *choice, const struct layout *layout)
 {
-    struct call c = *call;
+    struct call c = call_among(call, layout, choice->by_place);
 
+    schedule_peers(s, c.order);
     if (before)
         c.aliased = false;         /* the input is elsewhere now */
     c.nslices = choice->nslices;
@@ -106,7 +107,7 @@ static void build_slices(struct schedule *s, const struct call *call, bool befor
 }
 
 int plan_build(const struct call *call, const struct coll_call *user, bool strict,
-               struct entry *entry)
+               const struct layout *layout, struct entry *entry)
 {
     bool before = entry->key.before;
     struct schedule s;
@@ -118,7 +119,7 @@ int plan_build(const struct call *call, const struct coll_call *user, bool stric
     } else {
         if (strict && !data_meets_all(call))
             add_tokens(&s, call);
-        build_slices(&s, call, before, entry->key.after, &entry->choice);
+        build_slices(&s, call, before, entry->key.after, &entry->choice, layout);
     }
     schedule_finish(&s);
     status = plan_create(&s, &entry->plan);

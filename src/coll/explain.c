@@ -37,6 +37,36 @@ static int unknown_algorithm(enum collective collective, const char *name)
                        collective_name(collective), known);
 }
 
+/* RANKS: a number, or HOSTSxRANKS, "4x8": 4 hosts of 8 ranks each, with their layout. */
+static bool parse_ranks(const char *text, int most, int *nranks, int *hosts)
+{
+    int each;
+    char rest;
+
+    *hosts = 1;
+    if (sscanf(text, "%d%c", nranks, &rest) == 1)
+        return *nranks >= 1 && *nranks <= most;
+    if (sscanf(text, "%dx%d%c", hosts, &each, &rest) != 2 || *hosts < 1 || each < 1 ||
+        *hosts > most / each)
+        return false;
+    *nranks = *hosts * each;
+    return true;
+}
+
+static int make_layout(int nranks, int hosts, struct layout **layout)
+{
+    uint64_t *keys = malloc((size_t)nranks * sizeof *keys);
+    int status;
+
+    if (!keys)
+        return status_fail(PEAL_ERR_MEMORY, "no memory for the layout of %d ranks", nranks);
+    for (int r = 0; r < nranks; r++)
+        keys[r] = (uint64_t)(r / (nranks / hosts));
+    status = layout_create(keys, 1, nranks, layout);
+    free(keys);
+    return status;
+}
+
 static int draw(const struct algorithm *a, struct call *call, FILE *out)
 {
     struct schedule *ranks = calloc((size_t)call->nranks, sizeof *ranks);
@@ -77,17 +107,18 @@ int explain_drawing(const char *words, FILE *out)
     enum { MOST_RANKS = 1024, MOST_COUNT = 1 << 20 };
     struct call call = { .size = 1, .commutative = true, .nslices = 1 };
     const struct algorithm *a;
-    char collective[32], name[32], number[32] = "", rest;
+    char collective[32], name[32], ranks[32], number[32] = "", rest;
+    struct layout *layout;
     size_t count = 0;
     const char *why;
-    int given = sscanf(words, "%31s %31s %d %31s %c", collective, name, &call.nranks, number,
-                       &rest);
+    int hosts, status, given = sscanf(words, "%31s %31s %31s %31s %c", collective, name, ranks,
+                                      number, &rest);
 
-    if (given < 3 || given > 4 || call.nranks < 1 || call.nranks > MOST_RANKS ||
+    if (given < 3 || given > 4 || !parse_ranks(ranks, MOST_RANKS, &call.nranks, &hosts) ||
         (given == 4 && (!setting_parse_size(number, &count) || count > MOST_COUNT)))
         return status_fail(PEAL_ERR_ARGUMENT, "a drawing needs COLLECTIVE ALGORITHM RANKS "
-                           "[COUNT], with 1 to %d ranks and a count up to %d, e.g. allreduce "
-                           "ring 4; got \"%s\"", MOST_RANKS, MOST_COUNT, words);
+                           "[COUNT], with 1 to %d ranks, or HOSTSxRANKS, and a count up to %d, "
+                           "e.g. allreduce ring 4; got \"%s\"", MOST_RANKS, MOST_COUNT, words);
     call.collective = collective_find(collective);
     if (call.collective >= SENDRECV)
         return unknown_collective(collective);
@@ -103,54 +134,81 @@ int explain_drawing(const char *words, FILE *out)
     if (!select_allows(a, &call, false, &why))
         return status_fail(PEAL_ERR_ARGUMENT, "%s %s cannot be drawn for %d ranks: %s",
                            collective, name, call.nranks, why);
-    return draw(a, &call, out);
+    if ((status = make_layout(call.nranks, hosts, &layout)))
+        return status;
+    call = call_among(&call, layout, false);
+    status = draw(a, &call, out);
+    layout_free(layout);
+    return status;
+}
+
+/* Speeds that an explanation compares. */
+struct place { char where[32]; struct coll_speed speed; };
+
+static int explain_place(const struct place *place, const struct call *call,
+                         struct report *report)
+{
+    struct coll_choice best;
+    const char *why;
+    int status = select_algorithm(call, NULL, false, &place->speed, &best);
+
+    if (status)
+        return status;
+    for (const struct algorithm *const *a = algorithms; *a; a++) {
+        struct coll_choice c;
+
+        if (!select_allows(*a, call, false, &why) || !select_suits(*a, &place->speed))
+            continue;
+        c = select_price(*a, call, false, &place->speed);
+        report_row(report);
+        report_field(report, "where", 20, "%s", place->where);
+        report_field(report, "algorithm", 18, "%s", (*a)->name);
+        report_field(report, "slices", 3, "%d", c.nslices);
+        report_number(report, "microseconds", 12, c.seconds * 1e6);
+        if (*a == best.algorithm)
+            report_field(report, "verdict", 0, "chosen");
+        else
+            report_field(report, "verdict", 0, "%.1f times the chosen one",
+                         c.seconds / best.seconds);
+    }
+    return PEAL_OK;
 }
 
 int explain_choice(const char *words, struct report *report)
 {
-    struct { const char *where; struct coll_speed speed; } places[] = {
-        { "one host", select_speed(&select_near, 1) },
-        { "1 host, 4 ranks/core", select_speed(&select_near, 4) },
-        { "several hosts", select_speed(&select_far, 1) },
+    enum { MOST_RANKS = 1 << 20 };
+    struct place places[] = {
+        { "one host", select_speed(&select_near, &select_near, 1) },
+        { "1 host, 4 ranks/core", select_speed(&select_near, &select_near, 4) },
+        { "several hosts", select_speed(&select_far, &select_far, 1) },
     };
+    struct place grouped = { "", select_speed(&select_near, &select_far, 1) };
     struct call call = { .size = 1, .commutative = true, .nslices = 1 };
-    char collective[32], bytes[32];
-    const char *why;
+    char collective[32], bytes[32], ranks[32];
+    int hosts, status = PEAL_OK;
 
-    if (sscanf(words, "%31s %31s %d", collective, bytes, &call.nranks) != 3 ||
-        !setting_parse_size(bytes, &call.count) || call.nranks < 1)
-        return status_fail(PEAL_ERR_ARGUMENT, "an explanation needs COLLECTIVE BYTES RANKS, "
-                           "e.g. allreduce 64M 8; got \"%s\"", words);
+    if (sscanf(words, "%31s %31s %31s", collective, bytes, ranks) != 3 ||
+        !setting_parse_size(bytes, &call.count) ||
+        !parse_ranks(ranks, MOST_RANKS, &call.nranks, &hosts))
+        return status_fail(PEAL_ERR_ARGUMENT, "an explanation needs COLLECTIVE BYTES RANKS, or "
+                           "HOSTSxRANKS, e.g. allreduce 64M 8 or allreduce 64M 4x8; got \"%s\"",
+                           words);
     call.collective = collective_find(collective);
     if (call.collective >= SENDRECV)
         return unknown_collective(collective);
     if (call.collective == ALLGATHER || call.collective == REDUCE_SCATTER)
         call.count /= (size_t)call.nranks;
-    places[0].speed.lends = places[1].speed.lends = true;
-    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
-        struct coll_choice best;
-        int status = select_algorithm(&call, NULL, false, &places[p].speed, &best);
-
-        if (status)
-            return status;
-        for (const struct algorithm *const *a = algorithms; *a; a++) {
-            struct coll_choice c;
-
-            if (!select_allows(*a, &call, false, &why) ||
-                !select_suits(*a, &places[p].speed))
-                continue;
-            c = select_price(*a, &call, &places[p].speed);
-            report_row(report);
-            report_field(report, "where", 20, "%s", places[p].where);
-            report_field(report, "algorithm", 18, "%s", (*a)->name);
-            report_field(report, "slices", 3, "%d", c.nslices);
-            report_number(report, "microseconds", 12, c.seconds * 1e6);
-            if (*a == best.algorithm)
-                report_field(report, "verdict", 0, "chosen");
-            else
-                report_field(report, "verdict", 0, "%.1f times the chosen one",
-                             c.seconds / best.seconds);
-        }
+    if (hosts > 1 && hosts < call.nranks) {
+        snprintf(grouped.where, sizeof grouped.where, "%d hosts of %d", hosts,
+                 call.nranks / hosts);
+        status = make_layout(call.nranks, hosts, &grouped.speed.layout);
+        if (status == PEAL_OK)
+            status = explain_place(&grouped, &call, report);
+        layout_free(grouped.speed.layout);
+        return status;
     }
-    return PEAL_OK;
+    places[0].speed.lends = places[1].speed.lends = true;
+    for (size_t p = 0; p < sizeof places / sizeof *places && status == PEAL_OK; p++)
+        status = explain_place(&places[p], &call, report);
+    return status;
 }

@@ -28,18 +28,23 @@ const struct reach
                     .slice = 128 << 10 },
     select_far = { .latency = 20e-6, .overhead = 6e-6, .bandwidth = 3e9, .slice = 512 << 10 };
 
-struct coll_speed select_speed(const struct reach *links, double crowding)
+static struct coll_link link_of(const struct reach *how)
 {
-    static const double core = 24e9;   /* combining, in the caches */
     static const double least = 128 << 10;     /* shorter ones cost more than they save */
     size_t slice = setting_size(&coll_settings[SLICE], 1, SIZE_MAX);
+    double most = (double)(slice ? slice : how->slice);
 
-    double most = (double)(slice ? slice : links->slice);
-
-    return (struct coll_speed){
-        links->latency, links->overhead, crowding, links->bandwidth, core,
-        most, slice || most < least ? most : least, false
+    return (struct coll_link){
+        how->latency, how->overhead, how->bandwidth, most, slice || most < least ? most : least
     };
+}
+
+struct coll_speed select_speed(const struct reach *near, const struct reach *far,
+                               double crowding)
+{
+    static const double core = 24e9;   /* combining, in the caches */
+
+    return (struct coll_speed){ link_of(near), link_of(far), crowding, core, false, NULL };
 }
 
 bool select_strict(void)
@@ -47,27 +52,36 @@ bool select_strict(void)
     return setting_flag(&coll_settings[STRICT]);
 }
 
+static bool combines(const struct call *c)
+{
+    return c->collective == ALLREDUCE || c->collective == REDUCE ||
+           c->collective == REDUCE_SCATTER;
+}
+
 bool select_allows(const struct algorithm *a, const struct call *c, bool reproducible,
                    const char **why)
 {
-    bool combines = c->collective == ALLREDUCE || c->collective == REDUCE ||
-                    c->collective == REDUCE_SCATTER;
-
     *why = NULL;
     if (a->collective != c->collective)
         *why = "it is of another collective";
     else if (a->fits && !a->fits(c))
         *why = "it does not fit the call";
-    else if (combines && !c->commutative && !a->ordered)
+    else if (combines(c) && !c->commutative && !a->ordered)
         *why = "it does not combine in rank order, as the operation needs";
-    else if (combines && reproducible && !a->left_fold)
+    else if (combines(c) && reproducible && !a->left_fold)
         *why = "it does not combine from left to right, as the reproducible mode needs";
     return *why == NULL;
 }
 
 bool select_suits(const struct algorithm *a, const struct coll_speed *speed)
 {
-    return !a->lent || speed->lends;
+    return (!a->lent || speed->lends) && (!a->grouped || layout_mixed(speed->layout));
+}
+
+/* In the order of places operands are not combined in that of ranks. */
+static bool goes_by_place(const struct algorithm *a, const struct call *c, bool reproducible)
+{
+    return a->by_place && (!combines(c) || (c->commutative && !reproducible));
 }
 
 /* `count` x size, or what that is on average. */
@@ -100,38 +114,61 @@ static int most_slices(const struct load *load)
     return (int)(allowed > MOST_SLICES ? MOST_SLICES : allowed);
 }
 
+/* Of a sum of which `far` belongs to far links, the seconds at such costs. */
+static double mixed(double sum, double far, double near_cost, double far_cost)
+{
+    return (sum - far) * near_cost + far * far_cost;
+}
+
 static double seconds(const struct price *price, const struct coll_speed *speed, double at_once,
                       int nslices)
 {
     static const double hand_over = 1.2e-6;    /* of a core, to the next process */
+    const struct coll_link *near = &speed->near, *far = &speed->far;
     const struct load *busiest = &price->busiest, *all = &price->all;
+    const struct far *f = &price->far;
     /* Slices follow each other through the rounds like wagons: only the first pays all
      * rounds in sequence, of which those count in which the busiest rank waits. */
     double idle = larger(price->rounds - busiest->messages, 0) * message_bytes(busiest) / nslices;
+    double far_idle = price->rounds > 0 ? idle * f->rounds / price->rounds : 0;
+    double busy = mixed(busiest->messages, f->messages, near->overhead, far->overhead);
+    double all_busy = mixed(all->messages, f->all_messages, near->overhead, far->overhead);
+    double moved = mixed(busiest->sent + idle, f->sent + far_idle, 1 / near->bandwidth,
+                         1 / far->bandwidth);
+    double all_moved = mixed(all->sent, f->all_sent, 1 / near->bandwidth, 1 / far->bandwidth);
 
-    return price->rounds * (speed->latency + (speed->crowding - 1) * hand_over) +
-           larger(busiest->messages, all->messages / at_once) * nslices * speed->overhead +
-           larger(busiest->sent + idle, all->sent / at_once) / speed->bandwidth +
+    /* The ranks of a group share its way to the others. */
+    moved = larger(moved, f->leaving / far->bandwidth);
+    return mixed(price->rounds, f->rounds, near->latency, far->latency) +
+           price->rounds * (speed->crowding - 1) * hand_over +
+           larger(busy, all_busy / at_once) * nslices + larger(moved, all_moved / at_once) +
            larger(busiest->reduced, all->reduced / at_once) / speed->reduction;
 }
 
 struct coll_choice select_price(const struct algorithm *a, const struct call *c,
-                                const struct coll_speed *speed)
+                                bool reproducible, const struct coll_speed *speed)
 {
-    struct price price = a->price(c->nranks, call_bytes(c));
+    bool by_place = goes_by_place(a, c, reproducible);
+    struct call among = call_among(c, speed->layout, by_place);
+    struct price price = a->price(c->nranks, among.groups, call_bytes(c));
+    const struct coll_link *pace = price.far.messages > 0 ? &speed->far : &speed->near;
     double message = message_bytes(&price.busiest), at_once = c->nranks / speed->crowding;
     int most = most_slices(&price.busiest), n = 1;
-    struct coll_choice choice = { a, 1, 0 };
+    struct coll_choice choice = { a, by_place, 1, -1 };
 
-    if (message > speed->slice)
-        n = message / speed->slice < most ? (int)(message / speed->slice) : most;
+    if (price.failed)
+        return choice;
+    if (message > pace->slice)
+        n = message / pace->slice < most ? (int)(message / pace->slice) : most;
     choice.nslices = n;
     choice.seconds = seconds(&price, speed, at_once, n);
-    while ((n *= 2) <= most && message / n >= speed->least) {
+    while ((n *= 2) <= most && message / n >= pace->least) {
         double shorter = seconds(&price, speed, at_once, n);
 
-        if (shorter < choice.seconds * (1 - 1e-9))
-            choice = (struct coll_choice){ a, n, shorter };
+        if (shorter < choice.seconds * (1 - 1e-9)) {
+            choice.nslices = n;
+            choice.seconds = shorter;
+        }
     }
     return choice;
 }
@@ -139,7 +176,7 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 int select_algorithm(const struct call *c, const char *forced, bool reproducible,
                      const struct coll_speed *speed, struct coll_choice *choice)
 {
-    struct coll_choice best = { NULL, 1, 0 };
+    struct coll_choice best = { NULL, false, 1, 0 };
     const char *why;
 
     for (const struct algorithm *const *a = algorithms; *a; a++) {
@@ -147,7 +184,9 @@ int select_algorithm(const struct call *c, const char *forced, bool reproducible
 
         if (!select_allows(*a, c, reproducible, &why))
             continue;
-        priced = select_price(*a, c, speed);
+        priced = select_price(*a, c, reproducible, speed);
+        if (priced.seconds < 0)
+            return status_fail(PEAL_ERR_MEMORY, "no memory to price algorithms");
         if (forced && strcmp((*a)->name, forced) == 0) {
             *choice = priced;
             return PEAL_OK;

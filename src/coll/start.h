@@ -22,6 +22,10 @@ struct coll {
     struct peal_request    *free_requests;
 };
 
+/* How the communicator's ranks lie and how fast their links are (links.c); the layout is
+ * the caller's to free. */
+int links_find(const struct peal_comm *comm, struct coll_speed *speed);
+
 /* A seat for a call, its run not started.  If that fails for want of something,
  * the others would wait for this rank: they are told. */
 int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat);

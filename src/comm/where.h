@@ -5,7 +5,10 @@
 
 #include "transports/transport.h"
 
-/* Two processes with equal `host` share a kernel and a network namespace. */
+/* Two processes with equal `host` share a kernel and a network namespace, and are not
+ * said to live apart (PEAL_HOSTID). */
 int where_find(struct where *where);
+
+extern const struct setting where_settings[];
 
 #endif

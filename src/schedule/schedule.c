@@ -18,6 +18,7 @@ void schedule_finish(struct schedule *s)
 {
     order_free(s->order);
     s->order = NULL;
+    s->peers = NULL;
 }
 
 void schedule_free(struct schedule *s)
@@ -29,6 +30,16 @@ void schedule_free(struct schedule *s)
     free(s->sent);
     free(s->received);
     *s = (struct schedule){ .nranks = 0 };
+}
+
+void schedule_peers(struct schedule *s, const int *peers)
+{
+    s->peers = peers;
+}
+
+static int rank_of(const struct schedule *s, int peer)
+{
+    return s->peers ? s->peers[peer] : peer;
 }
 
 /* Append an operation that reads op.src (of 0 bytes: nothing) or its parts. */
@@ -61,6 +72,7 @@ void schedule_recv(struct schedule *s, int peer, struct span dst)
 
 void schedule_send_always(struct schedule *s, int peer, struct span src)
 {
+    peer = rank_of(s, peer);
     if (!s->failed)
         append(s, (struct op){ .kind = OP_SEND, .peer = peer, .src = src,
                                .sequence = s->sent[peer]++ });
@@ -68,6 +80,7 @@ void schedule_send_always(struct schedule *s, int peer, struct span src)
 
 void schedule_recv_always(struct schedule *s, int peer, struct span dst)
 {
+    peer = rank_of(s, peer);
     if (!s->failed)
         append(s, (struct op){ .kind = OP_RECV, .peer = peer, .dst = dst,
                                .sequence = s->received[peer]++ });
@@ -76,6 +89,7 @@ void schedule_recv_always(struct schedule *s, int peer, struct span dst)
 void schedule_recv_combine(struct schedule *s, int peer, struct span dst,
                            struct span src, bool incoming_first)
 {
+    peer = rank_of(s, peer);
     if (!s->failed && dst.bytes)
         append(s, (struct op){ .kind = OP_COMBINE, .peer = peer, .dst = dst, .src = src,
                                .incoming_first = incoming_first,

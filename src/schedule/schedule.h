@@ -57,6 +57,7 @@ struct op {
 
 struct schedule {
     int          nranks;
+    const int   *peers;            /* see schedule_peers(); while building */
     uint32_t     nops, nneeds, nparts;
     struct op   *ops;
     uint32_t    *needs;
@@ -75,6 +76,10 @@ void schedule_free(struct schedule *s);        /* accepts a zeroed one */
 
 /* Nothing more will be appended: drops what only building needs. */
 void schedule_finish(struct schedule *s);
+
+/* From now on the peers of operations are numbers of this list: i means rank peers[i].
+ * NULL, as in the beginning: they are ranks.  The list is not copied. */
+void schedule_peers(struct schedule *s, const int *peers);
 
 /* Append one operation.  Spans of 0 bytes make no operation.  Sizes of dst, src
  * and the matching message are equal.  A copy of a span onto itself vanishes. */

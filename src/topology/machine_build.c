@@ -17,6 +17,7 @@ struct builder {
     int    nroots, nswitches, nnics, nvswitch;
     struct root { int root, node; double below; } *roots;     /* in the order of their nodes */
     bool   guessed_numa;
+    int    untold_speeds;              /* GPUs above which no link has told its speed */
 };
 
 /* What a chain of PCI links carries: its slowest. */
@@ -60,7 +61,7 @@ static struct machine_numa *numa_of(struct builder *b, struct machine_device *d)
         topology_note(b->t, true, "the NUMA node of PCI device %s (and perhaps more) is not known; "
                       "%d is assumed: the BIOS's PCI affinity (_PXM) may be off", bus,
                       b->m->numas[0].number);
-        topology_note_guess(b->t);
+        topology_notes_guess(b->t, b->t->nnotes - 1);
     }
     return &b->m->numas[0];
 }
@@ -209,6 +210,7 @@ static void build_device(struct builder *b, int i)
     node->capability = d->capability;
     node->direct = d->direct;
     snprintf(node->model, sizeof node->model, "%s", d->model);
+    b->untold_speeds += d->kind == MACHINE_GPU && !way.lanes;
     join(b, above, d->node, way);
 }
 
@@ -414,6 +416,9 @@ int machine_build(struct machine *m, struct topology *t, int host)
         count_below(m, kept[i]);
     for (int i = 0; i < n && !t->failed; i++)
         build_device(&b, kept[i]);
+    if (b.untold_speeds)
+        topology_note(t, true, "nothing tells how fast the PCI links of %d GPUs are: 16 lanes of 8 GT/s are "
+                      "assumed", b.untold_speeds);
     if (!m->failed) {
         build_ports(&b);
         build_roots(&b);

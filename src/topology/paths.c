@@ -24,7 +24,10 @@ const char *class_name(enum topology_class class)
     return (unsigned)class < CLASS_COUNT ? class_names[class] : "?";
 }
 
-/* A state is node * 2 + how many of the class's counted way stations (see counted()) came before. */
+/* A state is node * STATES + how many of the class's counted way stations (see counted()) came before,
+ * + 2 at an adapter that was reached from a port. */
+enum { STATES = 4 };
+
 struct search {
     const struct topology *t;
     int     from;
@@ -104,23 +107,36 @@ static bool counted(enum topology_kind kind, enum topology_class class)
            (class == CLASS_NET && kind == TOPOLOGY_RAIL);
 }
 
+/* An adapter that hangs from several places is no way between them, nor one between the networks of its
+ * ports; from port to port it only says how near they are. */
+static bool turns_back(const struct search *s, int state, const struct topology_link *link)
+{
+    bool from_port = state & 2, to_port = link->medium == MEDIUM_LANE;
+
+    return s->t->nodes[state / STATES].kind == TOPOLOGY_NIC && from_port == to_port &&
+           (!from_port || s->class == CLASS_NET);
+}
+
 /* The state behind link number `i` of a state's node; -1: not allowed. */
 static int step(const struct search *s, int state, int i, int *hop)
 {
     const struct topology *t = s->t;
-    int node = state / 2, count = state & 1, index = t->incident[i];
+    int node = state / STATES, count = state & 1, index = t->incident[i], next;
     const struct topology_link *link = &t->links[index];
 
     if (!link_allowed(t, link, s->class))
         return -1;
     if (node != s->from) {
-        if (!station_allowed(t->nodes[node].kind, s->class))
+        if (!station_allowed(t->nodes[node].kind, s->class) || turns_back(s, state, link))
             return -1;
         if (counted(t->nodes[node].kind, s->class) && ++count > 1)
             return -1;
     }
     *hop = index * 2 + (link->b == node);
-    return (link->a + link->b - node) * 2 + count;
+    next = link->a + link->b - node;
+    if (t->nodes[next].kind == TOPOLOGY_NIC && link->medium == MEDIUM_LANE)
+        count += 2;
+    return next * STATES + count;
 }
 
 /* ---- The width: a heap of states, the widest first --------------------------------- */
@@ -169,13 +185,13 @@ static int take(struct search *s)
 
 static void clear(struct search *s)
 {
-    for (int i = 0; i < s->t->nnodes * 2; i++) {
+    for (int i = 0; i < s->t->nnodes * STATES; i++) {
         s->width[i] = 0;
         s->place[i] = s->back[i] = -1;
         s->depth[i] = 0;
     }
     s->heaped = 0;
-    s->width[s->from * 2] = INFINITY;
+    s->width[s->from * STATES] = INFINITY;
 }
 
 static void find_widths(struct search *s)
@@ -183,15 +199,15 @@ static void find_widths(struct search *s)
     const struct topology *t = s->t;
 
     clear(s);
-    put(s, s->heaped++, s->from * 2);
+    put(s, s->heaped++, s->from * STATES);
     while (s->heaped) {
         int state = take(s);
 
-        for (int i = t->first[state / 2]; i < t->first[state / 2 + 1]; i++) {
+        for (int i = t->first[state / STATES]; i < t->first[state / STATES + 1]; i++) {
             int hop, next = step(s, state, i, &hop);
             double width;
 
-            if (next < 0 || next / 2 == s->from)
+            if (next < 0 || next / STATES == s->from)
                 continue;
             width = fmin(s->width[state], t->links[hop / 2].bandwidth);
             if (width < s->width[next] ||
@@ -215,14 +231,14 @@ static void find_shortest(struct search *s, double width)
     int head = 0, tail = 0;
 
     clear(s);
-    s->heap[tail++] = s->from * 2;
+    s->heap[tail++] = s->from * STATES;
     while (head < tail) {
         int state = s->heap[head++];
 
-        for (int i = t->first[state / 2]; i < t->first[state / 2 + 1]; i++) {
+        for (int i = t->first[state / STATES]; i < t->first[state / STATES + 1]; i++) {
             int hop, next = step(s, state, i, &hop);
 
-            if (next < 0 || next / 2 == s->from || s->width[next] > 0 ||
+            if (next < 0 || next / STATES == s->from || s->width[next] > 0 ||
                 t->links[hop / 2].bandwidth < width)
                 continue;
             s->width[next] = width;
@@ -260,7 +276,7 @@ static void describe(const struct topology *t, struct topology_path *path)
 
 static void settle(struct search *s, int state)
 {
-    struct topology_path *path = path_of(s, state / 2);
+    struct topology_path *path = path_of(s, state / STATES);
 
     if (s->depth[state] > PATH_HOPS)
         return;
@@ -271,17 +287,18 @@ static void settle(struct search *s, int state)
     s->found++;
 }
 
-/* The better of a node's two states; -1: not reached, or it has its path. */
+/* The best of a node's states; -1: not reached, or it has its path. */
 static int new_state(const struct search *s, int node)
 {
     const struct topology_path *path = path_of(s, node);
-    int state = node * 2;
+    int best = node * STATES;
 
     if (!path || path->class != CLASS_NONE || !end_allowed(s->t->nodes[node].kind, s->class))
         return -1;
-    if (sooner(s, state + 1, state))
-        state++;
-    return s->width[state] > 0 ? state : -1;
+    for (int state = best + 1; state < (node + 1) * STATES; state++)
+        if (sooner(s, state, best))
+            best = state;
+    return s->width[best] > 0 ? best : -1;
 }
 
 /* `widest`: by node, how wide the class's path is; destroyed. */
@@ -324,12 +341,12 @@ static int search(const struct topology *t, int from, enum topology_class farthe
                   struct topology_path *to)
 {
     size_t n = (size_t)t->nnodes;
-    double *widths = malloc(3 * n * sizeof *widths + 1);
-    int *ints = malloc(10 * n * sizeof *ints + 1);
+    double *widths = malloc((STATES + 1) * n * sizeof *widths + 1);
+    int *ints = malloc(5 * STATES * n * sizeof *ints + 1);
     struct search s = {
         .t = t, .from = from, .slot = slot, .to = to, .class = CLASS_NVLINK, .width = widths,
-        .back = ints, .hop = ints + 2 * n, .depth = ints + 4 * n, .heap = ints + 6 * n,
-        .place = ints + 8 * n
+        .back = ints, .hop = ints + STATES * n, .depth = ints + 2 * STATES * n,
+        .heap = ints + 3 * STATES * n, .place = ints + 4 * STATES * n
     };
 
     if (widths && ints) {
@@ -347,7 +364,7 @@ static int search(const struct topology *t, int from, enum topology_class farthe
         }
         for (; s.class <= farthest && s.found < s.wanted; s.class++)
             if (end_allowed(t->nodes[from].kind, s.class))
-                settle_class(&s, widths + 2 * n);
+                settle_class(&s, widths + STATES * n);
     }
     free(widths);
     free(ints);

@@ -38,8 +38,9 @@ struct topology_path {
 };
 
 /* The paths from one node to every other, to[0 .. nnodes): the nearest class; of these the most
- * bandwidth; of these the fewest hops.  GPUs and NICs forward nothing (a GPU's NVLinks are not a
- * way for others); over the network at most one rail.  More than PATH_HOPS hops: none.
+ * bandwidth; of these the fewest hops.  GPUs forward nothing (a GPU's NVLinks are not a way for
+ * others), NICs only between the host and their ports; over the network at most one rail.  More than
+ * PATH_HOPS hops: none.
  * PEAL_ERR_MEMORY. */
 int paths_from(const struct topology *t, int from, struct topology_path *to);
 /* From each of `nfrom` nodes to each of `n` different ones, paths[i * n + j], none farther than a class

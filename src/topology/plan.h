@@ -49,9 +49,10 @@ int  plan_find(const struct topology *t, int host, const int *gpus, int ngpus, d
 void topology_plan_free(struct topology_plan *plan);
 
 /* Splits the widest rings until there are `nrings` (more are left as they are), and turns all so that
- * they enter and leave the host by as many ports as can be, and by one port where two neighbours of
- * the ring share it.  plan_find() has turned them already.  Where a ring enters and leaves by different
- * ports, hosts that run it forwards and backwards in turn meet on the same rail.  PEAL_ERR_MEMORY. */
+ * of the ports and GPUs by which they enter and leave the host the busiest carry little (found by
+ * trying, not the least there is), and by one port where two neighbours of the ring share it.
+ * plan_find() has turned them already.  Where a ring enters and leaves by different ports, hosts that run
+ * it forwards and backwards in turn meet on the same rail.  PEAL_ERR_MEMORY. */
 int  plan_spread(struct topology_plan *plan, int nrings);
 
 /* What a set of rings (trees) over `ngpus` GPU nodes carries together on this machine, whoever found

@@ -16,38 +16,152 @@ static int no_memory(int ngpus)
 
 /* ---- Spreading -------------------------------------------------------------------------------- */
 
-/* By GPU: rings that enter (leave) by its port. */
-struct doors { int in[PLAN_GPUS_MOST], out[PLAN_GPUS_MOST]; };
+/* GB/s that enter ([0]) and leave ([1]) a host: by the port of each GPU, and by the GPU itself, whose own
+ * link to the port may be the narrower one. */
+struct doors { double port[2][PLAN_GPUS_MOST], gpu[2][PLAN_GPUS_MOST]; };
 
-static void use_port(const struct topology_plan *plan, int gpu, int *uses)
+static int last_gpu(const struct topology_plan *plan, const struct topology_ring *ring, int first)
 {
-    for (int i = 0; i < plan->ngpus; i++)
-        uses[i] += plan->port[i] == plan->port[gpu];
+    return ring->gpus[(first + plan->ngpus - 1) % plan->ngpus];
 }
 
-/* Turns the ring to where the fewest rings enter; of these places to one between two GPUs of the same
- * port, so that the ring stays on a rail; of these to where the fewest leave. */
+/* As if the ring began at its GPU number `at`. */
+static void use_doors(const struct topology_plan *plan, const struct topology_ring *ring, int at,
+                      struct doors *doors, double bandwidth)
+{
+    for (int way = 0; way < 2; way++) {
+        int gpu = way ? last_gpu(plan, ring, at) : ring->gpus[at];
+
+        doors->gpu[way][gpu] += bandwidth;
+        for (int i = 0; i < plan->ngpus; i++)
+            if (plan->port[i] == plan->port[gpu])
+                doors->port[way][i] += bandwidth;
+    }
+}
+
+static double high_power(double x)
+{
+    x *= x;
+    x *= x;
+    return x * x;
+}
+
+/* What entering by the ring's GPU number `at` adds to the sum of a high power of what doors carry, which
+ * is least where the busiest carry little. */
+static double burden(const struct topology_plan *plan, const struct topology_ring *ring, int at,
+                     const struct doors *doors)
+{
+    int first = ring->gpus[at], last = last_gpu(plan, ring, at);
+    const double loads[] = { doors->port[0][first], doors->gpu[0][first], doors->port[1][last],
+                             doors->gpu[1][last] };
+    double sum = 0;
+
+    for (int i = 0; i < 4; i++)
+        sum += high_power((loads[i] + ring->bandwidth) / plan->ring_total) -
+               high_power(loads[i] / plan->ring_total);
+    return sum;
+}
+
+static bool stays_on_rail(const struct topology_plan *plan, const struct topology_ring *ring, int at)
+{
+    return plan->port[ring->gpus[at]] == plan->port[last_gpu(plan, ring, at)];
+}
+
+static void turn_to(const struct topology_plan *plan, struct topology_ring *ring, int at,
+                    struct doors *doors)
+{
+    int n = plan->ngpus, turned[PLAN_GPUS_MOST];
+
+    for (int i = 0; i < n; i++)
+        turned[i] = ring->gpus[(at + i) % n];
+    memcpy(ring->gpus, turned, (size_t)n * sizeof *turned);
+    use_doors(plan, ring, 0, doors, ring->bandwidth);
+}
+
+static const double rounding = 1e-9;
+
+/* Turns the ring to where doors are used least; of such places to one between two GPUs of a port, so that
+ * the ring stays on a rail. */
 static void turn(const struct topology_plan *plan, struct topology_ring *ring, struct doors *doors)
 {
-    int n = plan->ngpus, best = -1, best_key[3] = { 0 }, turned[PLAN_GPUS_MOST];
+    double least = burden(plan, ring, 0, doors);
+    int best = 0;
 
-    for (int i = 0; i < n; i++) {
-        int first = ring->gpus[i], last = ring->gpus[(i + n - 1) % n];
-        int key[3] = { doors->in[first], plan->port[first] != plan->port[last], doors->out[last] };
-        int at = 0;
+    for (int i = 1; i < plan->ngpus; i++) {
+        double here = burden(plan, ring, i, doors);
 
-        while (best >= 0 && at < 2 && key[at] == best_key[at])
-            at++;
-        if (best >= 0 && key[at] >= best_key[at])
+        if (here > least * (1 + rounding) || (here > least * (1 - rounding) &&
+                                              (stays_on_rail(plan, ring, best) ||
+                                               !stays_on_rail(plan, ring, i))))
             continue;
+        least = here;
         best = i;
-        memcpy(best_key, key, sizeof key);
     }
-    for (int i = 0; i < n; i++)
-        turned[i] = ring->gpus[(best + i) % n];
-    memcpy(ring->gpus, turned, (size_t)n * sizeof *turned);
-    use_port(plan, turned[0], doors->in);
-    use_port(plan, turned[n - 1], doors->out);
+    turn_to(plan, ring, best, doors);
+}
+
+static void turn_again(const struct topology_plan *plan, int index, int at, struct doors *doors)
+{
+    struct topology_ring *ring = &plan->rings[index];
+
+    use_doors(plan, ring, 0, doors, -ring->bandwidth);
+    if (at < 0)
+        turn(plan, ring, doors);
+    else
+        turn_to(plan, ring, at, doors);
+}
+
+static double all_burden(const struct topology_plan *plan, const struct doors *doors)
+{
+    double sum = 0;
+
+    for (int way = 0; way < 2; way++)
+        for (int i = 0; i < plan->ngpus; i++)
+            sum += high_power(doors->port[way][i] / plan->ring_total) +
+                   high_power(doors->gpu[way][i] / plan->ring_total);
+    return sum;
+}
+
+static int place_of(const struct topology_plan *plan, const struct topology_ring *ring, int gpu)
+{
+    int at = 0;
+
+    while (at < plan->ngpus - 1 && ring->gpus[at] != gpu)
+        at++;
+    return at;
+}
+
+/* KICK_WORK: kicks times rings times GPUs, a tenth of a second. */
+enum { KICKED = 4, KICKS = 1000, KICK_WORK = 1 << 20, KICK_RINGS_MOST = 64, SPREAD_ROUNDS = 8 };
+
+/* Where no ring is better off by turning alone, a few are turned at random and all are asked again; what
+ * is worse is undone (iterated local search; the same each time). */
+static void kick(const struct topology_plan *plan, struct doors *doors)
+{
+    double best = all_burden(plan, doors);
+    int entry[KICK_RINGS_MOST], kicks = KICK_WORK / (plan->nrings * plan->ngpus);
+    uint64_t state = 1;
+
+    for (int k = 0; k < kicks && k < KICKS; k++) {
+        double now;
+
+        for (int i = 0; i < plan->nrings; i++)
+            entry[i] = plan->rings[i].gpus[0];
+        for (int i = 0; i < KICKED; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            turn_again(plan, (int)((state >> 33) % (unsigned)plan->nrings),
+                       (int)((state >> 45) % (unsigned)plan->ngpus), doors);
+        }
+        for (int i = 0; i < 2 * plan->nrings; i++)
+            turn_again(plan, i % plan->nrings, -1, doors);
+        now = all_burden(plan, doors);
+        if (now < best * (1 - rounding)) {
+            best = now;
+            continue;
+        }
+        for (int i = 0; i < plan->nrings; i++)
+            turn_again(plan, i, place_of(plan, &plan->rings[i], entry[i]), doors);
+    }
 }
 
 /* Into how many each ring is split: one more of the one whose parts are widest, again and again. */
@@ -96,13 +210,25 @@ static int split(struct topology_plan *plan, int nrings)
     return status;
 }
 
+/* The first of several rings chooses without knowing the others: each is asked again. */
+static void turn_all(const struct topology_plan *plan)
+{
+    struct doors doors = { .port = { { 0 } } };
+
+    for (int i = 0; i < plan->nrings; i++)
+        turn(plan, &plan->rings[i], &doors);
+    for (int i = 0; i < SPREAD_ROUNDS * plan->nrings; i++)
+        turn_again(plan, i % plan->nrings, -1, &doors);
+    if (plan->nrings > 1 && plan->nrings <= KICK_RINGS_MOST)
+        kick(plan, &doors);
+}
+
 int plan_spread(struct topology_plan *plan, int nrings)
 {
-    struct doors doors = { { 0 }, { 0 } };
     int status = plan->nrings && nrings > plan->nrings ? split(plan, nrings) : PEAL_OK;
 
-    for (int i = 0; i < plan->nrings && !status; i++)
-        turn(plan, &plan->rings[i], &doors);
+    if (!status)
+        turn_all(plan);
     return status;
 }
 

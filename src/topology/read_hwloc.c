@@ -517,6 +517,7 @@ int read_hwloc_machine(const char *text, size_t length, const char *where, struc
                        char host[TOPOLOGY_TEXT])
 {
     struct reading *r = calloc(1, sizeof *r);
+    int status;
 
     host[0] = 0;
     if (!r)
@@ -544,13 +545,13 @@ int read_hwloc_machine(const char *text, size_t length, const char *where, struc
         m->numas[i].family = r->family;
         m->numas[i].revision = r->revision;
     }
-    length = (size_t)r->status;
+    status = r->status;
     free(r->matrix.devices);
     free(r->matrix.values);
     free(r->places);
     free(r->text);
     free(r);
-    return (int)length;
+    return status;
 }
 
 /* ---- The source ------------------------------------------------------------------------ */

@@ -113,6 +113,21 @@ static void copy(char *to, size_t room, const char *from)
     snprintf(to, room, "%s", from ? from : "");
 }
 
+/* What a GPU's kind has, where the file has no speed of its link.  Its <gpu> comes next. */
+static double assumed_gigatransfers(struct nccl_reader *r, int element)
+{
+    int gpu = element + 1;
+    double speed;
+
+    if (!r->elements[element].inside[NCCL_GPU] || r->elements[gpu].what != NCCL_GPU ||
+        r->tree.elements[gpu].parent != element || value(r, gpu, "gcn"))
+        return 0;
+    speed = speed_pci_of((int)nccl_number(r, gpu, "sm", 0, 9999, 0));
+    if (speed > 0 && !r->assumed_speeds++)
+        copy(r->first_assumed, sizeof r->first_assumed, value(r, element, "busid"));
+    return speed;
+}
+
 /* ---- Hosts and NUMA nodes -------------------------------------------------------------- */
 
 static int host_of(struct nccl_reader *r, const char *hash)
@@ -189,7 +204,9 @@ int nccl_pci_node(struct nccl_reader *r, int element, enum topology_kind kind, i
     struct topology_node *node;
     const char *bus = value(r, element, "busid");
     int lanes = (int)nccl_number(r, element, "link_width", 0, 64, 0);
-    double bandwidth = speed_pci(gigatransfers(r, element), lanes);
+    double told = gigatransfers(r, element);
+    double bandwidth = speed_pci(told > 0 || kind != TOPOLOGY_GPU ? told :
+                                 assumed_gigatransfers(r, element), lanes);
     int at = parent < 0 ? -1 : topology_node(t, kind, t->nodes[parent].host, parent, -1, NULL);
 
     if (at < 0)
@@ -269,7 +286,7 @@ static void read_pci(struct nccl_reader *r, int i, int *seen, int fewest)
 {
     struct nccl_element *e = &r->elements[i];
     int parent = r->elements[r->tree.elements[i].parent].node;
-    int devices = e->inside[NCCL_GPU] + e->inside[NCCL_NIC];
+    int devices = e->inside[NCCL_GPU] + e->inside[NCCL_NIC], assumed;
     enum topology_kind kind;
 
     if (e->inside[NCCL_PCI] || devices > 1)
@@ -286,7 +303,10 @@ static void read_pci(struct nccl_reader *r, int i, int *seen, int fewest)
         return;
     if (kind != TOPOLOGY_NIC)
         look_narrow(r, i);
+    assumed = r->assumed_speeds;
     e->node = nccl_pci_node(r, i, kind, parent);
+    if (kind != TOPOLOGY_NIC && !gigatransfers(r, i) && r->assumed_speeds == assumed)
+        r->untold_speeds++;
 }
 
 /* "gfx942", "gfx90a:sramecc+", "910" */
@@ -461,45 +481,68 @@ static void classify(struct nccl_reader *r)
     }
 }
 
+static int by_host(const void *a, const void *b)
+{
+    const struct topology_node *x = *(struct topology_node *const *)a;
+    const struct topology_node *y = *(struct topology_node *const *)b;
+
+    return x->host != y->host ? (x->host < y->host ? -1 : 1) : (x > y) - (x < y);
+}
+
+/* Host by host, so that many hosts cost no more than their links. */
 static void smp_links(struct nccl_reader *r)
 {
     struct topology *t = r->t;
-    int nodes = t->nnodes;             /* only NUMA nodes so far */
+    int n = t->nnodes;                 /* only NUMA nodes so far */
+    struct topology_node **numas = malloc(((size_t)n + 1) * sizeof *numas);
 
-    for (int a = 0; a < nodes && !t->failed; a++)
-        for (int b = a + 1; b < nodes; b++) {
-            double one = speed_smp(&t->nodes[a]), other = speed_smp(&t->nodes[b]);
+    if (!numas) {
+        r->status = status_fail(PEAL_ERR_MEMORY, "%s: no memory", r->where);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        numas[i] = &t->nodes[i];
+    qsort(numas, (size_t)n, sizeof *numas, by_host);
+    for (int a = 0; a < n && !t->failed; a++)
+        for (int b = a + 1; b < n && numas[b]->host == numas[a]->host; b++) {
+            double one = speed_smp(numas[a]), other = speed_smp(numas[b]);
 
-            if (t->nodes[a].host == t->nodes[b].host)
-                topology_link(t, a, b, MEDIUM_SMP, 0, one < other ? one : other);
+            topology_link(t, (int)(numas[a] - t->nodes), (int)(numas[b] - t->nodes), MEDIUM_SMP, 0,
+                          one < other ? one : other);
         }
+    free(numas);
 }
 
 /* What only the machine itself could tell. */
 static void tell_guesses(struct nccl_reader *r)
 {
     struct topology *t = r->t;
+    int gpus = 0, first = t->nnotes;
 
-    if (r->guessed) {
+    if (r->guessed)
         topology_note(t, true, "%d devices are told by their address only: those under a CPU, as many "
                       "under each, are taken for GPUs, others for NICs; class= would tell", r->guessed);
-        topology_note_guess(t);
-    }
-    if (r->assumed_gpus) {
+    for (int i = 0; i < t->nnodes; i++)
+        gpus += t->nodes[i].kind == TOPOLOGY_GPU;
+    if (!gpus)
+        topology_note(t, true, "no GPU is in this file: NCCL adds those of the machine when it runs; without "
+                      "them there are no rings to plan");
+    if (r->assumed_gpus)
         topology_note(t, true, "%d GPUs without <gpu>: no compute capability and no NVLinks known; "
                       "NCCL asks the driver for them when it runs", r->assumed_gpus);
-        topology_note_guess(t);
-    }
-    if (r->assumed_nics) {
+    if (r->assumed_nics)
         topology_note(t, true, "%d NICs without <net>: one port each, taken to be as fast as its PCI "
                       "link", r->assumed_nics);
-        topology_note_guess(t);
-    }
-    if (r->slow_ports) {
+    if (r->assumed_speeds)
+        topology_note(t, true, "%d GPUs (%s first) without the speed of their PCI link: that of their "
+                      "kind is assumed", r->assumed_speeds, r->first_assumed);
+    if (r->slow_ports)
         topology_note(t, true, "%d ports have no speed; 10 Gb/s assumed, as NCCL does",
                       r->slow_ports);
-        topology_note_guess(t);
-    }
+    if (r->untold_speeds)
+        topology_note(t, true, "%d PCI links of GPUs and switches have no speed in the file: 8 GT/s is "
+                      "assumed, as NCCL does", r->untold_speeds);
+    topology_notes_guess(t, first);
 }
 
 static void tell(struct nccl_reader *r)

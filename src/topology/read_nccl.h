@@ -24,8 +24,8 @@ struct nccl_reader {
     const char *where;
     int status;                        /* the first error; all stop then */
     int assumed_gpus, assumed_nics, guessed, slow_ports, unknown, self_links, lost_links, numaless;
-    int odd_switches, uneven_links, narrow, loose_ports;
-    char first_unknown[32], first_narrow[24], first_lost[24];
+    int odd_switches, uneven_links, narrow, loose_ports, assumed_speeds, untold_speeds;
+    char first_unknown[32], first_narrow[24], first_lost[24], first_assumed[24];
 };
 
 /* "where:line: ..." */

@@ -238,8 +238,22 @@ static void read_node(struct reading *r)
     if (r->status)
         return;
     at = topology_node(r->t, topology_kind_find(kind), -1, -1, -1, name);
-    if (at >= 0)
-        read_fields(r, own_node_fields, &r->t->nodes[at]);
+    if (at < 0)
+        return;
+    read_fields(r, own_node_fields, &r->t->nodes[at]);
+    if (r->t->nodes[at].parent >= at)
+        wrong(r, "parent=%d hangs it from something that comes after it", r->t->nodes[at].parent);
+}
+
+/* What topology_finish() would find too, when lines are forgotten. */
+static void check_link(struct reading *r, const struct topology_link *link)
+{
+    if (link->a == link->b)
+        wrong(r, "a link of node %d to itself", link->a);
+    else if (!(link->bandwidth > 0))
+        wrong(r, "a link without a bandwidth above 0");
+    else if (link->lanes < 0 || link->lanes > TOPOLOGY_LANES_MOST)
+        wrong(r, "lanes=%d: a number of lanes that no link has", link->lanes);
 }
 
 static void read_link(struct reading *r)
@@ -255,8 +269,10 @@ static void read_link(struct reading *r)
     if (r->status)
         return;
     at = topology_link(r->t, a, b, topology_medium_find(medium), 0, 0);
-    if (at >= 0)
-        read_fields(r, own_link_fields, &r->t->links[at]);
+    if (at < 0)
+        return;
+    read_fields(r, own_link_fields, &r->t->links[at]);
+    check_link(r, &r->t->links[at]);
 }
 
 static void read_note(struct reading *r)

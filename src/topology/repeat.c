@@ -88,8 +88,8 @@ static void copy_host(struct topology *many, const struct topology *one, int hos
 {
     char name[TOPOLOGY_TEXT];
 
-    /* A little shorter, so that the number fits. */
-    snprintf(name, sizeof name, "%.*s-%d", TOPOLOGY_TEXT - 12,
+    /* A little shorter, so that any number fits. */
+    snprintf(name, sizeof name, "%.*s-%d", TOPOLOGY_TEXT - 13,
              one->hosts[0].name[0] ? one->hosts[0].name : "host", host);
     topology_host(many, name);
     for (int i = 0; i < one->nnodes; i++) {

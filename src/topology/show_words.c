@@ -199,14 +199,35 @@ static void look_at_port_widths(struct show *s)
 
 /* ---- NICs -------------------------------------------------------------------------------- */
 
+static bool has_address(const struct show *s, int port)
+{
+    return s->host.nodes[device(s, port)->parent].bus != TOPOLOGY_NO_BUS;
+}
+
+/* Bridges and tunnels run over other ports.  Some sources name no addresses: all of theirs are real. */
+static bool is_virtual(const struct show *s, int port)
+{
+    bool addresses = false;
+
+    for (int k = s->ngpus; k < s->ngpus + s->nports; k++)
+        addresses |= has_address(s, k);
+    return addresses && !has_address(s, port);
+}
+
 /* Ports worth sending GPU data over are at least half as fast as the fastest. */
 static double fast_speed(const struct show *s)
 {
     double most = 0;
 
     for (int k = s->ngpus; k < s->ngpus + s->nports; k++)
-        most = device(s, k)->speed > most ? device(s, k)->speed : most;
+        if (!is_virtual(s, k) && device(s, k)->speed > most)
+            most = device(s, k)->speed;
     return most / 2;
+}
+
+static bool is_fast(const struct show *s, int port, double fast)
+{
+    return device(s, port)->speed >= fast && !is_virtual(s, port);
 }
 
 static bool other_socket(const struct show *s, int i, int k)
@@ -224,13 +245,13 @@ static void look_at_sockets(struct show *s)
     for (int i = 0; i < s->ngpus; i++) {
         gpu_far[i] = true;
         for (int k = s->ngpus; k < s->ngpus + s->nports; k++)
-            if (device(s, k)->speed >= fast) {
+            if (is_fast(s, k, fast)) {
                 ports = true;
                 gpu_far[i] = gpu_far[i] && other_socket(s, i, k);
             }
     }
     for (int k = s->ngpus; k < s->ngpus + s->nports; k++) {
-        port_far[k] = s->ngpus > 0 && device(s, k)->speed >= fast;
+        port_far[k] = s->ngpus > 0 && is_fast(s, k, fast);
         for (int i = 0; i < s->ngpus; i++)
             port_far[k] = port_far[k] && other_socket(s, i, k);
     }
@@ -254,7 +275,7 @@ static void look_at_balance(struct show *s)
         int numa = topology_numa(t, s->devices[gpu]), ports = 0;
 
         for (int i = s->ngpus; i < s->ngpus + s->nports; i++)
-            ports += topology_numa(t, s->devices[i]) == numa && device(s, i)->speed >= fast;
+            ports += topology_numa(t, s->devices[i]) == numa && is_fast(s, i, fast);
         if (least < 0 || ports < least_ports)
             least = numa, least_ports = ports;
         if (most < 0 || ports > most_ports)
@@ -272,16 +293,12 @@ static void look_at_ports(struct show *s)
 {
     bool none[SHOW_DEVICES_MOST] = { false };
     double fast = fast_speed(s);
-    bool addresses = false;            /* does the source name any? */
     char list[LIST];
 
-    for (int i = s->ngpus; i < s->ngpus + s->nports; i++)
-        addresses |= s->host.nodes[device(s, i)->parent].bus != TOPOLOGY_NO_BUS;
     for (int i = s->ngpus; i < s->ngpus + s->nports; i++) {
         double usual = 0;
 
-        none[i] = s->ngpus && device(s, i)->direct == 0 && device(s, i)->speed >= fast &&
-                  !(addresses && s->host.nodes[device(s, i)->parent].bus == TOPOLOGY_NO_BUS);
+        none[i] = s->ngpus && device(s, i)->direct == 0 && is_fast(s, i, fast);
         for (int k = s->ngpus; k < s->ngpus + s->nports; k++)
             if (s->host.nodes[device(s, k)->parent].pci_device &&
                 same_make(&s->host.nodes[device(s, k)->parent],
@@ -306,9 +323,13 @@ static void look_at_makes(struct show *s)
     bool other[SHOW_DEVICES_MOST] = { false };
     char list[LIST];
 
-    for (int i = 1; i < s->ngpus; i++)
-        other[i] = !same_make(device(s, 0), device(s, i)) && device(s, 0)->capability &&
-                   device(s, i)->capability;
+    for (int i = 1; i < s->ngpus; i++) {
+        const struct topology_node *a = device(s, 0), *b = device(s, i);
+
+        /* Not where a source tells of one what it does not tell of the other. */
+        other[i] = !same_make(a, b) && ((a->capability && b->capability) ||
+                   (a->pci_vendor && b->pci_vendor && a->pci_vendor != b->pci_vendor));
+    }
     if (name_marked(s, other, true, list))
         remark(s, "%s: of another make than GPU %d; all ranks go at the pace of the slowest", list,
                device(s, 0)->number);

@@ -139,6 +139,12 @@ static int read_whole(int file, const char *path, char **text, size_t *length)
     return PEAL_OK;
 }
 
+/* No path; and where there is a dot, a value: "nic:8@12.5". */
+static bool may_be_words(const char *text)
+{
+    return !strchr(text, '/') && (!strchr(text, '.') || strpbrk(text, ":@"));
+}
+
 int topology_read(const char *file_or_description, struct topology *t)
 {
     int file = open(file_or_description, O_RDONLY | O_CLOEXEC), status;
@@ -146,7 +152,7 @@ int topology_read(const char *file_or_description, struct topology *t)
     size_t length = 0;
 
     topology_init(t);
-    if (file < 0 && !strpbrk(file_or_description, "/.")) {
+    if (file < 0 && may_be_words(file_or_description)) {
         status = topology_read_text(file_or_description, strlen(file_or_description), "description",
                                     t);
         return status ? status_prefix(status, "no file has this name, so it is a description; ") : status;

@@ -38,8 +38,8 @@ extern const char topology_string_help[];
 enum { TOPOLOGY_FILE_MOST = 16 << 20 };    /* bytes; larger ones are refused */
 
 /* A text or file in any of the formats; `t` is initialised here, finished, and to be freed by the
- * caller if PEAL_OK came.  A string without a slash, dot or file of that name is a description
- * ("node:2 socket:2 switch:4 gpu:8 nvswitch nic:8@400"). */
+ * caller if PEAL_OK came.  A string without a slash and without a file of that name is a description, unless
+ * it has a dot and neither : nor @ ("node:2 socket:2 switch:4 gpu:8 nvswitch nic:8@400"). */
 int topology_read_text(const char *text, size_t length, const char *where, struct topology *t);
 int topology_read(const char *file_or_description, struct topology *t);
 

@@ -22,6 +22,17 @@ double speed_pci(double gigatransfers, int lanes)
     return lane * (lanes > 0 && lanes <= 64 ? lanes : 16);
 }
 
+/* Data sheets: V100 gen 3; A100 gen 4, and all of Ampere and Ada; H100 gen 5.  B200 has gen 6, but hosts
+ * of gen 5. */
+double speed_pci_of(int capability)
+{
+    if (capability >= 90)
+        return 32;
+    if (capability >= 80)
+        return 16;
+    return capability >= 30 ? 8 : 0;
+}
+
 double speed_nvlink(int capability)
 {
     if (capability >= 100)

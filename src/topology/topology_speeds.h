@@ -9,6 +9,9 @@
 /* `gigatransfers`: 2.5, 5, 8, 16, 32, 64; 0 or lanes 0: not known, what a reader may assume (gen 3
  * x16). */
 double speed_pci(double gigatransfers, int lanes);
+/* Gigatransfers of the PCI link of NVIDIA's data centre GPUs of this compute capability times 10; 0: not
+ * known. */
+double speed_pci_of(int capability);
 /* One NVLink (XGMI link) of a GPU of this compute capability times 10 (gfx number: gfx942 is 942, the
  * hexadecimal digit of gfx90a counts as 10: 910); 0: not known. */
 double speed_nvlink(int capability);

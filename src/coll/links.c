@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How a communicator's ranks lie and how fast their links are.  All ranks look at the
+ * same table, so all find the same. */
+#include "coll/start.h"
+
+#include <stdlib.h>
+
+/* What makes ranks neighbours, from the coarsest on. */
+enum { KEY_HOST, KEY_CORES, KEYS };
+
+static int find_layout(const struct peal_comm *comm, struct layout **layout)
+{
+    uint64_t *keys = calloc((size_t)comm->nranks, KEYS * sizeof *keys);
+    int status;
+
+    if (!keys)
+        return status_fail(PEAL_ERR_MEMORY, "no memory for the layout of %d ranks",
+                           comm->nranks);
+    for (int r = 0; r < comm->nranks; r++) {
+        const struct where *where = comm_where(comm, r);
+
+        keys[r * KEYS + KEY_HOST] = where->host;
+        keys[r * KEYS + KEY_CORES] = where->cores;
+    }
+    status = layout_create(keys, KEYS, comm->nranks, layout);
+    free(keys);
+    return status;
+}
+
+/* The rank at a place. */
+static int rank_at(const struct layout *l, int place)
+{
+    return l && l->order ? l->order[place] : place;
+}
+
+/* Of the ranks at `count` places the one furthest from that at the first of them: on
+ * another host, else in another process, else any. */
+static int furthest(const struct peal_comm *comm, const struct layout *l, int first, int count)
+{
+    const struct where *a = comm_where(comm, rank_at(l, first));
+    int far = rank_at(l, first + 1);
+
+    for (int i = 1; i < count; i++) {
+        const struct where *b = comm_where(comm, rank_at(l, first + i));
+
+        if (b->host != a->host)
+            return rank_at(l, first + i);
+        if (b->process != a->process && comm_where(comm, far)->process == a->process)
+            far = rank_at(l, first + i);
+    }
+    return far;
+}
+
+/* How the two reach each other; as it is if they do not. */
+static void measure(const struct peal_comm *comm, int a, int b, struct reach *how, bool *lends)
+{
+    const struct transport *t;
+    char kept[STATUS_TEXT];
+
+    status_keep(kept);
+    for (int i = 0; (t = comm_transport(comm, i)); i++)
+        if (t->reach(comm_where(comm, a), comm_where(comm, b), how) == PEAL_OK) {
+            *lends = t->lends;
+            break;
+        }
+    status_restore(kept);
+}
+
+/* The first group that has several ranks. */
+static int first_group(const struct groups *groups)
+{
+    int g = 0;
+
+    while (groups->first[g + 1] - groups->first[g] < 2)
+        g++;
+    return g;
+}
+
+int links_find(const struct peal_comm *comm, struct coll_speed *speed)
+{
+    struct reach near = select_near, far = select_near;
+    struct layout *layout = NULL;
+    bool lends = false, near_lends;
+    int status;
+
+    if (comm->nranks > 1) {
+        if ((status = find_layout(comm, &layout)))
+            return status;
+        measure(comm, 0, furthest(comm, NULL, 0, comm->nranks), &far, &lends);
+        near = far;
+    }
+    if (layout_mixed(layout)) {
+        const int *first = &layout->by_place.first[first_group(&layout->by_place)];
+
+        measure(comm, rank_at(layout, *first), furthest(comm, layout, *first, first[1] - *first),
+                &near, &near_lends);
+    }
+    *speed = select_speed(&near, &far, comm->crowding);
+    speed->lends = lends;
+    speed->layout = layout;
+    return PEAL_OK;
+}
