@@ -91,7 +91,9 @@ static void reports(struct rank *me)
     static const char *const wrong[] = { "", "weather", "draw", "draw allreduce", "draw x y 3",
                                          "draw allreduce ring -3", "draw allreduce ring 0",
                                          "draw allreduce ring 4x", "draw allreduce ring 0x4",
+                                         "draw allreduce ring 4294967298",
                                          "explain allreduce 1M 2x-1",
+                                         "explain allreduce 1M 4294967298x4",
                                          "explain", "explain allreduce", "explain allreduce x 3" };
     char *report;
 

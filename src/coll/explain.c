@@ -40,16 +40,16 @@ static int unknown_algorithm(enum collective collective, const char *name)
 /* RANKS: a number, or HOSTSxRANKS, "4x8": 4 hosts of 8 ranks each, with their layout. */
 static bool parse_ranks(const char *text, int most, int *nranks, int *hosts)
 {
-    int each;
-    char rest;
+    char *end;
+    long first = strtol(text, &end, 10), each = 1;
+    bool two = *end == 'x';
 
-    *hosts = 1;
-    if (sscanf(text, "%d%c", nranks, &rest) == 1)
-        return *nranks >= 1 && *nranks <= most;
-    if (sscanf(text, "%dx%d%c", hosts, &each, &rest) != 2 || *hosts < 1 || each < 1 ||
-        *hosts > most / each)
+    if (two)
+        each = strtol(end + 1, &end, 10);
+    if (*end || first < 1 || first > most || each < 1 || each > most / first)
         return false;
-    *nranks = *hosts * each;
+    *hosts = two ? (int)first : 1;
+    *nranks = (int)(first * each);
     return true;
 }
 
@@ -190,9 +190,9 @@ int explain_choice(const char *words, struct report *report)
     if (sscanf(words, "%31s %31s %31s", collective, bytes, ranks) != 3 ||
         !setting_parse_size(bytes, &call.count) ||
         !parse_ranks(ranks, MOST_RANKS, &call.nranks, &hosts))
-        return status_fail(PEAL_ERR_ARGUMENT, "an explanation needs COLLECTIVE BYTES RANKS, or "
-                           "HOSTSxRANKS, e.g. allreduce 64M 8 or allreduce 64M 4x8; got \"%s\"",
-                           words);
+        return status_fail(PEAL_ERR_ARGUMENT, "an explanation needs COLLECTIVE BYTES RANKS, "
+                           "with 1 to %d ranks, or HOSTSxRANKS, e.g. allreduce 64M 8 or "
+                           "allreduce 64M 4x8; got \"%s\"", MOST_RANKS, words);
     call.collective = collective_find(collective);
     if (call.collective >= SENDRECV)
         return unknown_collective(collective);

@@ -192,7 +192,7 @@ static void judge_virtual(struct discovery *d)
         topology_note(d->t, true, "the virtual machine shows no PCI switches: which of its %d GPUs "
                       "and adapters are near each other is not known; give the true topology of its "
                       "kind as a file (PEAL_TOPO_FILE; clouds publish theirs)", gpus);
-        topology_notes_guess(d->t, d->t->nnotes - 1);
+        topology_note_guess(d->t);
     }
 }
 

@@ -106,7 +106,7 @@ static int place(struct asking *a, nvml_device_t handle, int number)
         topology_bus_print(bus_of(&pci), address);
         topology_note(a->d->t, true, "GPU %d (%s) is not in sysfs: which NUMA node, PCI switch and "
                       "NIC it is near to is not known", number, address);
-        topology_notes_guess(a->d->t, a->d->t->nnotes - 1);
+        topology_note_guess(a->d->t);
         found = discover_device(a->d, MACHINE_GPU, bus_of(&pci), -1);
         if (found < 0)
             return -1;

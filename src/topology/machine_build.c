@@ -61,7 +61,7 @@ static struct machine_numa *numa_of(struct builder *b, struct machine_device *d)
         topology_note(b->t, true, "the NUMA node of PCI device %s (and perhaps more) is not known; "
                       "%d is assumed: the BIOS's PCI affinity (_PXM) may be off", bus,
                       b->m->numas[0].number);
-        topology_notes_guess(b->t, b->t->nnotes - 1);
+        topology_note_guess(b->t);
     }
     return &b->m->numas[0];
 }

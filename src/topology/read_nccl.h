@@ -46,4 +46,7 @@ void nccl_links(struct nccl_reader *r);
 /* A NIC that hangs from `parent`, with what its <pci> says (element, or -1). */
 int nccl_pci_node(struct nccl_reader *r, int element, enum topology_kind kind, int parent);
 
+/* Notes of what was missing or odd, once all is read. */
+void nccl_tell(struct nccl_reader *r);
+
 #endif

@@ -149,10 +149,10 @@ void topology_note(struct topology *t, bool missing, const char *format, ...)
     t->nnotes++;
 }
 
-void topology_notes_guess(struct topology *t, int first)
+void topology_note_guess(struct topology *t)
 {
-    for (int i = first < 0 ? 0 : first; i < t->nnotes; i++)
-        t->notes[i].guess = true;
+    if (!t->failed && t->nnotes)
+        t->notes[t->nnotes - 1].guess = true;
 }
 
 /* ---- Finishing ------------------------------------------------------------------- */

@@ -131,7 +131,7 @@ int topology_link(struct topology *t, int a, int b, enum topology_medium medium,
                   double bandwidth);
 void topology_note(struct topology *t, bool missing, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void topology_notes_guess(struct topology *t, int first);      /* notes `first` and later are guesses */
+void topology_note_guess(struct topology *t);          /* the latest note is about a guess */
 
 /* While building: the ports of the same place (in order of building) on two or more hosts are joined by
  * a rail each, with links as fast as the port's lane. */

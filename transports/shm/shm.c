@@ -51,6 +51,9 @@ static int shm_socket_count(void)
 
 static int shm_reach(const struct where *self, const struct where *peer, struct reach *how)
 {
+    if (self->host != peer->host && strcmp(self->hostname, peer->hostname) == 0)
+        return status_fail(PEAL_ERR_UNSUPPORTED, "shm: two hosts are called %s, or one is taken "
+                           "for two: by network namespaces or PEAL_HOSTID", self->hostname);
     if (self->host != peer->host)
         return status_fail(PEAL_ERR_UNSUPPORTED, "shm: %s and %s are different hosts",
                            self->hostname, peer->hostname);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a communicator is told of its links (links.c), from tables of ranks that no job has:
+ * its layout, the speeds within and between hosts, and prices that know that the ranks of a
+ * host share its way out; and what makes several hosts of one. */
+#include "checks.h"
+#include "coll/start.h"
+#include "comm/job_state.h"
+#include "comm/where.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RANKS = 8 };
+
+/* A communicator whose rank r is on host hosts[r], on the cores cores[r] of it (NULL: all
+ * alike); each is a process.  The job's ranks are in the opposite order. */
+static struct coll_speed find(const int *hosts, const int *cores)
+{
+    static struct record records[RANKS];
+    static struct job job;
+    static struct peal_comm comm;
+    static int job_ranks[RANKS];
+    struct coll_speed speed = { .layout = NULL };
+
+    job.records = records;
+    comm.job = &job;
+    comm.job_ranks = job_ranks;
+    comm.nranks = RANKS;
+    comm.crowding = 1;
+    memcpy(comm.options.transports, "shm,tcp", sizeof "shm,tcp");
+    for (int r = 0; r < RANKS; r++) {
+        job_ranks[r] = RANKS - 1 - r;
+        records[job_ranks[r]].where = (struct where){
+            .host = 1000 - (uint64_t)hosts[r], .process = (uint64_t)r + 1,
+            .cores = cores ? 100 - (uint64_t)cores[r] : 1 };
+    }
+    if (links_find(&comm, &speed))
+        check(false, "links_find: %s", status_text());
+    return speed;
+}
+
+static void check_order(const struct layout *l, const int *order, const char *what)
+{
+    for (int i = 0; i < RANKS; i++)
+        check((l && l->order ? l->order[i] : i) == order[i], "%s: place %d", what, i);
+}
+
+static void check_link(const struct coll_link *link, const struct reach *reach, const char *what)
+{
+    check(link->latency == reach->latency && link->bandwidth == reach->bandwidth,
+          "%s: %g s, %g bytes/s", what, link->latency, link->bandwidth);
+}
+
+static void test_hosts(void)
+{
+    static const int one[RANKS] = { 0 }, dealt[RANKS] = { 0, 1, 0, 1, 0, 1, 0, 1 },
+                     own[RANKS] = { 0, 1, 2, 3, 4, 5, 6, 7 },
+                     late[RANKS] = { 0, 1, 2, 3, 4, 5, 5, 6 };
+    static const int placed[RANKS] = { 0, 2, 4, 6, 1, 3, 5, 7 };
+    struct coll_speed speed = find(one, NULL);
+
+    check(speed.layout == NULL && speed.lends, "one host: a layout, or nothing lent");
+    check_link(&speed.near, &select_near, "one host, near");
+    check_link(&speed.far, &select_near, "one host, far");
+
+    speed = find(dealt, NULL);
+    check(layout_mixed(speed.layout) && !speed.lends, "two hosts: one layout, nothing lent");
+    check_order(speed.layout, placed, "two hosts");
+    check_link(&speed.near, &select_near, "two hosts, near");
+    check_link(&speed.far, &select_far, "two hosts, far");
+    layout_free(speed.layout);
+
+    speed = find(own, NULL);
+    check(speed.layout == NULL && !speed.lends, "a host for each: a layout, or something lent");
+    check_link(&speed.near, &select_far, "a host for each, near");
+    check_link(&speed.far, &select_far, "a host for each, far");
+
+    /* The first group has nobody to measure. */
+    speed = find(late, NULL);
+    check(layout_mixed(speed.layout), "two of eight on a host: no groups");
+    check_link(&speed.near, &select_near, "two of eight on a host, near");
+    check_link(&speed.far, &select_far, "two of eight on a host, far");
+    layout_free(speed.layout);
+}
+
+static void test_cores(void)
+{
+    static const int one[RANKS] = { 0 }, dealt[RANKS] = { 0, 1, 0, 1, 0, 1, 0, 1 };
+    static const int hosts[RANKS] = { 0, 0, 0, 0, 1, 1, 1, 1 };
+    static const int placed[RANKS] = { 0, 2, 4, 6, 1, 3, 5, 7 };
+    static const int both[RANKS] = { 0, 2, 1, 3, 4, 6, 5, 7 };
+    struct coll_speed speed = find(one, dealt);
+
+    check(speed.layout && !layout_mixed(speed.layout), "two sockets: not one group");
+    check_order(speed.layout, placed, "two sockets");
+    layout_free(speed.layout);
+    speed = find(hosts, dealt);
+    check(layout_mixed(speed.layout), "two hosts of two sockets: no groups");
+    check_order(speed.layout, both, "two hosts of two sockets");
+    layout_free(speed.layout);
+}
+
+/* Nothing is priced below what its hosts must send at the speed of one far link: an allreduce
+ * at least 2 (k-1)/k of the buffer, for k hosts. */
+static void test_shared_way(void)
+{
+    static const int dealt[RANKS] = { 0, 1, 0, 1, 0, 1, 0, 1 };
+    struct coll_speed speed = find(dealt, NULL);
+    struct call call = { .collective = ALLREDUCE, .nranks = RANKS, .count = 64 << 20, .size = 1,
+                         .commutative = true, .nslices = 1 };
+    double least = (double)call.count / select_far.bandwidth;
+
+    for (const struct algorithm *const *a = algorithms; *a; a++)
+        if ((*a)->collective == ALLREDUCE) {
+            double seconds = select_price(*a, &call, false, &speed).seconds;
+
+            check(seconds >= least, "allreduce %s: %g s, at least %g", (*a)->name, seconds, least);
+        }
+    layout_free(speed.layout);
+}
+
+/* Who is told that two hosts of one name do not share memory is told how that can be. */
+static void check_reason(const struct where *a, const struct where *b)
+{
+    struct reach how;
+
+    for (const struct transport *const *t = transports; *t; t++)
+        if (!strcmp((*t)->name, "shm"))
+            check((*t)->reach(a, b, &how) == PEAL_ERR_UNSUPPORTED &&
+                  strstr(status_text(), "PEAL_HOSTID"), "shm: \"%s\"", status_text());
+}
+
+/* Ranks of one machine with different texts are on different hosts. */
+static void test_hostid(void)
+{
+    static const char *const texts[] = { NULL, "", "a", "b", "a" };
+    struct where where[5];
+
+    for (int i = 0; i < 5; i++) {
+        if (texts[i])
+            setenv("PEAL_HOSTID", texts[i], 1);
+        else
+            unsetenv("PEAL_HOSTID");
+        check(where_find(&where[i]) == PEAL_OK, "where_find: %s", status_text());
+    }
+    unsetenv("PEAL_HOSTID");
+    check(where[0].host == where[1].host, "an empty text makes a host");
+    check(where[0].host != where[2].host && where[2].host != where[3].host,
+          "texts make no hosts");
+    check(where[2].host == where[4].host, "a text makes two hosts");
+    check_reason(&where[2], &where[3]);
+}
+
+int main(void)
+{
+    test_hosts();
+    test_cores();
+    test_shared_way();
+    test_hostid();
+    printf("links: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
+    return failures ? 1 : 0;
+}
