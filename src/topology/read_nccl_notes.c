@@ -38,12 +38,14 @@ static void tell_guesses(struct nccl_reader *r)
     if (r->untold_speeds) {
         topology_note(t, true, "%d PCI links of GPUs and switches have no speed in the file: 8 GT/s is "
                       "assumed, as NCCL does", r->untold_speeds);
-        topology_note_guess(t);
+        if (!r->untold_wide)           /* what has a width is the file's, merged too */
+            topology_note_guess(t);
     }
     if (r->assumed_speeds) {
         topology_note(t, true, "%d GPUs (%s first) without the speed of their PCI link: that of their "
                       "kind is assumed", r->assumed_speeds, r->first_assumed);
-        topology_note_guess(t);
+        if (!r->untold_wide)
+            topology_note_guess(t);
     }
 }
 
