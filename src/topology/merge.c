@@ -33,6 +33,7 @@ static void link_above(struct merge *m, int node, int in_file, int found)
     at = up >= 0 ? topology_link_between(m->found, up, found, MEDIUM_PCI) : MERGE_NONE;
     if (at >= 0 && !link->lanes && (m->found->links[at].lanes || link == &unknown))
         link = &m->found->links[at];
+    m->links_assumed += !link->lanes && m->t.nodes[node].kind != TOPOLOGY_NIC;
     at = topology_link(&m->t, m->t.nodes[node].parent, node, MEDIUM_PCI, link->lanes,
                        link->bandwidth > 0 ? link->bandwidth : speed_pci(0, 0));
     if (at >= 0 && link != &unknown)

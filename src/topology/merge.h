@@ -28,6 +28,7 @@ struct merge {
     int   *home;                       /* of a switch: what holds all that is below it in the file */
     int    numa_unknown;               /* new node for those of whom it is not known, or -1 */
     int    next_name;
+    int    links_assumed;              /* PCI links that nobody tells the lanes of; not NICs' */
     int    lanes_file, lanes_found;    /* NVLinks and the like, of GPUs that are here */
     bool   links_of_file;              /* those of the file are used */
 };

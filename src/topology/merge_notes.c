@@ -154,6 +154,9 @@ void merge_notes(struct merge *m)
     tell_new(m);
     tell_kinds(m);
     tell_links(m);
+    if (m->links_assumed)
+        topology_note(&m->t, true, "%d PCI links of GPUs and switches have no width in the file, nor here: x16 "
+                      "of 8 GT/s is assumed", m->links_assumed);
 }
 
 void merge_other(struct topology *file)

@@ -305,6 +305,8 @@ static void read_pci(struct nccl_reader *r, int i, int *seen, int fewest)
         look_narrow(r, i);
     assumed = r->assumed_speeds;
     e->node = nccl_pci_node(r, i, kind, parent);
+    if (kind != TOPOLOGY_NIC && !gigatransfers(r, i) && value(r, i, "link_width"))
+        r->untold_wide++;
     if (kind != TOPOLOGY_NIC && !gigatransfers(r, i) && r->assumed_speeds == assumed)
         r->untold_speeds++;
 }

@@ -25,6 +25,7 @@ struct nccl_reader {
     int status;                        /* the first error; all stop then */
     int assumed_gpus, assumed_nics, guessed, slow_ports, unknown, self_links, lost_links, numaless;
     int odd_switches, uneven_links, narrow, loose_ports, assumed_speeds, untold_speeds;
+    int untold_wide;                   /* links without a speed that have a width */
     char first_unknown[32], first_narrow[24], first_lost[24], first_assumed[24];
 };
 

@@ -35,6 +35,18 @@ static void tell_guesses(struct nccl_reader *r)
                       r->slow_ports);
         topology_note_guess(t);
     }
+    if (r->untold_speeds) {
+        topology_note(t, true, "%d PCI links of GPUs and switches have no speed in the file: 8 GT/s is "
+                      "assumed, as NCCL does", r->untold_speeds);
+        if (!r->untold_wide)           /* what has a width is the file's, merged too */
+            topology_note_guess(t);
+    }
+    if (r->assumed_speeds) {
+        topology_note(t, true, "%d GPUs (%s first) without the speed of their PCI link: that of their "
+                      "kind is assumed", r->assumed_speeds, r->first_assumed);
+        if (!r->untold_wide)
+            topology_note_guess(t);
+    }
 }
 
 void nccl_tell(struct nccl_reader *r)
@@ -45,12 +57,6 @@ void nccl_tell(struct nccl_reader *r)
         topology_note(t, true, "NUMA nodes are not told apart (numaid -1 or none), as virtual machines "
                       "hide them");
     tell_guesses(r);
-    if (r->untold_speeds)
-        topology_note(t, true, "%d PCI links of GPUs and switches have no speed in the file: 8 GT/s is "
-                      "assumed, as NCCL does", r->untold_speeds);
-    if (r->assumed_speeds)
-        topology_note(t, true, "%d GPUs (%s first) without the speed of their PCI link: that of their "
-                      "kind is assumed", r->assumed_speeds, r->first_assumed);
     if (r->loose_ports)
         topology_note(t, true, "%d ports belong to no PCI device: they are virtual, or a virtual machine "
                       "hides it", r->loose_ports);
