@@ -520,7 +520,7 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
         q->send_depth = attr->cap.max_send_wr;
         q->recv_depth = attr->cap.max_recv_wr;
         q->most_inline = attr->cap.max_inline_data;
-        q->number = i | (salt + 1) % 256 << 16;
+        q->number = i | (salt % 255 + 1) << 16;        /* never 0, which is none */
         q->state = IBV_QPS_RESET;
         qp = calloc(1, sizeof *qp);
         qp->context = pd->context;

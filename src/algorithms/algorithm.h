@@ -52,7 +52,7 @@ struct call {
     int             rank, nranks, root;
     size_t          count;           /* elements, see above */
     size_t          size;            /* bytes of an element */
-    const size_t   *counts;          /* REDUCE_SCATTER: nranks of them, or NULL */
+    const size_t   *counts;          /* REDUCE_SCATTER, and parts of others: nranks of them, or NULL */
     bool            commutative;     /* operands may be exchanged */
     bool            past_caches;     /* the result is larger than the caches */
     bool            aliased;         /* in place; then both are DST-space with ... */

@@ -50,38 +50,12 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-static struct price price(int n, const struct groups *groups, double bytes)
-{
-    struct call c = { .nranks = n, .groups = groups };
-    int ngroups = team_count(&c), least = n, most = 1;
-    double leaving = 0, far, near;
-
-    for (int g = 0; g < ngroups; g++) {
-        int size = team_of(&c, g).size;
-        double out = (double)size * (ngroups - 1), in = n - size;
-
-        least = size < least ? size : least;
-        most = size > most ? size : most;
-        leaving = out > leaving ? out : leaving;
-        leaving = in > leaving ? in : leaving;
-    }
-    far = (double)(n - least) / least;     /* received by a member of the smallest group */
-    far = far > ngroups - 1 ? far : ngroups - 1;
-    near = n - (double)n / most;
-    return (struct price){
-        .rounds = (ngroups > 1) + most - 1,
-        .busiest = { far + near, bytes * (far + near), 0 },
-        .all = { (double)n * (n - 1), bytes * n * (n - 1), 0 },
-        .far = { ngroups > 1, far, bytes * far, (double)n * (ngroups - 1),
-                 bytes * n * (ngroups - 1), bytes * leaving } };
-}
-
 const struct algorithm allgather_hierarchical = {
     .name = "hierarchical",
     .collective = ALLGATHER,
     .cost = "for k groups of m: k-1 messages of a block at once between groups, then m-1 steps of "
             "k blocks within",
-    .price = price,
+    .price = team_price_blocks,
     .grouped = true,
     .by_place = true,
     .ordered = true,

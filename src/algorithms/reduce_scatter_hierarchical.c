@@ -123,28 +123,13 @@ static void build(struct schedule *s, const struct call *c)
 
 static struct price price(int n, const struct groups *groups, double bytes)
 {
+    struct price p = team_price_blocks(n, groups, bytes);
     struct call c = { .nranks = n, .groups = groups };
-    int ngroups = team_count(&c), least = n, most = 1;
-    double leaving = 0, far, near;
+    double near = p.busiest.messages - p.far.messages;
 
-    for (int g = 0; g < ngroups; g++) {
-        int size = team_of(&c, g).size;
-        double in = (double)size * (ngroups - 1), out = n - size;
-
-        least = size < least ? size : least;
-        most = size > most ? size : most;
-        leaving = out > leaving ? out : leaving;
-        leaving = in > leaving ? in : leaving;
-    }
-    far = (double)(n - least) / least;     /* sent by a member of the smallest group */
-    far = far > ngroups - 1 ? far : ngroups - 1;
-    near = n - (double)n / most;
-    return (struct price){
-        .rounds = (ngroups > 1) + most - 1,
-        .busiest = { far + near, bytes * (far + near), bytes * (near + ngroups - 1) },
-        .all = { (double)n * (n - 1), bytes * n * (n - 1), bytes * n * (n - 1) },
-        .far = { ngroups > 1, far, bytes * far, (double)n * (ngroups - 1),
-                 bytes * n * (ngroups - 1), bytes * leaving } };
+    p.busiest.reduced = bytes * (near + team_count(&c) - 1);
+    p.all.reduced = p.all.sent;
+    return p;
 }
 
 const struct algorithm reduce_scatter_hierarchical = {

@@ -84,6 +84,32 @@ int *team_members(struct schedule *s, struct team team)
     return members;
 }
 
+struct price team_price_blocks(int n, const struct groups *groups, double bytes)
+{
+    struct call c = { .nranks = n, .groups = groups };
+    int ngroups = team_count(&c), least = n, most = 1;
+    double leaving = 0, far, near;
+
+    for (int g = 0; g < ngroups; g++) {
+        int size = team_of(&c, g).size;
+        double out = (double)size * (ngroups - 1), in = n - size;
+
+        least = size < least ? size : least;
+        most = size > most ? size : most;
+        leaving = out > leaving ? out : leaving;
+        leaving = in > leaving ? in : leaving;
+    }
+    far = (double)(n - least) / least;     /* of a member of the smallest group */
+    far = far > ngroups - 1 ? far : ngroups - 1;
+    near = n - (double)n / most;
+    return (struct price){
+        .rounds = (ngroups > 1) + most - 1,
+        .busiest = { far + near, bytes * (far + near), 0 },
+        .all = { (double)n * (n - 1), bytes * n * (n - 1), 0 },
+        .far = { ngroups > 1, far, bytes * far, (double)n * (ngroups - 1),
+                 bytes * n * (ngroups - 1), bytes * leaving } };
+}
+
 struct price team_price_rooted(const struct call *c, const struct algorithm *a, double bytes)
 {
     int ngroups = team_count(c), most = 1;

@@ -34,6 +34,10 @@ struct call team_call(const struct call *c, enum collective collective, int rank
  * set): no memory. */
 int *team_members(struct schedule *s, struct team team);
 
+/* The price of an all-gather that brings each block into each group once, and goes round in the
+ * group; n ranks, blocks of so many bytes. */
+struct price team_price_blocks(int n, const struct groups *groups, double bytes);
+
 /* The price of `a` among the entries of all groups and then within each, or the other way
  * round; `c`: what team_count() needs. */
 struct price team_price_rooted(const struct call *c, const struct algorithm *a, double bytes);
