@@ -6,6 +6,8 @@
  *   schedule [seed [cases]] */
 #include "schedule/schedule.h"
 
+#include "failing_memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,39 +21,6 @@ static unsigned draw(unsigned below)
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (unsigned)((state >> 33) % below);
 }
-
-/* ---- Running out of memory ---------------------------------------------- */
-
-static long allocations_left = -1;       /* -1: no limit */
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
-#define CAN_FAIL 1
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *p, size_t bytes);
-
-static bool allowed(void)
-{
-    return allocations_left < 0 || allocations_left-- > 0;
-}
-
-void *malloc(size_t bytes)
-{
-    return allowed() ? __libc_malloc(bytes) : NULL;
-}
-
-void *calloc(size_t n, size_t bytes)
-{
-    return allowed() ? __libc_calloc(n, bytes) : NULL;
-}
-
-void *realloc(void *p, size_t bytes)
-{
-    return allowed() ? __libc_realloc(p, bytes) : NULL;
-}
-#else
-#define CAN_FAIL 0
-#endif
 
 /* ---- Order --------------------------------------------------------------- */
 

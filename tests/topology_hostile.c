@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Texts that are nearly right: cut at every byte, with bytes, values and parts changed as a seeded
  * generator says, and of forms that cost readers much. */
+#include "failing_memory.h"
 #include "topology_well.h"
 
 #include "base/status.h"
@@ -45,37 +46,6 @@ static void try(const char *what, const char *text, size_t length)
 }
 
 /* ---- Running out of memory ------------------------------------------------------------- */
-
-static long allocations_left = -1;       /* -1: no limit */
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
-#define CAN_FAIL 1
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *p, size_t bytes);
-
-static bool allowed(void)
-{
-    return allocations_left < 0 || allocations_left-- > 0;
-}
-
-void *malloc(size_t bytes)
-{
-    return allowed() ? __libc_malloc(bytes) : NULL;
-}
-
-void *calloc(size_t n, size_t bytes)
-{
-    return allowed() ? __libc_calloc(n, bytes) : NULL;
-}
-
-void *realloc(void *p, size_t bytes)
-{
-    return allowed() ? __libc_realloc(p, bytes) : NULL;
-}
-#else
-#define CAN_FAIL 0
-#endif
 
 /* Each allocation fails once, and all behind it. */
 static void without_memory(const char *what, const char *text, size_t length)

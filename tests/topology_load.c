@@ -12,8 +12,8 @@
 
 #include "checks.h"
 #include "effort.h"
+#include "topology_each.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,35 +363,8 @@ static bool test_machine(const char *name, const char *file)
     return true;
 }
 
-static int test_machines(const char *folder)
-{
-    static const char *const files[] = { "topo.xml", "hwloc.xml", "topo-m.txt" };
-    struct dirent **names;
-    int n = scandir(folder, &names, NULL, alphasort), tested = 0;
-
-    for (int i = 0; i < n; i++) {
-        for (int k = 0; k < 3; k++) {
-            char file[4400];
-            FILE *there;
-
-            snprintf(file, sizeof file, "%s/%s/%s", folder, names[i]->d_name, files[k]);
-            there = fopen(file, "r");
-            if (!there)
-                continue;
-            fclose(there);
-            tested += test_machine(names[i]->d_name, file);
-        }
-        free(names[i]);
-    }
-    if (n >= 0)
-        free(names);
-    return tested;
-}
-
 int main(int argc, char **argv)
 {
-    const char *top = getenv("srcdir");
-    char folder[4096];
     uint64_t seed = 1;
     int tested;
 
@@ -403,10 +376,9 @@ int main(int argc, char **argv)
     state = seed;
     if (!table)
         printf("seed %llu; GB/s of the buffer\n", (unsigned long long)seed);
-    snprintf(folder, sizeof folder, "%s/tests/topologies", top ? top : ".");
-    tested = test_machines(folder);
+    tested = each_machine(test_machine);
     sends_forget();
-    check(tested >= 20, "only %d machines in %s", tested, folder);
+    check(tested >= 20, "only %d machines in tests/topologies", tested);
     if (!table)
         printf("%d machines, %d checks, %d failures\n", tested, checks, failures);
     return failures != 0;

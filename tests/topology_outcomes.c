@@ -8,10 +8,10 @@
 #include "checks.h"
 #include "topology/plan.h"
 #include "topology/topology_source.h"
+#include "topology_each.h"
 #include "topology_verify.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <limits.h>
 #include <stdarg.h>
 
@@ -325,7 +325,7 @@ static void print_row(const char *machine, const struct outcome *o)
 /* ---- All machines ---------------------------------------------------------------------------- */
 
 /* Without a known outcome there is only a row to print. */
-static void test_machine(const char *machine, const char *file)
+static bool test_machine(const char *machine, const char *file)
 {
     const struct outcome *o = NULL;
     int status = topology_read(file, &t);
@@ -335,7 +335,7 @@ static void test_machine(const char *machine, const char *file)
             o = &outcomes[i];
     check(!status, "%s: %s", machine, status_text());
     if (status)
-        return;
+        return true;
     if (topology_count(&t, TOPOLOGY_GPU, 0) < 2) {
         check(!o, "%s: not two GPUs", machine);
     } else if (plan_find(&t, 0, NULL, 0, 1, &plan)) {
@@ -348,45 +348,18 @@ static void test_machine(const char *machine, const char *file)
         topology_plan_free(&plan);
     }
     topology_free(&t);
-}
-
-static int test_machines(const char *folder)
-{
-    static const char *const files[] = { "topo.xml", "hwloc.xml", "topo-m.txt" };
-    struct dirent **names;
-    int n = scandir(folder, &names, NULL, alphasort), tested = 0;
-
-    for (int i = 0; i < n; i++) {
-        for (int k = 0; k < 3; k++) {
-            char file[PATH_MAX];
-            FILE *there;
-
-            snprintf(file, sizeof file, "%.3000s/%s/%s", folder, names[i]->d_name, files[k]);
-            there = fopen(file, "r");
-            if (!there)
-                continue;
-            fclose(there);
-            test_machine(names[i]->d_name, file);
-            tested++;
-        }
-        free(names[i]);
-    }
-    if (n >= 0)
-        free(names);
-    return tested;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    const char *top = getenv("srcdir");
-    char folder[PATH_MAX];
     int tested;
 
     table = argc > 1 && !strcmp(argv[1], "--table");
-    snprintf(folder, sizeof folder, "%s/tests/topologies", top ? top : ".");
-    tested = test_machines(folder);
-    check(tested >= 27, "only %d machines in %s", tested, folder);
-    check(compared == sizeof outcomes / sizeof *outcomes, "only %d known machines in %s", compared, folder);
+    tested = each_machine(test_machine);
+    check(tested >= 27, "only %d machines in tests/topologies", tested);
+    check(compared == sizeof outcomes / sizeof *outcomes, "only %d known machines in tests/topologies",
+          compared);
     say("%d checks, %d failures\n", checks, failures);
     return failures != 0;
 }

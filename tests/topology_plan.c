@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "checks.h"
 #include "effort.h"
+#include "failing_memory.h"
 #include "topology_best.h"
 #include "topology_machines.h"
 #include "topology/flow.h"
@@ -21,39 +22,6 @@ static int draw(int below)
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (int)((state >> 33) % (unsigned)below);
 }
-
-/* ---- Running out of memory ---------------------------------------------------------- */
-
-static long allocations_left = -1;       /* -1: no limit */
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
-#define CAN_FAIL 1
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *p, size_t bytes);
-
-static bool allowed(void)
-{
-    return allocations_left < 0 || allocations_left-- > 0;
-}
-
-void *malloc(size_t bytes)
-{
-    return allowed() ? __libc_malloc(bytes) : NULL;
-}
-
-void *calloc(size_t n, size_t bytes)
-{
-    return allowed() ? __libc_calloc(n, bytes) : NULL;
-}
-
-void *realloc(void *p, size_t bytes)
-{
-    return allowed() ? __libc_realloc(p, bytes) : NULL;
-}
-#else
-#define CAN_FAIL 0
-#endif
 
 /* ---- Known machines --------------------------------------------------------------------- */
 

@@ -2,13 +2,13 @@
 /* Showing: what small machines look like, to the letter; what is remarked on; that JSON and SVG
  * are well formed for every machine of tests/topologies, and for hostile names. */
 #include "checks.h"
+#include "topology_each.h"
 #include "topology_shown.h"
 
 #include "base/status.h"
 #include "topology/show.h"
 #include "topology/topology_source.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -407,7 +407,7 @@ static void remarks_on(const char *description, const char *words, bool wanted)
 
 /* ---- All machines ------------------------------------------------------------------------------ */
 
-static void read_shown(const char *file, const char *name)
+static bool read_shown(const char *name, const char *file)
 {
     struct topology t;
     struct topology_plan plan;
@@ -416,7 +416,7 @@ static void read_shown(const char *file, const char *name)
 
     if (status != PEAL_OK) {
         check(false, "%s: %s", name, status_text());
-        return;
+        return true;
     }
     if (show_begin(&s, &t, 0, name) != PEAL_OK) {
         check(false, "%s: %s", name, status_text());
@@ -440,32 +440,7 @@ static void read_shown(const char *file, const char *name)
         show_end(&s);
     }
     topology_free(&t);
-}
-
-static int machines(const char *folder)
-{
-    static const char *const files[] = { "topo.xml", "hwloc.xml", "topo-m.txt" };
-    struct dirent **names;
-    int n = scandir(folder, &names, NULL, alphasort), read = 0;
-
-    for (int i = 0; i < n; i++) {
-        for (int k = 0; k < 3; k++) {
-            char file[4400];
-            FILE *there;
-
-            snprintf(file, sizeof file, "%s/%s/%s", folder, names[i]->d_name, files[k]);
-            there = fopen(file, "r");
-            if (!there)
-                continue;
-            fclose(there);
-            read_shown(file, names[i]->d_name);
-            read++;
-        }
-        free(names[i]);
-    }
-    if (n >= 0)
-        free(names);
-    return read;
+    return true;
 }
 
 /* Graphs that no machine is like, but that readers let through. */
@@ -507,11 +482,8 @@ static void random_machines(uint64_t seed, int cases)
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    const char *source = getenv("srcdir");
-    char folder[4000];
     int n;
 
-    snprintf(folder, sizeof folder, "%s/tests/topologies", source ? source : ".");
     to_the_letter();
     hostile_names();
     remarks();
@@ -519,8 +491,8 @@ int main(int argc, char **argv)
     remarks_on("socket:2 gpu:8", "no NVLinks are listed", true);
     remarks_on("socket:2 gpu:8", "no NIC is listed", true);
     remarks_on("socket:2 switch:4 gpu:8 nvswitch nic:8@400", "n", false);
-    n = machines(folder);
-    check(n > 20, "only %d machines in %s", n, folder);
+    n = each_machine(read_shown);
+    check(n > 20, "only %d machines in tests/topologies", n);
     random_machines(seed, argc > 2 ? atoi(argv[2]) : 300);
     printf("topology_show: %d checks, %d failed\n", checks, failures);
     return failures != 0;
