@@ -219,7 +219,7 @@ int comm_create_world(struct job *job, const struct comm_options *options,
     int status = create(job, id, job ? job_rank(job) : 0, job ? job_size(job) : 1, NULL, options,
                         comm);
 
-    if (status == PEAL_OK && (status = position_bind(comm_local(*comm))))
+    if (status == PEAL_OK && position_binds() && (status = position_bind(comm_local(*comm))))
         comm_free(*comm, false);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "topology/cpu_list.h"
 #include "topology/plan.h"
 #include "topology/topology_source.h"
 
@@ -79,24 +80,17 @@ static int gpu_find(const struct topology *t, int local, int *gpu)
 
 /* ---- What is near -------------------------------------------------------------------- */
 
-/* "0-3,8"; false: it is not of that form. */
+/* "0-3,8"; false: it names none. */
 static bool cores_parse(const char *list, cpu_set_t *cores)
 {
-    CPU_ZERO(cores);
-    while (*list) {
-        char *end;
-        unsigned long first = strtoul(list, &end, 10), last = first;
+    uint32_t words[CPU_LIST_WORDS];
 
-        if (end == list)
-            return false;
-        if (*end == '-')
-            last = strtoul(end + 1, &end, 10);
-        for (unsigned long i = first; i <= last && i < CPU_SETSIZE; i++)
+    CPU_ZERO(cores);
+    if (!cpu_list_read(list, words))
+        return false;
+    for (size_t i = 0; i < CPU_SETSIZE; i++)
+        if (words[i / 32] >> i % 32 & 1)
             CPU_SET(i, cores);
-        if (*end && *end != ',')
-            return false;
-        list = *end ? end + 1 : end;
-    }
     return CPU_COUNT(cores) > 0;
 }
 
@@ -209,14 +203,17 @@ int position_here(int local, struct position *position)
     return position_find(&here, local, known ? &cores : NULL, position);
 }
 
+bool position_binds(void)
+{
+    return setting_flag(&position_settings[BIND]);
+}
+
 int position_bind(int local)
 {
     struct position position;
     cpu_set_t cores;
     int status;
 
-    if (!setting_flag(&position_settings[BIND]))
-        return PEAL_OK;
     if ((status = position_here(local, &position)))
         return status;
     if (position.gpu < 0 || position.numa < 0 ||

@@ -25,7 +25,8 @@ int position_find(const struct topology *t, int local, const cpu_set_t *cores,
 /* The same of this process's machine, which is looked at once: a few milliseconds. */
 int position_here(int local, struct position *position);
 
-/* PEAL_BIND: the calling thread, and those it makes, run beside the GPU from now on. */
+/* PEAL_BIND: is it asked for; the calling thread, and those it makes, run beside the GPU from now on. */
+bool position_binds(void);
 int position_bind(int local);
 
 #endif

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "topology/cpu_list.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WORDS = CPU_LIST_CPUS / 32 };
 
 static int digit_of(char c)
 {
@@ -15,11 +12,11 @@ static int digit_of(char c)
 }
 
 /* Words of 32 bits, the last one holds core 0; the first may have fewer digits. */
-static bool read_mask(const char *mask, uint32_t words[WORDS])
+static bool read_mask(const char *mask, uint32_t words[CPU_LIST_WORDS])
 {
     int word = 0, shift = 0;
 
-    memset(words, 0, WORDS * sizeof *words);
+    memset(words, 0, CPU_LIST_WORDS * sizeof *words);
     if (!strncmp(mask, "0x", 2))
         mask += 2;
     for (size_t i = strlen(mask); i-- > 0; shift += 4) {
@@ -34,9 +31,9 @@ static bool read_mask(const char *mask, uint32_t words[WORDS])
             word++;
             shift = 0;
         }
-        if (digit < 0 || (word >= WORDS && digit))
+        if (digit < 0 || (word >= CPU_LIST_WORDS && digit))
             return false;
-        if (word < WORDS)
+        if (word < CPU_LIST_WORDS)
             words[word] |= (uint32_t)digit << shift;
     }
     return *mask != 0;
@@ -47,15 +44,13 @@ static bool has(const uint32_t *words, int cpu)
     return cpu < CPU_LIST_CPUS && (words[cpu / 32] >> cpu % 32 & 1);
 }
 
-bool cpu_list_from_mask(const char *mask, char *list, size_t room, bool *cut)
+int cpu_list_print(const uint32_t words[CPU_LIST_WORDS], char *list, size_t room, bool *cut)
 {
-    uint32_t words[WORDS];
     size_t used = 0;
+    int n = 0;
 
     *cut = false;
     list[0] = 0;
-    if (!read_mask(mask, words))
-        return false;
     for (int cpu = 0, last; cpu < CPU_LIST_CPUS; cpu = last + 1) {
         char part[32];
 
@@ -63,23 +58,32 @@ bool cpu_list_from_mask(const char *mask, char *list, size_t room, bool *cut)
             last++;
         if (!has(words, cpu))
             continue;
+        n += last - cpu + 1;
         snprintf(part, sizeof part, last > cpu ? "%s%d-%d" : "%s%d", used ? "," : "", cpu, last);
-        if (used + strlen(part) >= room) {
-            *cut = true;
-            break;
-        }
+        *cut = *cut || used + strlen(part) >= room;
+        if (*cut)
+            continue;
         strcpy(list + used, part);
         used += strlen(part);
     }
+    return n;
+}
+
+bool cpu_list_from_mask(const char *mask, char *list, size_t room, bool *cut)
+{
+    uint32_t words[CPU_LIST_WORDS];
+
+    *cut = false;
+    list[0] = 0;
+    if (!read_mask(mask, words))
+        return false;
+    cpu_list_print(words, list, room, cut);
     return true;
 }
 
-bool cpu_list_to_mask(const char *list, char *mask, size_t room)
+bool cpu_list_read(const char *list, uint32_t words[CPU_LIST_WORDS])
 {
-    uint32_t words[WORDS] = { 0 };
-    int most = 0;
-    size_t used = 0;
-
+    memset(words, 0, CPU_LIST_WORDS * sizeof *words);
     while (*list) {
         char *end;
         long first = strtol(list, &end, 10), last = first;
@@ -94,9 +98,21 @@ bool cpu_list_to_mask(const char *list, char *mask, size_t room)
             return false;
         for (long cpu = first; cpu <= last; cpu++)
             words[cpu / 32] |= UINT32_C(1) << cpu % 32;
-        most = last / 32 > most ? (int)(last / 32) : most;
         list = *end ? end + 1 : end;
     }
+    return true;
+}
+
+bool cpu_list_to_mask(const char *list, char *mask, size_t room)
+{
+    uint32_t words[CPU_LIST_WORDS];
+    int most = CPU_LIST_WORDS - 1;
+    size_t used = 0;
+
+    if (!cpu_list_read(list, words))
+        return false;
+    while (most > 0 && !words[most])
+        most--;
     for (int i = most; i >= 0; i--) {
         if (used + 10 > room)
             return false;

@@ -5,11 +5,18 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-enum { CPU_LIST_CPUS = 4096 };         /* cores 0 ... that can be told */
+enum { CPU_LIST_CPUS = 4096,           /* cores 0 ... that can be told, */
+       CPU_LIST_WORDS = CPU_LIST_CPUS / 32 };  /* a bit each, core 0 the lowest of the first word */
 
-/* False: it is no mask, or has cores beyond these.  A list that does not fit ends with its last whole
- * part that does; *cut then says so. */
+/* How many cores there are.  A list that does not fit ends with its last whole part that does; *cut
+ * then says so. */
+int  cpu_list_print(const uint32_t words[CPU_LIST_WORDS], char *list, size_t room, bool *cut);
+/* False: it is no list, or has cores beyond these. */
+bool cpu_list_read(const char *list, uint32_t words[CPU_LIST_WORDS]);
+
+/* NCCL's masks.  False: it is no mask, or has cores beyond these. */
 bool cpu_list_from_mask(const char *mask, char *list, size_t room, bool *cut);
 /* False: it is no list, or does not fit. */
 bool cpu_list_to_mask(const char *list, char *mask, size_t room);

@@ -589,7 +589,6 @@ static int read(const char *text, size_t length, const char *where, struct topol
 
 const struct topology_source read_hwloc = {
     .name = "hwloc",
-    .what = "XML of hwloc 2 and 3 (lstopo machine.xml)",
     .recognise = recognise,
     .read = read,
 };

@@ -29,7 +29,6 @@ static int read(const char *text, size_t length, const char *where, struct topol
 
 const struct topology_source read_hwloc = {
     .name = "hwloc",
-    .what = "XML of hwloc: not in this build, which is without expat",
     .recognise = recognise,
     .read = read,
 };

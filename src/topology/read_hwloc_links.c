@@ -7,6 +7,8 @@
  * All planes are one switch here, so only the sum counts. */
 #include "topology/read_hwloc.h"
 
+#include "topology/cpu_list.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +17,12 @@
  * what no machine has. */
 int hwloc_set_list(const char *set, char *list, size_t room)
 {
-    enum { WORDS = 128 };
-    uint32_t words[WORDS] = { 0 };
-    size_t at = 0, end = strlen(set);
-    int bits = 0, most = 0;
-    bool full = false;
+    uint32_t words[CPU_LIST_WORDS] = { 0 };
+    size_t end = strlen(set);
+    int most = 0;
+    bool cut;
 
-    list[0] = 0;
-    while (end && most < WORDS) {
+    while (end && most < CPU_LIST_WORDS) {
         size_t begin = end;
 
         while (begin && set[begin - 1] != ',')
@@ -31,27 +31,7 @@ int hwloc_set_list(const char *set, char *list, size_t room)
             words[most++] = (uint32_t)strtoul(set + begin, NULL, 16);
         end = begin ? begin - 1 : 0;
     }
-    most *= 32;
-    for (int bit = 0; bit < most; bit++) {
-        int first = bit, written;
-
-        if (!(words[bit / 32] >> bit % 32 & 1))
-            continue;
-        while (bit + 1 < most && words[(bit + 1) / 32] >> (bit + 1) % 32 & 1)
-            bit++;
-        bits += bit - first + 1;
-        if (full)
-            continue;
-        written = first == bit ? snprintf(list + at, room - at, "%s%d", at ? "," : "", bit)
-                               : snprintf(list + at, room - at, "%s%d-%d", at ? "," : "", first, bit);
-        if (written < 0 || (size_t)written >= room - at) {
-            list[at] = 0;
-            full = true;
-        } else {
-            at += (size_t)written;
-        }
-    }
-    return bits;
+    return cpu_list_print(words, list, room, &cut);
 }
 
 static double raw_link(enum topology_medium medium, int capability)

@@ -326,7 +326,6 @@ static bool recognise(const char *text, size_t length)
 
 const struct topology_source read_matrix = {
     .name = "matrix",
-    .what = "text of nvidia-smi topo -m",
     .recognise = recognise,
     .read = read,
 };

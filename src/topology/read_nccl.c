@@ -563,7 +563,6 @@ static bool recognise(const char *text, size_t length)
 
 const struct topology_source read_nccl = {
     .name = "nccl",
-    .what = "topology XML of NCCL or RCCL (NCCL_TOPO_DUMP_FILE, NCCL_TOPO_FILE)",
     .recognise = recognise,
     .read = read,
 };

@@ -20,7 +20,6 @@ static int read(const char *text, size_t length, const char *where, struct topol
 
 const struct topology_source read_nccl = {
     .name = "nccl",
-    .what = "topology XML of NCCL or RCCL: not in this build, libexpat was missing",
     .recognise = recognise,
     .read = read,
 };

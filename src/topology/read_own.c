@@ -331,7 +331,6 @@ static bool recognise(const char *text, size_t length)
 
 const struct topology_source read_own = {
     .name = "peal",
-    .what = "Peal's own text of a topology, which keeps everything",
     .recognise = recognise,
     .read = read,
 };

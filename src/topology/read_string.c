@@ -14,21 +14,6 @@
 
 enum { LENGTH_MOST = 4096, WORD = 96, COUNT_MOST = 4096, SOCKETS_MOST = 64 };
 
-const char topology_string_help[] =
-    "node:N          N hosts like this one, same ports joined by rails\n"
-    "domain:N        each N hosts share their NVSwitch\n"
-    "socket:N        NUMA nodes (also numa:N); counts from here on are of one host, in total, and must\n"
-    "                divide evenly among the level above\n"
-    "root:N          PCI host bridges\n"
-    "switch:N        PCI switches\n"
-    "gpu:N@MODEL     GPUs: v100 a100 a6000 l40s h100 h200 b200 gb200 gb300 mi100 mi250 mi300x or sm90, gfx942;\n"
-    "                without MODEL h100\n"
-    "nvswitch:L      NVSwitch, L links per GPU (all that the model has)\n"
-    "nvlink:SHAPExL  direct links, L between two GPUs: all-to-all, ring, pairs, cube-mesh (DGX-1V)\n"
-    "c2c@GB/s        GPU to its socket (Grace)\n"
-    "nic:N@GBIT      adapters of one port; without GBIT 100\n"
-    "pcie:genGxW     generation and width of PCI links, else those of the GPU model\n";
-
 struct model {
     const char *name, *text;
     int    capability, links;          /* links: NVLinks or XGMI of one GPU */
@@ -557,7 +542,6 @@ static bool recognise(const char *text, size_t length)
 
 const struct topology_source read_string = {
     .name = "words",
-    .what = "a description such as \"node:2 socket:2 switch:4 gpu:8 nvswitch nic:8@400\"",
     .recognise = recognise,
     .read = read,
 };

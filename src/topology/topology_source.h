@@ -10,7 +10,6 @@
 
 struct topology_source {
     const char *name;                  /* "nccl": shown, and said in errors */
-    const char *what;                  /* one line for people */
     /* Does the text look like it?  (Never reads beyond it; `length` may be 0.) */
     bool (*recognise)(const char *text, size_t length);
     /* Add all of it to `t`, not finished.  `where`: name of the file, for errors, which name
@@ -31,9 +30,6 @@ void plain_numbers_end(struct plain_numbers *p);
 
 /* For recognise(): an XML text whose outermost element has this name. */
 bool topology_text_is_xml(const char *text, size_t length, const char *root);
-
-/* The words of a description, a line or two each, for a usage text. */
-extern const char topology_string_help[];
 
 enum { TOPOLOGY_FILE_MOST = 16 << 20 };    /* bytes; larger ones are refused */
 
