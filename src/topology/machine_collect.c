@@ -2,7 +2,7 @@
 /* Collecting what a source tells of a machine; what its PCI functions are. */
 #include "topology/machine.h"
 
-#include "base/status.h"
+#include "topology/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,29 +19,9 @@ void machine_free(struct machine *m)
     *m = (struct machine){ .ndevices = 0 };
 }
 
-/* Room for one more; false: remembered why not. */
 static bool grow(struct machine *m, void *array, size_t size, int count, int *room, int most)
 {
-    void **where = array, *larger;
-    int wanted = *room ? *room * 2 : 16;
-
-    if (m->failed)
-        return false;
-    if (count < *room)
-        return true;
-    if (count >= most) {
-        m->failed = status_fail(PEAL_ERR_ARGUMENT, "topology: more than %d devices, NUMA nodes or "
-                                "links; no machine is like that", most);
-        return false;
-    }
-    larger = realloc(*where, (size_t)wanted * size);
-    if (!larger) {
-        m->failed = status_fail(PEAL_ERR_MEMORY, "topology: no memory for %d devices", wanted);
-        return false;
-    }
-    *where = larger;
-    *room = wanted;
-    return true;
+    return room_for_one(&m->failed, array, size, count, room, most, "devices, NUMA nodes or links");
 }
 
 /* Bridges and functions that are not kept may be many. */

@@ -10,6 +10,7 @@
 #include "topology/topology_source.h"
 
 #include "base/status.h"
+#include "topology/cpu_list.h"
 #include "topology/merge.h"
 #include "topology/topology_speeds.h"
 
@@ -117,19 +118,10 @@ static void link_numas(struct merge *m)
 
 static bool has_core(const char *list, long core)
 {
-    while (*list) {
-        char *end;
-        long low = strtol(list, &end, 10), high = low;
+    uint32_t words[CPU_LIST_WORDS];
 
-        if (end == list)
-            return false;
-        if (*end == '-')
-            high = strtol(end + 1, &end, 10);
-        if (core >= low && core <= high)
-            return true;
-        list = end + (*end == ',');
-    }
-    return false;
+    return cpu_list_read(list, words) && core >= 0 && core < CPU_LIST_CPUS &&
+           words[core / 32] >> core % 32 & 1;
 }
 
 /* A NUMA node that was found (MERGE_NONE: not known) in the new graph: the one of its number, of its cores,

@@ -3,6 +3,7 @@
 #include "topology/topology.h"
 
 #include "base/status.h"
+#include "topology/room.h"
 #include "topology/topology_speeds.h"
 
 #include <inttypes.h>
@@ -70,29 +71,9 @@ void topology_free(struct topology *t)
 
 /* ---- Building ------------------------------------------------------------------- */
 
-/* Room for one more in an array that may hold `most`; false: remembered why not. */
 static bool grow(struct topology *t, void *array, size_t size, int count, int *room, int most)
 {
-    void **where = array, *larger;
-    int wanted = *room ? *room * 2 : 16;
-
-    if (t->failed)
-        return false;
-    if (count < *room)
-        return true;
-    if (count >= most) {
-        t->failed = status_fail(PEAL_ERR_ARGUMENT, "topology: more than %d parts of one kind; "
-                                "no machine is like that", most);
-        return false;
-    }
-    larger = realloc(*where, (size_t)wanted * size);
-    if (!larger) {
-        t->failed = status_fail(PEAL_ERR_MEMORY, "topology: no memory for %d parts", wanted);
-        return false;
-    }
-    *where = larger;
-    *room = wanted;
-    return true;
+    return room_for_one(&t->failed, array, size, count, room, most, "parts of one kind");
 }
 
 int topology_host(struct topology *t, const char *name)
