@@ -117,6 +117,8 @@ static int port_progress(struct port *port)
         settle(port, moved == 0);
         moved += port->options.completions->last != before;
     }
+    moved += port->stirred;
+    port->stirred = false;
     return moved;
 }
 
@@ -137,7 +139,7 @@ static int port_arm(struct port *port)
         settle(port, true);
     if (ending)                    /* something of others may have come meanwhile */
         return STATUS_AGAIN;
-    if (port->options.completions->first)
+    if (port->options.completions->first || port->stirred)
         return STATUS_AGAIN;
     /* What came between the latest look and the arming wakes nobody over verbs, until
      * UCX's keepalive does after 20 seconds: look again. */

@@ -150,6 +150,7 @@ struct port {
     int                   epoll;           /* the worker's descriptor and the sockets */
     unsigned              calls;           /* of progress() since the sockets were looked at */
     bool                  look;            /* look at them now */
+    bool                  stirred;         /* something moved that no progress() has counted */
     unsigned              greeting;        /* endpoints without a UCX endpoint */
     ucp_context_h         context;
     ucp_worker_h          worker;          /* NULL: no endpoint was made */

@@ -224,7 +224,8 @@ int ucx_peek(struct endpoint *e, const struct message *message, size_t length,
 
     if (status != STATUS_AGAIN)
         return status;
-    ucx.worker_progress(e->port->worker);
+    if (ucx.worker_progress(e->port->worker) > 0)      /* a credit, perhaps, not this message */
+        e->port->stirred = true;
     return matching_peek(&e->matching, message, length, view);
 }
 

@@ -62,6 +62,7 @@ static bool flight_ended(struct flight *flight, ucs_status_t status)
     }
     if (flight->header.kind == UCX_READY) {
         e->ready_gone = true;
+        e->port->stirred = true;       /* what could not be sent so far now can */
     } else if (s) {
         more = piece_ended(e, s, flight->header.offset / e->chunk);
     } else if (flight->done) {
