@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdint.h>
@@ -46,7 +47,8 @@ static struct result *run(int n, const char *script, double timeout, int signal)
     if (pipe2(pipes, O_CLOEXEC) != 0 || pipe2(in, O_CLOEXEC) != 0 || (pid = fork()) < 0)
         exit(1);
     if (pid == 0) {
-        struct launcher_options options = { .name = "test", .tag = true, .timeout = timeout };
+        struct launcher_options options = { .name = "test", .tag = true, .bind = true,
+                                            .timeout = timeout };
         char *shell[] = { (char *)"sh", (char *)"-c", (char *)(uintptr_t)script, NULL };
         char *self[] = { (char *)"/proc/self/exe", (char *)(uintptr_t)script, NULL };
 
@@ -242,6 +244,33 @@ static int be_rank(const char *line)
     return read(fd, answer, sizeof answer) > 0;
 }
 
+/* Every core that we may use gets as many ranks, or one more. */
+static void test_binding(void)
+{
+    cpu_set_t allowed;
+    struct result *r;
+    int cores, nranks, seen = 0;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        check(false, "affinity: %s", strerror(errno));
+        return;
+    }
+    cores = CPU_COUNT(&allowed);
+    cores = cores < 500 ? cores : 500;
+    nranks = 2 * cores + 1;
+    r = run(nranks, "echo \"on $(grep Cpus_allowed_list /proc/self/status | cut -f 2),\"", 0, 0);
+    check(r->status == 0, "bound: %d", r->status);
+    for (int core = 0; core < CPU_SETSIZE && seen < cores; core++) {
+        char text[32];
+
+        if (!CPU_ISSET(core, &allowed))
+            continue;
+        snprintf(text, sizeof text, "on %d,", core);
+        check(count(r->output, text) == (seen++ == 0 ? 3 : 2), "%d ranks, %d %s", nranks,
+              count(r->output, text), text);
+    }
+}
+
 int main(int argc, char **argv)
 {
     unsigned seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : (unsigned)time(NULL);
@@ -254,6 +283,7 @@ int main(int argc, char **argv)
     test_server();
     test_server_garbage();
     test_runs();
+    test_binding();
     test_leftovers();
     printf("launcher_run: %d checks, %d failures\n", checks, failures);
     return failures != 0;

@@ -13,7 +13,7 @@
 struct launcher_options {
     const char *name;        /* in front of messages: "peal-run" */
     bool        tag;         /* put "[rank] " in front of each line of output */
-    bool        bind;        /* each rank to a core of its own, if there are enough */
+    bool        bind;        /* each rank to a core, evenly */
     double      timeout;     /* seconds until all are ended; 0: none */
 };
 

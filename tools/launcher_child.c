@@ -31,15 +31,17 @@ static void set_environment(int rank, int nranks, int socket)
     set_number("MPI_LOCALNRANKS", nranks);
 }
 
-/* Keep the rank on one core, the rank-th of those that we may use; where ranks
- * outnumber cores the kernel shares them out better. */
-static void bind_to_core(int rank, int nranks)
+/* Keep the rank on one core, the rank-th of those that we may use, round and round:
+ * where ranks outnumber cores, every core gets as many.  (The kernel leaves ranks that
+ * yield to each other where they are, 5 on one core and 3 on the other.) */
+static void bind_to_core(int rank)
 {
     cpu_set_t allowed, one;
     int seen = 0;
 
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || nranks > CPU_COUNT(&allowed))
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return;
+    rank %= CPU_COUNT(&allowed);
     for (int core = 0; core < CPU_SETSIZE; core++)
         if (CPU_ISSET(core, &allowed) && seen++ == rank) {
             CPU_ZERO(&one);
@@ -73,7 +75,7 @@ static void become(int rank, const struct child_setup *setup, bool own_group, in
         goto fail;
     set_environment(rank, setup->nranks, socket);
     if (setup->bind)
-        bind_to_core(rank, setup->nranks);
+        bind_to_core(rank);
     sigaction(SIGPIPE, &setup->pipe_action, NULL);
     sigaction(SIGCHLD, &setup->child_action, NULL);
     sigprocmask(SIG_SETMASK, &setup->mask, NULL);

@@ -16,7 +16,7 @@ static const char help[] =
     "\n"
     "  -n, --ranks=RANKS      number of ranks, 1 to %d\n"
     "      --tag              put \"[rank] \" in front of each line of output\n"
-    "      --bind             keep each rank on a core of its own, if there are enough\n"
+    "      --bind             keep each rank on one core, all cores used alike\n"
     "      --timeout=SECONDS  end all ranks after that time; exit status %d\n"
     "      --help             print this and exit\n"
     "      --version          print the version and exit\n"
