@@ -23,9 +23,9 @@ def load(documents):
         results.problems.update({tuple(p[:3]): p[3] for p in document['problems']})
         for cell in document['cells']:
             for column, rows in cell['rounds'].items():
-                for row in rows:
+                for figures in rows:
                     results.add(types.SimpleNamespace(name=cell['config']), cell['collective'],
-                                column, types.SimpleNamespace(**row))
+                                cell['bytes'], cell['buffers'], column, figures)
     return results
 
 

@@ -96,11 +96,14 @@ class Peal(Peer):
              'registered: buffers of peal_mem_alloc (shm)']
     patience = 2.0
 
+    def prefix(self):
+        return self.options.prefix
+
     def variants_for(self, config):
         return [v for v in self.variants if config.wire == 'shm' or v != 'registered']
 
     def build(self):
-        prefix = self.options.prefix
+        prefix = self.prefix()
         libraries = [d for d in (prefix + '/lib', prefix + '/lib64')
                      if os.path.exists(d + '/libpeal.so')]
         if not libraries:
@@ -112,9 +115,22 @@ class Peal(Peer):
                      '-o', self.program])
 
     def launch(self, config):
-        return Launch([self.options.prefix + '/bin/peal-run', '--bind', '-n', str(config.ranks),
+        return Launch([self.prefix() + '/bin/peal-run', '--bind', '-n', str(config.ranks),
                        self.program], {'PEAL_TRANSPORTS': config.wire},
                       'PEAL_TRANSPORTS=%s, peal-run --bind' % config.wire)
+
+
+class PealBefore(Peal):
+    """Another installation, of the code before a change: beside Peal, no peer."""
+
+    name, title = 'before', 'another Peal (--before)'
+    variants = ['plain', 'registered']
+
+    def prefix(self):
+        return self.options.before
+
+    def serves(self, config, collective):
+        return self.options.before is not None
 
 
 class OpenMpi(Peer):
@@ -135,7 +151,7 @@ class OpenMpi(Peer):
         if config.wire == 'tcp':
             mca += ['--mca', 'btl_tcp_if_include', 'lo']
         if config.crowded:
-            mca += ['--mca', 'mpi_yield_when_idle', '1', '--bind-to', 'none']
+            mca += ['--mca', 'mpi_yield_when_idle', '1', '--bind-to', 'core:overload-allowed']
             mca += self.oversubscribe
         else:
             mca += ['--bind-to', 'core']
@@ -202,10 +218,10 @@ class Mpich(Peer):
         environment = dict(self.tcp, MPIR_CVAR_NOLOCAL='1') if config.wire == 'tcp' else {}
         if config.crowded:
             environment.update(self.crowded)
-        bind = [] if config.crowded else ['-bind-to', 'core']
+        bind = ['-bind-to', 'core']
         settings = ['%s=%s' % e for e in environment.items()] + bind
         return Launch([self.mpiexec()] + bind + ['-n', str(config.ranks), self.program],
-                      environment, ' '.join(settings) or 'defaults (ch4, POSIX shared memory)')
+                      environment, ' '.join(settings))
 
 
 class Mpich4(Mpich):
@@ -257,7 +273,7 @@ class IntelMpi(Peer):
             settings = {'I_MPI_FABRICS': 'ofi', 'I_MPI_OFI_PROVIDER': 'tcp',
                         'FI_TCP_IFACE': 'lo', 'I_MPI_COLL_INTRANODE': 'pt2pt'}
             environment['FI_PROVIDER_PATH'] = root + '/lib'
-        settings['I_MPI_PIN'] = '0' if config.crowded else '1'
+        settings['I_MPI_PIN'] = '1'
         if config.crowded:
             settings['I_MPI_THREAD_YIELD'] = '2'        # sched_yield; sleeping (3) is 15 x slower
         return Launch([self.mpiexec(), '-n', str(config.ranks), self.program],
@@ -360,5 +376,5 @@ class Machine(Floor):
         return Launch([self.program])
 
 
-PEERS = [Peal, OpenMpi4, OpenMpi4Sm, Mpich4, OpenMpi5, OpenMpi5Acoll, Mpich5, IntelMpi, OneCcl,
+PEERS = [Peal, PealBefore, OpenMpi4, OpenMpi4Sm, Mpich4, OpenMpi5, OpenMpi5Acoll, Mpich5, IntelMpi, OneCcl,
          Gloo, Floor]

@@ -3,19 +3,19 @@
 collective, and the verdict on the targets of issue 3."""
 
 import statistics
+import sys
 
 import compare_machine
 
 MIB = 1 << 20
 OWN = 'peal'
-FAR_BEHIND = 4
 LEGEND = """\
 # bytes: of a rank's send buffer (bcast: the buffer; reduce_scatter: all blocks together).
 # warm: the same buffers in every call.  cold (from 1M): rotated through sets of buffers, so that
 # over 4 x the last cache passes between two uses; alone where one set is that large.
-# Time: of the slowest rank per batch; median over the batches of a launch, then over rounds.
-# A peer that failed, ran out of time, or was over 4 times slower than the fastest one at every
-# size of a table is not started again in later rounds.
+# Time: of the slowest rank per batch; median over the batches of all turns, then over rounds.
+# Who is 4 times behind the fastest peer after one turn, or 1.5 times after three, has no more turns
+# at that size; its figure is of those it had.
 # best: the fastest peer.  floor: the fastest prototype without a library around it.  Ratios of
 # times: less than 1 is faster."""
 PROBLEMS = {'timeout': 'timeout', 'wrong result': 'WRONG', 'failed': 'failed',
@@ -46,16 +46,16 @@ class Cell:
     def __init__(self, config, collective, count, buffers):
         self.config, self.collective = config, collective
         self.bytes, self.buffers = count, buffers
-        self.rounds = {}                # column -> rows, one per round
+        self.rounds = {}                # column -> figures, one per round
 
     def time(self, column):
         """Median over the rounds of the median over the batches."""
         rows = self.rounds.get(column)
-        return statistics.median(r.median for r in rows) if rows else None
+        return statistics.median(r['median'] for r in rows) if rows else None
 
     def p99(self, column):
         rows = self.rounds.get(column)
-        return statistics.median(r.p99 for r in rows) if rows else None
+        return statistics.median(r['p99'] for r in rows) if rows else None
 
     def least_of(self, columns):
         """(time, column) of the fastest, or (None, None)."""
@@ -81,24 +81,20 @@ class Results:
         self.columns = []               # of all libraries, in the order of the table
         self.absent = {}                # column -> why
         self.texts = []                 # of launches that ended badly
-        self.launches = []              # (peer, config, collective, seconds)
+        self.launches = []              # (peer, config, seconds)
         self.machine = compare_machine.Probe()
 
-    def add(self, config, collective, column, row):
-        key = (config.name, collective, row.bytes, row.buffers)
+    def add(self, config, collective, count, buffers, column, figures):
+        key = (config.name, collective, count, buffers)
         cell = self.cells.setdefault(key, Cell(*key))
-        cell.rounds.setdefault(column, []).append(row)
+        cell.rounds.setdefault(column, []).append(figures)
 
-    def settled(self, config, collective, column):
-        """Whether another launch would teach nothing: it failed or ran out of
-        time before, or is a peer over FAR_BEHIND times slower than the fastest
-        peer in every cell."""
-        if (config, collective, column) in self.problems:
-            return True
-        ratios = [cell.ratio(column, self.peers()) for cell in self.cells.values()
-                  if (cell.config, cell.collective) == (config, collective)]
-        ratios = [r for r in ratios if r]
-        return bool(ratios) and column in self.peers() and min(ratios) > FAR_BEHIND
+    def note(self, name, config, collective, order, failure):
+        """What a library said before it ended badly."""
+        self.texts.append((name, config, collective, failure.text[-2000:]))
+        sys.stderr.write('%s %s %s: %s at "%s"\n%s' % (
+            name, config, collective, failure.problem, order,
+            failure.text[-600:] if failure.problem != 'timeout' else ''))
 
     def groups(self):
         """[(config, collective, cells in order of size)]"""
@@ -120,7 +116,7 @@ class Results:
 
 
 def is_own(column):
-    return column.split('-')[0] == OWN
+    return column.split('-')[0] in (OWN, 'before')
 
 
 def is_floor(column):

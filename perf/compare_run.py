@@ -1,33 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Starting one library's timing loop, in bounded time, and reading its rows."""
+"""Starting a library's timing loop and giving it orders, in bounded time."""
 
 import os
+import select
 import signal
 import subprocess
 import tempfile
 import time
 
 MARK = 'PERF_COMPARE_LAUNCH'
+ORDER_BYTES = 64
 
 
-class Row:
-    """One line of the timing loop; times in microseconds."""
+class Failure(Exception):
+    """Why a library can go on no longer: 'timeout', 'wrong result' or 'failed'."""
 
-    def __init__(self, words):
-        self.variant, self.collective = words[0], words[1]
-        self.bytes, self.buffers = int(words[2]), words[3]
-        self.median, self.p99, self.least = (float(w) for w in words[4:7])
-        self.batches, self.calls = int(words[7]), int(words[8])
-
-
-class Outcome:
-    """What a launch gave: rows (also of one that ended badly later), `problem`
-    None, 'timeout', 'wrong result' or 'failed', and what it said."""
-
-    def __init__(self, output, problem, text, seconds):
-        self.rows, self.version = read_rows(output)
-        self.output, self.problem = output, problem
-        self.text, self.seconds = text, seconds
+    def __init__(self, problem, text):
+        super().__init__(problem)
+        self.problem, self.text = problem, text
 
 
 def marked_processes(mark):
@@ -61,46 +51,113 @@ def end_processes(mark):
         time.sleep(0.02)
 
 
-def read_rows(text):
-    rows, version = [], None
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) == 10 and words[0] == 'row':
-            rows.append(Row(words[1:]))
-        elif words and words[0] == 'version':
-            version = line.partition(' ')[2].strip()
-    return rows, version
+def problem_of(text, timed_out):
+    if 'wrong result' in text:
+        return 'wrong result'
+    return 'timeout' if timed_out else 'failed'
+
+
+class Started:
+    """A launch with its output in files, whose processes can all be found again."""
+
+    def __init__(self, launch, arguments):
+        self.mark = '%d-%.6f' % (os.getpid(), time.monotonic())
+        self.out = tempfile.TemporaryFile('w+', errors='replace')
+        self.err = tempfile.TemporaryFile('w+', errors='replace')
+        environment = dict(os.environ, **launch.environment)
+        environment[MARK] = self.mark
+        self.process = subprocess.Popen(launch.argv + arguments, env=environment, stdout=self.out,
+                                        stderr=self.err, stdin=subprocess.DEVNULL,
+                                        start_new_session=True)
+
+    def kill(self):
+        end_processes(self.mark)
+        self.process.kill()
+        self.process.wait()
+
+    def said(self):
+        """(standard output, standard error) so far."""
+        self.out.seek(0)
+        self.err.seek(0)
+        return self.out.read(), self.err.read()
 
 
 def run(launch, arguments, limit):
-    """Run `launch` + `arguments` for at most `limit` seconds."""
-    mark = '%d-%.6f' % (os.getpid(), time.monotonic())
-    environment = dict(os.environ, **launch.environment)
-    environment[MARK] = mark
+    """Standard output of `launch` + `arguments`, which may take `limit` seconds."""
+    started = Started(launch, arguments)
     timed_out = False
-    start = time.monotonic()
-    with tempfile.TemporaryFile('w+', errors='replace') as out, \
-            tempfile.TemporaryFile('w+', errors='replace') as err:
-        process = subprocess.Popen(launch.argv + arguments, env=environment, stdout=out,
-                                   stderr=err, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        started.process.wait(limit)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+    finally:
+        if started.process.returncode != 0:
+            started.kill()
+    output, text = started.said()
+    if timed_out or started.process.returncode:
+        raise Failure(problem_of(text, timed_out), text)
+    return output
+
+
+class Participant:
+    """A library that has been started and waits for orders (side_by_side.c)."""
+
+    def __init__(self, peer, config, directory, batch_us, cache_bytes, limit):
+        self.peer, self.variants, self.ranks = peer, peer.variants_for(config), config.ranks
+        self.version = None
+        fifos = [os.path.join(directory, peer.name + end) for end in ('.orders', '.answers')]
+        for fifo in fifos:
+            if os.path.exists(fifo):
+                os.unlink(fifo)
+            os.mkfifo(fifo)
+        # For both ends: then there is no end of file while nobody is there.
+        self.orders, self.answers = (os.open(fifo, os.O_RDWR | os.O_NONBLOCK) for fifo in fifos)
+        self.unread = b''
+        self.started = Started(peer.launch(config), fifos + [
+            ','.join(self.variants), str(batch_us), str(cache_bytes)])
+        for words in self.answer(limit):
+            if words[0] == 'version':
+                self.version = ' '.join(words[1:])
+
+    def ask(self, order, limit):
+        """The lines of the answer, in words."""
+        os.write(self.orders, order.encode().ljust(ORDER_BYTES, b'\0') * self.ranks)
+        return self.answer(limit)
+
+    def answer(self, limit):
+        deadline, lines = time.monotonic() + limit, []
+        while True:
+            line, newline, rest = self.unread.partition(b'\n')
+            if newline:
+                self.unread = rest
+                words = line.decode(errors='replace').split()
+                if words == ['done']:
+                    return lines
+                lines.append(words)
+                continue
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.fail(True)
+            if select.select([self.answers], [], [], min(left, 0.2))[0]:
+                self.unread += os.read(self.answers, 1 << 16)
+            elif self.started.process.poll() is not None:
+                self.fail(False)
+
+    def fail(self, timed_out):
+        self.leave()
+        text = self.started.said()[1]
+        raise Failure(problem_of(text, timed_out), text)
+
+    def leave(self):
+        """Whatever it is doing."""
+        self.started.kill()
+        os.close(self.orders)
+        os.close(self.answers)
+
+    def end(self, limit):
         try:
-            status = process.wait(limit)
+            self.ask('end', limit)
+            self.started.process.wait(limit)
         except subprocess.TimeoutExpired:
-            timed_out, status = True, -1
-        finally:
-            if timed_out or process.returncode != 0:
-                end_processes(mark)
-                process.kill()
-                process.wait()
-        seconds = time.monotonic() - start
-        out.seek(0)
-        err.seek(0)
-        output, text = out.read(), err.read()
-    problem = None
-    if 'wrong result' in text:
-        problem = 'wrong result'
-    elif timed_out:
-        problem = 'timeout'
-    elif status:
-        problem = 'failed'
-    return Outcome(output, problem, text, seconds)
+            pass
+        self.leave()

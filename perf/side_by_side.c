@@ -1,36 +1,48 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The timing loop of perf/compare.
  *
- *   side_by_side COLLECTIVE VARIANTS BATCH_US BUDGET_MS CACHE_BYTES BYTES...
+ *   side_by_side ORDERS ANSWERS VARIANTS BATCH_US CACHE_BYTES
  *
- * VARIANTS: names with commas between, for instance plain,persistent.  BYTES
- * counts the send buffer of a rank (bcast: the buffer).  Rank 0 prints
+ * VARIANTS: names with commas between, for instance plain,persistent.  All
+ * libraries of a comparison run at the same time, but each works only while it
+ * carries out an order, so that they take turns every few milliseconds, and
+ * whatever the machine does hits all alike.  Every rank reads each order from
+ * the FIFO ORDERS (records of ORDER_BYTES, one for each rank); rank 0 answers
+ * with lines to the FIFO ANSWERS, the last of which is "done".
  *
- *   row VARIANT COLLECTIVE BYTES warm|cold MEDIAN P99 LEAST BATCHES CALLS
+ *   open COLLECTIVE BYTES warm|cold    make and verify buffers for all variants
+ *                                      calls VARIANT CALLS MICROSECONDS
+ *   run MASK BATCHES                   time so many batches of each variant
+ *                                      whose bit (in the order of VARIANTS) is set
+ *                                      times VARIANT MICROSECONDS...
+ *   close                              verify once more, free the buffers
+ *   end                                leave the library, exit
  *
- * in microseconds per call.  A batch is CALLS calls back to back after a
- * barrier, long enough to last BATCH_US (one call from 1 MiB up); its time is
- * that of the slowest rank; MEDIAN and P99 are over the batches.  There are as
- * many batches as BUDGET_MS allows, at least 21, or 5 where a call takes
- * longer than 10 ms.
+ * BYTES counts the send buffer of a rank (bcast: the buffer).  Times are in
+ * microseconds per call.  A batch is CALLS calls back to back after a barrier,
+ * long enough to last BATCH_US (one call from 1 MiB up); its time is that of
+ * the slowest rank.  Each turn begins with a batch that is not timed, for the
+ * others have used the caches.
  *
  * "warm" calls use the same buffers every time.  "cold" calls (from 1 MiB up)
  * rotate through sets of buffers, so that more than 4 x CACHE_BYTES of other
  * buffers, of all ranks together, pass before one is used again.  Where one
- * set is that large there is no warm call.
+ * set is that large there is no warm call: no variant answers.
  *
  * Every element of the result is verified before the timing; then the result
  * is wiped, and after the timing elements spread over it are verified again. */
 #include "side_by_side.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
-    BATCHES_LEAST = 21, BATCHES_SLOW = 5, BATCHES_MOST = 201,
+    ORDER_BYTES = 64, ANSWER_BYTES = 4000, BATCHES_MOST = 32, VARIANTS_MOST = 16, KINDS_MOST = 3,
     CALLS_MOST = 100000, SETS_MOST = 512, SPOTS = 64,
     EXIT_WRONG_RESULT = 3
 };
@@ -42,16 +54,21 @@ static const char *const names[COLLECTIVES] = {
     "allreduce", "allgather", "bcast", "reduce_scatter", "reduce", "barrier"
 };
 
-struct timing {
-    double batch_us, budget_us;
-    size_t cache_bytes;
+/* One variant in the row that is open.  Those whose memory is of one kind call on
+ * the same buffers. */
+struct contender {
+    const char *name;
+    int kind, calls, next;             /* kind 0: not in this row; next: of the sets */
+    struct call sets[SETS_MOST];
 };
 
-struct row {
-    const char *variant;
-    size_t bytes;
-    int cold;
-};
+static struct contender contenders[VARIANTS_MOST];
+static int ncontenders, nsets;
+static enum collective row_what;
+static size_t row_bytes;
+static double batch_us;
+static size_t cache_bytes;
+static int orders, answers;
 
 static int rank, nranks;
 
@@ -135,8 +152,8 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Rotates through the sets; *next is where the rotation stands. */
-static double batch_run(struct call *sets, int nsets, int calls, int *next)
+/* Rotates through the sets. */
+static double batch_run(struct contender *c, int calls)
 {
     double start;
 
@@ -144,142 +161,106 @@ static double batch_run(struct call *sets, int nsets, int calls, int *next)
     start = now_us();
     if (nsets == 1) {
         for (int i = 0; i < calls; i++)
-            library_call(sets);
+            library_call(c->sets);
     } else {
         for (int i = 0; i < calls; i++) {
-            library_call(&sets[*next]);
-            *next = (*next + 1) % nsets;
+            library_call(&c->sets[c->next]);
+            c->next = (c->next + 1) % nsets;
         }
     }
     return now_us() - start;
 }
 
-/* How many calls make a batch; all ranks agree.  *batch_us: how long it takes;
- * what looks slow is looked at again, lest one interruption decide. */
-static int batch_size(struct call *sets, int nsets, size_t bytes, const struct timing *timing,
-                      int *next, double *batch_us)
+/* How many calls make a batch; all ranks agree.  Returns how long it takes; what
+ * looks slow is looked at again, lest one interruption decide. */
+static double batch_size(struct contender *c)
 {
-    int calls = 1, looks = 3;
+    int looks = 3;
 
-    for (;;) {
-        double us = batch_run(sets, nsets, calls, next), times;
+    for (c->calls = 1;; ) {
+        double us = batch_run(c, c->calls), times;
 
         library_max(&us, 1);
         if (us > slow_us && --looks > 0)
             continue;
-        *batch_us = us;
-        if (us >= 0.7 * timing->batch_us || bytes >= large_bytes || calls >= CALLS_MOST)
-            return calls;
-        times = timing->batch_us / (us > 1e-2 ? us : 1e-2);
+        if (us >= 0.7 * batch_us || row_bytes >= large_bytes || c->calls >= CALLS_MOST)
+            return us;
+        times = batch_us / (us > 1e-2 ? us : 1e-2);
         times = times > 10 ? 10 : times < 1.5 ? 1.5 : times;
-        calls = (int)fmin(ceil(calls * times), CALLS_MOST);
+        c->calls = (int)fmin(ceil(c->calls * times), CALLS_MOST);
     }
 }
 
-static int batch_count(double batch_us, const struct timing *timing)
+static void answer(const char *text)
 {
-    int least = batch_us > slow_us ? BATCHES_SLOW : BATCHES_LEAST;
-    double wanted = timing->budget_us / (batch_us > 1 ? batch_us : 1);
-
-    return wanted < least ? least : wanted > BATCHES_MOST ? BATCHES_MOST : (int)wanted;
+    if (rank == 0 && write(answers, text, strlen(text)) != (ssize_t)strlen(text))
+        library_failed("cannot answer");
 }
 
-static void report(const struct call *sets, const struct row *row, double *times, int batches,
-                   int calls)
-{
-    qsort(times, (size_t)batches, sizeof *times, ascending);
-    printf("row %s %s %zu %s %.4f %.4f %.4f %d %d\n", row->variant, names[sets->what],
-           row->bytes, row->cold ? "cold" : "warm", times[batches / 2],
-           times[(int)ceil(0.99 * batches) - 1], times[0], batches, calls);
-    fflush(stdout);
-}
-
-static void measure_sets(struct call *sets, int nsets, const struct row *row,
-                         const struct timing *timing)
-{
-    double times[BATCHES_MOST], batch_us;
-    int calls, batches, next = 0;
-
-    for (int s = 0; s < nsets; s++) {
-        size_t step = s ? length_out(sets->what, sets->n) / SPOTS + 1 : 1;
-
-        library_prepare(&sets[s]);
-        library_call(&sets[s]);
-        call_verify(&sets[s], step, "before");
-    }
-    library_barrier();                             /* nobody is still read from */
-    for (int s = 0; s < nsets; s++)
-        call_fill(&sets[s]);
-    calls = batch_size(sets, nsets, row->bytes, timing, &next, &batch_us);
-    batches = batch_count(batch_us, timing);
-    /* The timed calls must write again, whatever the calls so far have left. */
-    call_fill(&sets[next]);
-    for (int b = 0; b < batches; b++)
-        times[b] = batch_run(sets, nsets, calls, &next) / calls;
-    library_max(times, batches);
-    call_verify(&sets[(next + nsets - 1) % nsets], length_out(sets->what, sets->n) / SPOTS + 1,
-                "after");
-    if (rank == 0)
-        report(sets, row, times, batches, calls);
-    for (int s = 0; s < nsets; s++)
-        library_release(&sets[s]);
-}
+/* ---- Rows ----------------------------------------------------------------------- */
 
 /* Bytes of one set of buffers that a call reads or writes, all ranks together. */
-static size_t set_bytes(enum collective what, size_t n)
+static size_t set_bytes(size_t n)
 {
-    size_t blocks = what == BCAST || what == REDUCE ? 0 : length_in(what, n);
+    size_t blocks = row_what == BCAST || row_what == REDUCE ? 0 : length_in(row_what, n);
 
-    return (blocks + length_out(what, n)) * sizeof(float) * (size_t)nranks;
+    return (blocks + length_out(row_what, n)) * sizeof(float) * (size_t)nranks;
 }
 
 /* Floats of a block; reduce_scatter divides its send buffer into one per rank. */
-static size_t block_length(enum collective what, size_t bytes)
+static size_t block_length(void)
 {
-    size_t n = bytes / sizeof(float), blocks = what == REDUCE_SCATTER ? (size_t)nranks : 1;
+    size_t n = row_bytes / sizeof(float);
+    size_t blocks = row_what == REDUCE_SCATTER ? (size_t)nranks : 1;
 
     return n < blocks ? n > 0 : n / blocks;
 }
 
-static void measure(enum collective what, size_t bytes, int cold, const char *variant,
-                    const struct timing *timing)
+static void sets_make(struct contender *c)
 {
-    struct row row = { variant, bytes, cold };
-    struct call sets[SETS_MOST];
-    size_t n = block_length(what, bytes), pass = set_bytes(what, n);
-    int nsets = 1;
+    size_t n = block_length();
 
-    if (cold && pass <= 4 * timing->cache_bytes)
-        nsets = (int)(4 * timing->cache_bytes / pass) + 2;
-    nsets = nsets > SETS_MOST ? SETS_MOST : nsets;
     for (int s = 0; s < nsets; s++) {
-        struct call *call = &sets[s];
+        struct call *call = &c->sets[s];
 
-        *call = (struct call){ .what = what, .n = n };
-        if (bytes && what != BCAST)
-            call->in = library_alloc(length_in(what, n) * sizeof(float));
-        if (bytes)
-            call->out = library_alloc(length_out(what, n) * sizeof(float));
-        call_fill(call);
-    }
-    measure_sets(sets, nsets, &row, timing);
-    for (int s = 0; s < nsets; s++) {
-        library_free(sets[s].in);
-        library_free(sets[s].out);
+        *call = (struct call){ .what = row_what, .n = n };
+        if (row_bytes && row_what != BCAST)
+            call->in = library_alloc(length_in(row_what, n) * sizeof(float));
+        if (row_bytes)
+            call->out = library_alloc(length_out(row_what, n) * sizeof(float));
     }
 }
 
-/* A set larger than the caches is cold at every call anyway. */
-static void measure_size(enum collective what, size_t bytes, const char *variant,
-                         const struct timing *timing)
+/* One that called on buffers of this kind before, or NULL. */
+static struct contender *fellow(const struct contender *c)
 {
-    if (!library_variant(variant, what, bytes))
-        return;
-    if (bytes < large_bytes ||
-        set_bytes(what, block_length(what, bytes)) <= 4 * timing->cache_bytes)
-        measure(what, bytes, 0, variant, timing);
-    if (bytes >= large_bytes)
-        measure(what, bytes, 1, variant, timing);
+    for (struct contender *other = contenders; other < c; other++)
+        if (other->kind == c->kind)
+            return other;
+    return NULL;
+}
+
+static void contender_open(struct contender *c)
+{
+    const struct contender *other = fellow(c);
+    char text[ANSWER_BYTES];
+    double us;
+
+    c->next = 0;
+    if (other)
+        memcpy(c->sets, other->sets, (size_t)nsets * sizeof *c->sets);
+    else
+        sets_make(c);
+    library_barrier();                             /* nobody is still read from */
+    for (int s = 0; s < nsets; s++) {
+        call_fill(&c->sets[s]);
+        library_prepare(&c->sets[s]);
+        library_call(&c->sets[s]);
+        call_verify(&c->sets[s], s ? length_out(row_what, c->sets->n) / SPOTS + 1 : 1, "before");
+    }
+    us = batch_size(c);
+    snprintf(text, sizeof text, "calls %s %d %.2f\n", c->name, c->calls, us);
+    answer(text);
 }
 
 static enum collective collective_find(const char *name)
@@ -293,27 +274,135 @@ static enum collective collective_find(const char *name)
     return (enum collective)what;
 }
 
+/* A set larger than the caches is cold at every call anyway. */
+static void row_open(const char *collective, size_t bytes, int cold)
+{
+    size_t pass;
+
+    row_what = collective_find(collective);
+    row_bytes = bytes;
+    pass = set_bytes(block_length());
+    nsets = 1;
+    if (cold && bytes >= large_bytes && pass <= 4 * cache_bytes)
+        nsets = (int)(4 * cache_bytes / pass) + 2;
+    nsets = nsets > SETS_MOST ? SETS_MOST : nsets;
+    for (struct contender *c = contenders; c < contenders + ncontenders; c++) {
+        c->kind = 0;
+        if (cold ? bytes < large_bytes : bytes >= large_bytes && pass > 4 * cache_bytes)
+            continue;
+        c->kind = library_variant(c->name, row_what, bytes);
+        if (c->kind)
+            contender_open(c);
+    }
+}
+
+static void row_run(unsigned mask, int batches)
+{
+    double times[BATCHES_MOST];
+    char text[ANSWER_BYTES];
+
+    batches = batches < BATCHES_MOST ? batches : BATCHES_MOST;
+    for (int i = 0; i < ncontenders; i++) {
+        struct contender *c = &contenders[i];
+        int length;
+
+        if (!c->kind || !(mask >> i & 1))
+            continue;
+        library_variant(c->name, row_what, row_bytes);
+        batch_run(c, c->calls);
+        for (int b = 0; b < batches; b++)
+            times[b] = batch_run(c, c->calls) / c->calls;
+        library_max(times, batches);
+        length = snprintf(text, sizeof text, "times %s", c->name);
+        for (int b = 0; b < batches; b++)
+            length += snprintf(text + length, sizeof text - (size_t)length, " %.4f", times[b]);
+        snprintf(text + length, sizeof text - (size_t)length, "\n");
+        answer(text);
+    }
+}
+
+/* The timed calls ran on buffers that earlier calls had written alike: a call on
+ * wiped ones says whether they still write. */
+static void row_close(void)
+{
+    for (struct contender *c = contenders; c < contenders + ncontenders; c++) {
+        if (!c->kind)
+            continue;
+        library_variant(c->name, row_what, row_bytes);
+        library_barrier();
+        call_fill(&c->sets[c->next]);
+        library_call(&c->sets[c->next]);
+        call_verify(&c->sets[c->next], length_out(row_what, c->sets->n) / SPOTS + 1, "after");
+        for (int s = 0; s < nsets; s++)
+            library_release(&c->sets[s]);
+    }
+    library_barrier();
+    for (struct contender *c = contenders; c < contenders + ncontenders; c++) {
+        if (!c->kind || fellow(c))
+            continue;
+        library_variant(c->name, row_what, row_bytes);
+        for (int s = 0; s < nsets; s++) {
+            library_free(c->sets[s].in);
+            library_free(c->sets[s].out);
+        }
+    }
+}
+
+/* ---- Orders --------------------------------------------------------------------- */
+
+/* False: it was the last. */
+static int order_follow(const char *order)
+{
+    char collective[32], buffers[8];
+    unsigned mask;
+    size_t bytes;
+    int batches;
+
+    if (sscanf(order, "open %31s %zu %7s", collective, &bytes, buffers) == 3)
+        row_open(collective, bytes, strcmp(buffers, "cold") == 0);
+    else if (sscanf(order, "run %u %d", &mask, &batches) == 2)
+        row_run(mask, batches);
+    else if (strcmp(order, "close") == 0)
+        row_close();
+    else if (strcmp(order, "end") != 0)
+        library_failed("unknown order");
+    library_barrier();                 /* rank 0 speaks for all */
+    answer("done\n");
+    return strcmp(order, "end") != 0;
+}
+
+static void begin(char **argv)
+{
+    static char list[256];
+    char *rest = list, *variant, text[512];
+
+    orders = open(argv[1], O_RDWR | O_CLOEXEC);    /* no end of file while nobody writes */
+    answers = open(argv[2], O_RDWR | O_CLOEXEC);
+    if (orders < 0 || answers < 0)
+        library_failed("cannot open its FIFOs");
+    snprintf(list, sizeof list, "%s", argv[3]);
+    while ((variant = strsep(&rest, ",")) && ncontenders < VARIANTS_MOST)
+        contenders[ncontenders++].name = variant;
+    batch_us = strtod(argv[4], NULL);
+    cache_bytes = (size_t)strtoull(argv[5], NULL, 10);
+    snprintf(text, sizeof text, "version %s\n", library_version());
+    library_barrier();
+    answer(text);
+    answer("done\n");
+}
+
 int main(int argc, char **argv)
 {
-    struct timing timing;
-    enum collective what;
+    char order[ORDER_BYTES + 1] = "";
 
     library_open(&argc, &argv, &rank, &nranks);
-    if (argc < 7)
-        library_failed("usage: side_by_side COLLECTIVE VARIANTS BATCH_US BUDGET_MS "
-                       "CACHE_BYTES BYTES...");
-    what = collective_find(argv[1]);
-    timing = (struct timing){ strtod(argv[3], NULL), strtod(argv[4], NULL) * 1e3,
-                              (size_t)strtoull(argv[5], NULL, 10) };
-    if (rank == 0)
-        printf("version %s\n", library_version());
-    for (int i = 6; i < argc; i++) {
-        char list[256], *rest = list, *variant;
-
-        snprintf(list, sizeof list, "%s", argv[2]);
-        while ((variant = strsep(&rest, ",")))
-            measure_size(what, (size_t)strtoull(argv[i], NULL, 10), variant, &timing);
-    }
+    if (argc != 6)
+        library_failed("usage: side_by_side ORDERS ANSWERS VARIANTS BATCH_US CACHE_BYTES");
+    begin(argv);
+    do {
+        if (read(orders, order, ORDER_BYTES) != ORDER_BYTES)
+            library_failed("no order came");
+    } while (order_follow(order));
     library_close();
     return 0;
 }

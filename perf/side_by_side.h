@@ -32,8 +32,9 @@ void library_close(void);
 /* One line: the name and version that the library gives itself. */
 const char *library_version(void);
 
-/* Select a variant of calling it; 0 if it has none of that name, or not for
- * this collective and size in bytes.  "plain" always exists in libraries. */
+/* Select a variant of calling it, from now on; 0 if it has none of that name, or not
+ * for this collective and size in bytes, else a number that stands for its kind of
+ * memory.  All ranks call it alike.  "plain" always exists in libraries. */
 int library_variant(const char *name, enum collective what, size_t bytes);
 
 /* Memory of the variant's kind; neither touched nor zeroed. */

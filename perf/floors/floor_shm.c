@@ -2,7 +2,7 @@
 /* How fast can collectives over shared memory be with no library around them?
  * Straight-line prototypes for the timing loop of perf/compare:
  *
- *   floor_shm RANKS COLLECTIVE VARIANTS ...        (the rest: side_by_side.c)
+ *   floor_shm RANKS ...        (the rest: side_by_side.c)
  *
  * line       up to 14 floats, in the cache line of the counter that says so
  * one8K ...  one shot: chunks of 8 or 64 KiB through slots; every reader adds
@@ -384,7 +384,7 @@ int library_variant(const char *name, enum collective what, size_t bytes)
         variant = v;
         floor_pauses = v->pauses;
         variant_begin();
-        return 1;
+        return v->shape == DIRECT ? 2 : 1;
     }
     return 0;
 }
@@ -392,7 +392,7 @@ int library_variant(const char *name, enum collective what, size_t bytes)
 void library_open(int *argc, char ***argv, int *rank, int *nranks)
 {
     if (*argc < 2)
-        library_failed("usage: floor_shm RANKS COLLECTIVE ...");
+        library_failed("usage: floor_shm RANKS ...");
     ranks = atoi((*argv)[1]);
     if (ranks < 1 || ranks > RANKS_MOST)
         library_failed("not a number of ranks");

@@ -2,7 +2,7 @@
 /* What do plain loopback sockets move in the pattern of a collective, with no
  * library around them?  Prototypes for the timing loop of perf/compare:
  *
- *   floor_tcp RANKS COLLECTIVE VARIANTS ...        (the rest: side_by_side.c)
+ *   floor_tcp RANKS ...        (the rest: side_by_side.c)
  *
  * flat   every rank sends to all that need its bytes at once; sums are made
  *        from whole vectors
@@ -428,7 +428,7 @@ void library_open(int *argc, char ***argv, int *rank, int *nranks)
     static int ends[2][RANKS_MOST][RANKS_MOST];
 
     if (*argc < 2)
-        library_failed("usage: floor_tcp RANKS COLLECTIVE ...");
+        library_failed("usage: floor_tcp RANKS ...");
     ranks = atoi((*argv)[1]);
     if (ranks < 1 || ranks > RANKS_MOST)
         library_failed("not a number of ranks");

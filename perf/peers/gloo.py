@@ -2,7 +2,7 @@
 """The timing loop of perf/compare (side_by_side.c, which see) for Gloo, through
 torch.distributed: times include what Python and PyTorch add to a call.
 
-    gloo.py RANKS COLLECTIVE VARIANTS BATCH_US BUDGET_MS CACHE_BYTES BYTES...
+    gloo.py RANKS ORDERS ANSWERS VARIANTS BATCH_US CACHE_BYTES
 """
 
 import math
@@ -12,8 +12,7 @@ import sys
 import tempfile
 import time
 
-BATCHES_LEAST, BATCHES_SLOW, BATCHES_MOST, SLOW_US = 21, 5, 201, 1e4
-LARGE_BYTES, CALLS_MOST = 1 << 20, 100000
+ORDER_BYTES, LARGE_BYTES, CALLS_MOST = 64, 1 << 20, 100000
 
 
 def fork_ranks(count):
@@ -26,8 +25,7 @@ def fork_ranks(count):
             break
         children.append(child)
     cores = os.cpu_count()
-    if count <= cores:
-        os.sched_setaffinity(0, {rank % cores})
+    os.sched_setaffinity(0, {rank % cores})
     return rank, children
 
 
@@ -82,12 +80,13 @@ class Buffers:
 
 
 class Loop:
-    def __init__(self, rank, ranks, batch_us, budget_ms, cache_bytes):
+    def __init__(self, rank, ranks, batch_us, cache_bytes):
         import torch
         import torch.distributed as dist
         torch.set_num_threads(1)
         self.torch, self.dist, self.rank, self.ranks = torch, dist, rank, ranks
-        self.batch_us, self.budget_us, self.cache = batch_us, budget_ms * 1e3, cache_bytes
+        self.batch_us, self.cache = batch_us, cache_bytes
+        self.sets, self.at, self.calls = [], 0, 1
 
     def pattern(self, n):
         return (self.torch.arange(n) % 61 + 1).to(self.torch.float32)
@@ -97,68 +96,83 @@ class Loop:
         self.dist.all_reduce(tensor, op=self.dist.ReduceOp.MAX)
         return tensor.tolist()
 
-    def batch(self, sets, calls, at):
+    def batch(self):
+        sets, at = self.sets, self.at
         self.dist.barrier()
         start = time.perf_counter()
-        for i in range(calls):
+        for i in range(self.calls):
             sets[(at + i) % len(sets)].call()
+        self.at = (at + self.calls) % len(sets)
         return (time.perf_counter() - start) * 1e6
 
-    def measure(self, collective, count, cold):
+    def batch_size(self, count):
+        self.calls = 1
+        while True:
+            us = self.greatest([self.batch()])[0]
+            if us >= 0.7 * self.batch_us or count >= LARGE_BYTES or self.calls >= CALLS_MOST:
+                return us
+            self.calls = int(math.ceil(self.calls * min(max(self.batch_us / us, 1.5), 10)))
+
+    def row_open(self, collective, count, cold):
+        """Lines of the answer."""
+        self.sets, self.at = [], 0
         n = max(count // 4, 1)
-        used = 4 * n * self.ranks * {'allgather': 1 + self.ranks}.get(collective, 1)
+        used = 4 * n * self.ranks * {'allgather': 1 + self.ranks, 'allreduce': 2}.get(
+            collective, 1)
+        if collective == 'reduce_scatter' or \
+                (count < LARGE_BYTES if cold else count >= LARGE_BYTES and used > 4 * self.cache):
+            return []
         number = min(int(4 * self.cache / used) + 2, 512) if cold and used <= 4 * self.cache else 1
-        sets = [Buffers(self, collective, n) for _ in range(number)]
-        for one in sets:
+        self.sets = [Buffers(self, collective, n) for _ in range(number)]
+        for one in self.sets:
             one.call()
             one.verify()
             one.wipe()
-        calls, at = 1, 0
-        while True:
-            us = self.greatest([self.batch(sets, calls, at)])[0]
-            at += calls
-            if us >= 0.7 * self.batch_us or count >= LARGE_BYTES or calls >= CALLS_MOST:
-                break
-            calls = int(math.ceil(calls * min(max(self.batch_us / us, 1.5), 10)))
-        least = BATCHES_SLOW if us > SLOW_US else BATCHES_LEAST
-        batches = int(min(max(self.budget_us / us, least), BATCHES_MOST))
-        times = []
-        for _ in range(batches):
-            times.append(self.batch(sets, calls, at) / calls)
-            at += calls
-        times = sorted(self.greatest(times))
-        self.dist.barrier()
-        sets[0].wipe()
-        sets[0].call()
-        sets[0].verify()
-        if self.rank == 0:
-            print('row plain %s %d %s %.4f %.4f %.4f %d %d' % (
-                collective, count, 'cold' if cold else 'warm', times[batches // 2],
-                times[int(math.ceil(0.99 * batches)) - 1], times[0], batches, calls), flush=True)
+        return ['calls plain %d %.2f' % (self.calls, self.batch_size(count))]
 
-    def measure_sizes(self, collective, sizes):
-        for count in sizes:
-            used = count * self.ranks * {'allgather': 1 + self.ranks, 'allreduce': 2}.get(
-                collective, 1)
-            if count < LARGE_BYTES or used <= 4 * self.cache:
-                self.measure(collective, count, False)
-            if count >= LARGE_BYTES:
-                self.measure(collective, count, True)
+    def row_run(self, batches):
+        if not self.sets:
+            return []
+        self.batch()
+        times = self.greatest([self.batch() / self.calls for _ in range(batches)])
+        return ['times plain ' + ' '.join('%.4f' % t for t in times)]
+
+    def row_close(self):
+        for one in self.sets[:1]:
+            one.wipe()
+            one.call()
+            one.verify()
+        self.sets = []
+        return []
+
+    def follow(self, words):
+        if words[0] == 'open':
+            return self.row_open(words[1], int(words[2]), words[3] == 'cold')
+        if words[0] == 'run':
+            return self.row_run(int(words[2]))
+        return self.row_close() if words[0] == 'close' else []
 
 
 def main():
-    ranks, collective = int(sys.argv[1]), sys.argv[2]
+    ranks = int(sys.argv[1])
     meeting = tempfile.mkdtemp(prefix='peal-compare-gloo-')
     rank, children = fork_ranks(ranks)
-    loop = Loop(rank, ranks, float(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6]))
+    orders, answers = (os.open(fifo, os.O_RDWR) for fifo in sys.argv[2:4])
+    loop = Loop(rank, ranks, float(sys.argv[5]), int(sys.argv[6]))
     loop.dist.init_process_group('gloo', rank=rank, world_size=ranks,
                                  init_method='file://' + meeting + '/ranks')
-    if rank == 0:
-        print('version Gloo of PyTorch ' + loop.torch.__version__, flush=True)
-    loop.measure_sizes(collective, [int(a) for a in sys.argv[7:]])
+    lines, words = ['version Gloo of PyTorch ' + loop.torch.__version__], None
+    while words != ['end']:
+        if words:
+            lines = loop.follow(words)
+        loop.dist.barrier()            # rank 0 speaks for all
+        if rank == 0:
+            os.write(answers, ''.join(line + '\n' for line in lines + ['done']).encode())
+        words = os.read(orders, ORDER_BYTES).rstrip(b'\0').decode().split()
     loop.dist.barrier()
     if rank == 0:
         shutil.rmtree(meeting, ignore_errors=True)
+        os.write(answers, b'done\n')
     failed = any([os.waitpid(child, 0)[1] for child in children])
     sys.stdout.flush()
     os._exit(1 if failed else 0)

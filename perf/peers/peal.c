@@ -56,7 +56,8 @@ int library_variant(const char *name, enum collective what, size_t bytes)
     for (int i = 0; i < 3; i++)
         if (strcmp(name, variants[i]) == 0) {
             variant = i;
-            return i == PLAIN || (i == PERSISTENT ? bytes <= 64 << 10 : what != BARRIER);
+            return i == REGISTERED ? 2 * (what != BARRIER) :
+                i == PLAIN || bytes <= 64 << 10;
         }
     return 0;
 }
