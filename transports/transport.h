@@ -57,6 +57,8 @@ struct where {
     uint32_t pid;                  /* in the rank's own pid namespace */
     uint32_t pid_namespace;        /* equal: `pid` means something to both */
     uint64_t cores;                /* equal: may run on the same set of cores, of where_cores() */
+    uint8_t  ring;                 /* place of its GPU in a ring over those of the host, from 1, whose
+                                      neighbours reach each other best; 0: not known */
     char     hostname[64];         /* for people */
     struct fabric {                /* what transports publish about the rank: */
         char     transport[TRANSPORT_NAME];    /* empty: no more follow */

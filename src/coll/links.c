@@ -5,25 +5,29 @@
 
 #include <stdlib.h>
 
-/* What makes ranks neighbours, from the coarsest on. */
-enum { KEY_HOST, KEY_CORES, KEYS };
+/* What makes ranks neighbours, from the coarsest on.  Where ranks have GPUs, rings go along the widest of
+ * the host's plan. */
+enum { KEY_HOST, KEY_RING, KEY_CORES, KEYS };
 
 static int find_layout(const struct peal_comm *comm, struct layout **layout)
 {
-    uint64_t *keys = calloc((size_t)comm->nranks, KEYS * sizeof *keys);
+    uint64_t *rows = calloc((size_t)comm->nranks, KEYS * sizeof *rows);
+    struct layout_keys keys = { .rows = rows, .count = KEYS, .positions = 1u << KEY_RING };
     int status;
 
-    if (!keys)
+    if (!rows)
         return status_fail(PEAL_ERR_MEMORY, "no memory for the layout of %d ranks",
                            comm->nranks);
     for (int r = 0; r < comm->nranks; r++) {
         const struct where *where = comm_where(comm, r);
+        uint64_t *row = rows + (size_t)r * KEYS;
 
-        keys[r * KEYS + KEY_HOST] = where->host;
-        keys[r * KEYS + KEY_CORES] = where->cores;
+        row[KEY_HOST] = where->host;
+        row[KEY_RING] = where->ring;
+        row[KEY_CORES] = where->cores;
     }
-    status = layout_create(keys, KEYS, comm->nranks, layout);
-    free(keys);
+    status = layout_create(&keys, comm->nranks, layout);
+    free(rows);
     return status;
 }
 

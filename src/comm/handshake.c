@@ -35,6 +35,8 @@ static void put_record(struct wire_writer *w, const struct record *record)
         wire_put(w, record->where.fabrics[i].transport, TRANSPORT_NAME);
         wire_put64(w, record->where.fabrics[i].word);
     }
+    wire_put16(w, record->nturns);
+    wire_put(w, record->turns, sizeof(record->turns));
     wire_put16(w, record->family);
     wire_put16(w, record->port);
     wire_put(w, record->address, sizeof(record->address));
@@ -66,6 +68,8 @@ static void get_record(struct wire_reader *r, struct record *record)
         }
         fabric->word = wire_get64(r);
     }
+    record->nturns = wire_get16(r);
+    wire_get(r, record->turns, sizeof(record->turns));
     record->family = wire_get16(r);
     record->port = wire_get16(r);
     wire_get(r, record->address, sizeof(record->address));
@@ -74,7 +78,8 @@ static void get_record(struct wire_reader *r, struct record *record)
 
 static bool record_valid(const struct record *record)
 {
-    return (record->family == 4 || record->family == 6) && record->port != 0;
+    return (record->family == 4 || record->family == 6) && record->port != 0 &&
+           record->nturns <= RECORD_TURNS;
 }
 
 void record_write(const struct record *record, unsigned char bytes[HANDSHAKE_RECORD])
