@@ -13,8 +13,9 @@
 enum { RANKS = 8 };
 
 /* A communicator whose rank r is on host hosts[r], on the cores cores[r] of it (NULL: all
- * alike); each is a process.  The job's ranks are in the opposite order. */
-static struct coll_speed find(const int *hosts, const int *cores)
+ * alike); each is a process.  The job's ranks are in the opposite order.  `numa`: not only the
+ * cores are those, but the node too, and each rank has cores of its own. */
+static struct coll_speed find_on(const int *hosts, const int *cores, bool numa)
 {
     static struct record records[RANKS];
     static struct job job;
@@ -32,11 +33,17 @@ static struct coll_speed find(const int *hosts, const int *cores)
         job_ranks[r] = RANKS - 1 - r;
         records[job_ranks[r]].where = (struct where){
             .host = 1000 - (uint64_t)hosts[r], .process = (uint64_t)r + 1,
-            .cores = cores ? 100 - (uint64_t)cores[r] : 1 };
+            .cores = numa ? 200 - (uint64_t)r : cores ? 100 - (uint64_t)cores[r] : 1,
+            .numa = (uint16_t)(numa ? 9 - cores[r] : 0) };
     }
     if (links_find(&comm, &speed))
         check(false, "links_find: %s", status_text());
     return speed;
+}
+
+static struct coll_speed find(const int *hosts, const int *cores)
+{
+    return find_on(hosts, cores, false);
 }
 
 static void check_order(const struct layout *l, const int *order, const char *what)
@@ -97,6 +104,14 @@ static void test_cores(void)
     speed = find(hosts, dealt);
     check(layout_mixed(speed.layout), "two hosts of two sockets: no groups");
     check_order(speed.layout, both, "two hosts of two sockets");
+    layout_free(speed.layout);
+    /* Each rank has a core to itself. */
+    speed = find_on(one, dealt, true);
+    check(speed.layout && !layout_mixed(speed.layout), "cores of two sockets: not one group");
+    check_order(speed.layout, placed, "cores of two sockets");
+    layout_free(speed.layout);
+    speed = find_on(hosts, dealt, true);
+    check_order(speed.layout, both, "cores of two hosts of two sockets");
     layout_free(speed.layout);
 }
 

@@ -57,6 +57,7 @@ struct where {
     uint32_t pid;                  /* in the rank's own pid namespace */
     uint32_t pid_namespace;        /* equal: `pid` means something to both */
     uint64_t cores;                /* equal: may run on the same set of cores, of where_cores() */
+    uint16_t numa;                 /* node of those cores, from 1; 0: several, the only one, not known */
     uint8_t  ring;                 /* place of its GPU in a ring over those of the host, from 1, whose
                                       neighbours reach each other best; 0: not known */
     char     hostname[64];         /* for people */

@@ -7,7 +7,7 @@
 
 /* What makes ranks neighbours, from the coarsest on.  Where ranks have GPUs, rings go along the widest of
  * the host's plan. */
-enum { KEY_HOST, KEY_RING, KEY_CORES, KEYS };
+enum { KEY_HOST, KEY_RING, KEY_NUMA, KEY_CORES, KEYS };
 
 static int find_layout(const struct peal_comm *comm, struct layout **layout)
 {
@@ -24,6 +24,7 @@ static int find_layout(const struct peal_comm *comm, struct layout **layout)
 
         row[KEY_HOST] = where->host;
         row[KEY_RING] = where->ring;
+        row[KEY_NUMA] = where->numa;
         row[KEY_CORES] = where->cores;
     }
     status = layout_create(&keys, comm->nranks, layout);

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
-#include "topology/cpu_list.h"
+#include "base/cpu_list.h"
 #include "topology/plan.h"
 #include "topology/topology_source.h"
 
