@@ -12,6 +12,10 @@
 
 enum { RANKS = 8 };
 
+/* What verbs says of every rank; 0: it cannot be used.  Do ranks have GPUs? */
+static uint64_t fabric_word;
+static bool with_gpus;
+
 /* A communicator whose rank r is on host hosts[r], on the cores cores[r] of it (NULL: all
  * alike); each is a process.  The job's ranks are in the opposite order.  `numa`: not only the
  * cores are those, but the node too, and each rank has cores of its own. */
@@ -28,13 +32,14 @@ static struct coll_speed find_on(const int *hosts, const int *cores, bool numa)
     comm.job_ranks = job_ranks;
     comm.nranks = RANKS;
     comm.crowding = 1;
-    memcpy(comm.options.transports, "shm,tcp", sizeof "shm,tcp");
+    memcpy(comm.options.transports, "shm,verbs,tcp", sizeof "shm,verbs,tcp");
     for (int r = 0; r < RANKS; r++) {
         job_ranks[r] = RANKS - 1 - r;
         records[job_ranks[r]].where = (struct where){
             .host = 1000 - (uint64_t)hosts[r], .process = (uint64_t)r + 1,
             .cores = numa ? 200 - (uint64_t)r : cores ? 100 - (uint64_t)cores[r] : 1,
-            .numa = (uint16_t)(numa ? 9 - cores[r] : 0) };
+            .numa = (uint16_t)(numa ? 9 - cores[r] : 0), .ring = (uint8_t)(with_gpus ? r + 1 : 0),
+            .fabrics = { { "verbs", fabric_word } } };
     }
     if (links_find(&comm, &speed))
         check(false, "links_find: %s", status_text());
@@ -134,6 +139,43 @@ static void test_shared_way(void)
     layout_free(speed.layout);
 }
 
+/* Two hosts of four ranks and eight devices of 25 Gb/s each.  Ranks with a GPU use two devices each: what
+ * one rank of a host sends to the other host alone is slower, what all send is not. */
+static void test_devices(void)
+{
+    enum { DEVICES = 8, GIGABITS = 25 * DEVICES };
+    static const int hosts[RANKS] = { 0, 0, 0, 0, 1, 1, 1, 1 };
+    const struct algorithm *ring = algorithm_find(ALLREDUCE, "ring"),
+                           *hierarchical = algorithm_find(ALLREDUCE, "hierarchical");
+    struct call call = { .collective = ALLREDUCE, .nranks = RANKS, .count = 1 << 30, .size = 1,
+                         .commutative = true, .nslices = 1 };
+    double seconds[2][2], all = GIGABITS * 0.9e9 / 8;
+
+    if (!transport_find("verbs")) {
+        printf("skipped: devices: this build has no transport verbs\n");
+        return;
+    }
+    fabric_word = 1 | (uint64_t)GIGABITS << 32 | (uint64_t)DEVICES << 56;
+    for (int gpus = 0; gpus < 2; gpus++) {
+        struct coll_speed speed;
+
+        with_gpus = gpus;
+        speed = find(hosts, NULL);
+        check(speed.ways == (gpus ? 4 : 1) && speed.far.bandwidth * speed.ways == all,
+              "%d: %g ways of %g bytes/s", gpus, speed.ways, speed.far.bandwidth);
+        seconds[gpus][0] = select_price(ring, &call, false, &speed).seconds;
+        seconds[gpus][1] = select_price(hierarchical, &call, false, &speed).seconds;
+        layout_free(speed.layout);
+    }
+    printf("a GiB on 2 hosts of 4, 8 devices: ring %.1f and hierarchical %.1f ms by all devices, %.1f and %.1f by "
+           "those near\n", seconds[0][0] * 1e3, seconds[0][1] * 1e3, seconds[1][0] * 1e3, seconds[1][1] * 1e3);
+    check(seconds[1][0] > 2 * seconds[0][0] && seconds[1][1] < 1.4 * seconds[0][1],
+          "devices: ring %g s, then %g; hierarchical %g, then %g", seconds[0][0], seconds[1][0],
+          seconds[0][1], seconds[1][1]);
+    fabric_word = 0;
+    with_gpus = false;
+}
+
 /* Who is told that two hosts of one name do not share memory is told how that can be. */
 static void check_reason(const struct where *a, const struct where *b)
 {
@@ -171,6 +213,7 @@ int main(void)
     test_hosts();
     test_cores();
     test_shared_way();
+    test_devices();
     test_hostid();
     printf("links: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
     return failures ? 1 : 0;

@@ -131,7 +131,9 @@ static inline struct completion *completion_next(struct completion_queue *q)
 struct reach {                     /* how well a peer can be reached */
     double latency;                /* seconds, for a small message ... */
     double overhead;               /* ... of which a core is busy */
-    double bandwidth;              /* bytes per second */
+    double bandwidth;              /* bytes per second, of all devices together that a host has */
+    int    devices;                /* how many, if ranks that know which are near leave the others to the
+                                      other ranks of their host; else 0 */
     size_t slice;                  /* bytes of a message above which slices are better */
 };
 

@@ -81,11 +81,43 @@ static int first_group(const struct groups *groups)
     return g;
 }
 
+static int largest(const struct groups *groups)
+{
+    int most = 0;
+
+    for (int g = 0; g < groups->count; g++)
+        if (groups->first[g + 1] - groups->first[g] > most)
+            most = groups->first[g + 1] - groups->first[g];
+    return most;
+}
+
+static bool all_have_gpus(const struct peal_comm *comm)
+{
+    for (int r = 0; r < comm->nranks; r++)
+        if (!comm_where(comm, r)->ring)
+            return false;
+    return true;
+}
+
+/* How many times a rank's share of its host's devices is all of them. */
+static double count_ways(const struct peal_comm *comm, const struct layout *layout, int devices)
+{
+    int most, share;
+
+    /* Ranks without a GPU use all, or those of a NUMA node: how many that are is not known. */
+    if (devices < 2 || !layout_mixed(layout) || !all_have_gpus(comm))
+        return 1;
+    most = largest(&layout->by_place);
+    share = (devices + most - 1) / most;
+    return (double)devices / share;
+}
+
 int links_find(const struct peal_comm *comm, struct coll_speed *speed)
 {
     struct reach near = select_near, far = select_near;
     struct layout *layout = NULL;
     bool lends = false, near_lends;
+    double ways;
     int status;
 
     if (comm->nranks > 1) {
@@ -100,7 +132,10 @@ int links_find(const struct peal_comm *comm, struct coll_speed *speed)
         measure(comm, rank_at(layout, *first), furthest(comm, layout, *first, first[1] - *first),
                 &near, &near_lends);
     }
+    ways = count_ways(comm, layout, far.devices);
+    far.bandwidth /= ways;
     *speed = select_speed(&near, &far, comm->crowding);
+    speed->ways = ways;
     speed->lends = lends;
     speed->layout = layout;
     return PEAL_OK;
