@@ -167,8 +167,9 @@ static void test_devices(void)
         seconds[gpus][1] = select_price(hierarchical, &call, false, &speed).seconds;
         layout_free(speed.layout);
     }
-    printf("a GiB on 2 hosts of 4, 8 devices: ring %.1f and hierarchical %.1f ms by all devices, %.1f and %.1f by "
-           "those near\n", seconds[0][0] * 1e3, seconds[0][1] * 1e3, seconds[1][0] * 1e3, seconds[1][1] * 1e3);
+    printf("a GiB on 2 hosts of 4, 8 devices: ring %.1f and hierarchical %.1f ms by all devices, %.1f and "
+           "%.1f by those near\n", seconds[0][0] * 1e3, seconds[0][1] * 1e3, seconds[1][0] * 1e3,
+           seconds[1][1] * 1e3);
     check(seconds[1][0] > 2 * seconds[0][0] && seconds[1][1] < 1.4 * seconds[0][1],
           "devices: ring %g s, then %g; hierarchical %g, then %g", seconds[0][0], seconds[1][0],
           seconds[0][1], seconds[1][1]);
