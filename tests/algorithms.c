@@ -180,7 +180,7 @@ static struct layout *random_layout(int n)
                                 : draw((unsigned)ngroups);
         keys[2 * r + 1] = draw(kind == 3 ? 3 : 1);
     }
-    if (layout_create(keys, 2, n, &layout)) {
+    if (layout_create(&(struct layout_keys){ .rows = keys, .count = 2 }, n, &layout)) {
         puts("out of memory");
         exit(1);
     }
@@ -504,7 +504,7 @@ static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nb
         f.count = 1;
     for (int r = 0; r < n; r++)
         keys[r] = (unsigned)(r / each);
-    if (layout_create(keys, 1, n, &f.layout))
+    if (layout_create(&(struct layout_keys){ .rows = keys, .count = 1 }, n, &f.layout))
         exit(1);
     for (int r = 0; r < n; r++) {
         lay_out(&f, r);

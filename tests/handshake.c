@@ -68,6 +68,7 @@ static int exchange(struct handshake *dialler, struct handshake *acceptor,
     check(claim.rank == sample.rank && claim.target == sample.target && claim.set == sample.set);
     check(strcmp(claim.transport, "tcp") == 0 && claim.nsockets == 4 && claim.socket == 3);
     check(strcmp(claim.record.where.hostname, "host") == 0 && claim.record.port == 4711);
+    check(claim.record.nturns == 3 && claim.record.turns[0] == 9 && claim.record.turns[2] == 255);
     handshake_write_welcome(acceptor, acceptor_secret, &said, welcome);
     status = handshake_read_welcome(dialler, dialler_secret, welcome, &heard);
     if (status)
@@ -193,9 +194,17 @@ static void test_claims(void)
         { offsetof(struct claim, rank), 8 }, { offsetof(struct claim, target), 8 },
         { offsetof(struct claim, nranks), 0x80000000u }
     };
+    unsigned char bytes[HANDSHAKE_RECORD];
+    struct record record = sample.record;
     struct handshake d, a;
     struct claim claim;
 
+    record.nturns = RECORD_TURNS;
+    record_write(&record, bytes);
+    check(record_read(bytes, &record) == PEAL_OK);
+    record.nturns++;
+    record_write(&record, bytes);
+    check(record_read(bytes, &record) == PEAL_ERR_PROTOCOL);
     check(exchange(&d, &a, secret, secret) == PEAL_OK);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct claim lie = sample;
@@ -386,6 +395,7 @@ int main(int argc, char **argv)
     sample = (struct claim){ .rank = 2, .nranks = 8, .target = 5, .socket = 3, .nsockets = 4,
                              .communicator = 77, .set = 6, .transport = "tcp",
                              .record = { .where = { .pid = 1, .hostname = "host" },
+                                         .nturns = 3, .turns = { 9, 4, 255 },
                                          .family = 4, .port = 4711 } };
     test_strength();
     test_parts();

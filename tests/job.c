@@ -32,6 +32,33 @@ static void body_meet(struct job_options *options, int extra)
     job_release(job, true, clock_deadline(20));
 }
 
+/* A ring of four GPUs, and of the ranks that name them. */
+static void body_ring(struct job_options *options, int extra)
+{
+    static const int gpus[] = { 0, 2, 1, 3 };
+    int gpu_at[5] = { 0, -1, -1, -1, -1 };
+    char number[8];
+    struct job *job;
+
+    (void)extra;
+    snprintf(number, sizeof(number), "%d", gpus[options->rank]);
+    setenv("PEAL_GPU", number, 1);
+    setenv("PEAL_TOPO_FILE", "socket:1 gpu:4@v100 nvlink:ringx1", 1);
+    job = ranks_meet(options);
+    for (int r = 0; r < 4; r++) {
+        int place = job_where(job, r)->ring;
+
+        check(place >= 1 && place <= 4 && gpu_at[place] < 0, "rank %d is at place %d", r, place);
+        gpu_at[place <= 4 ? place : 0] = gpus[r];
+    }
+    for (int place = 1; place <= 4; place++) {
+        int a = gpu_at[place], b = gpu_at[place % 4 + 1];
+
+        check((a - b + 4) % 2 == 1, "GPU %d is beside GPU %d", a, b);
+    }
+    job_release(job, true, clock_deadline(20));
+}
+
 /* All but one want to leave: they wait for it.  If it takes too long they go,
  * and it hears so. */
 static void body_leave(struct job_options *options, int extra)
@@ -296,6 +323,8 @@ int main(int argc, char **argv)
         case_both("fail", sizes[i], body_fail, 0);
         case_both("probe", sizes[i], body_probe, 0);
     }
+    if (ranks_case(only, "ring order, 4 processes"))
+        ranks_run(4, false, body_ring, 0);
     if (ranks_case(only, "missing ranks"))
         case_missing();
     if (ranks_case(only, "two of one number, two opinions"))

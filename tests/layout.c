@@ -21,15 +21,21 @@ static unsigned draw(unsigned below)
     return (unsigned)((state >> 33) % below);
 }
 
-static struct layout *make(const uint64_t *keys, int nkeys, int n)
+static struct layout *make_of(const struct layout_keys *keys, int n)
 {
     struct layout *layout = NULL;
 
-    if (layout_create(keys, nkeys, n, &layout)) {
+    if (layout_create(keys, n, &layout)) {
         puts("out of memory");
         exit(1);
     }
     return layout;
+}
+
+/* Of names. */
+static struct layout *make(const uint64_t *keys, int nkeys, int n)
+{
+    return make_of(&(struct layout_keys){ .rows = keys, .count = nkeys }, n);
 }
 
 /* ---- The layout itself ------------------------------------------------------------ */
@@ -69,25 +75,30 @@ static void check_groups(const struct groups *groups, const uint64_t *keys, int 
     check(together == (groups->first != NULL), "%s: side by side: %d", what, together);
 }
 
-/* A reference for the order: the lowest rank first; then of those left the one that has most
- * keys in common with the latest, of these the lowest. */
-static void reference(const uint64_t *keys, int nkeys, int n, int *order)
+/* Where two ranks part, the position decides, or which name a lower rank has. */
+static bool before(const struct layout_keys *keys, int n, int a, int b)
 {
-    bool taken[MOST_RANKS] = { false };
+    int k = common(keys->rows, keys->count, a, b), lowest[2] = { n, n };
 
-    for (int i = 0; i < n; i++) {
-        int best = -1, most = -1;
+    if (k == keys->count)
+        return a < b;
+    if (keys->positions >> k & 1)
+        return keys->rows[a * keys->count + k] < keys->rows[b * keys->count + k];
+    for (int r = n - 1; r >= 0; r--)
+        for (int i = 0; i < 2; i++)
+            if (common(keys->rows, keys->count, r, i ? b : a) > k)
+                lowest[i] = r;
+    return lowest[0] < lowest[1];
+}
 
-        for (int r = 0; r < n; r++) {
-            int k = i ? common(keys, nkeys, order[i - 1], r) : 0;
+static void reference(const struct layout_keys *keys, int n, int *order)
+{
+    for (int r = 0; r < n; r++) {
+        int at = r;
 
-            if (!taken[r] && k > most) {
-                most = k;
-                best = r;
-            }
-        }
-        order[i] = best;
-        taken[best] = true;
+        for (; at > 0 && before(keys, n, r, order[at - 1]); at--)
+            order[at] = order[at - 1];
+        order[at] = r;
     }
 }
 
@@ -98,6 +109,7 @@ static void test_random_layouts(void)
     for (int c = 0; c < cases; c++) {
         int n = 1 + (int)draw(MOST_RANKS), nkeys = 1 + (int)draw(KEYS), wanted[MOST_RANKS];
         uint64_t keys[MOST_RANKS * KEYS];
+        struct layout_keys of = { .rows = keys, .count = nkeys, .positions = draw(8) & ~1u };
         unsigned kinds = 1 + draw(c % 2 ? 4 : (unsigned)n), blocks = draw(3);
         struct layout *l;
         bool identity = true;
@@ -106,8 +118,8 @@ static void test_random_layouts(void)
             for (int k = 0; k < nkeys; k++)
                 keys[r * nkeys + k] = (blocks ? (unsigned)r * kinds / (unsigned)n
                                               : draw(kinds)) * UINT64_C(0x9e3779b97f4a7c15);
-        l = make(keys, nkeys, n);
-        reference(keys, nkeys, n, wanted);
+        l = make_of(&of, n);
+        reference(&of, n, wanted);
         for (int i = 0; i < n; i++)
             identity &= wanted[i] == i;
         nulls += !l;

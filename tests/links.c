@@ -12,9 +12,14 @@
 
 enum { RANKS = 8 };
 
+/* What verbs says of every rank; 0: it cannot be used.  Do ranks have GPUs? */
+static uint64_t fabric_word;
+static bool with_gpus;
+
 /* A communicator whose rank r is on host hosts[r], on the cores cores[r] of it (NULL: all
- * alike); each is a process.  The job's ranks are in the opposite order. */
-static struct coll_speed find(const int *hosts, const int *cores)
+ * alike); each is a process.  The job's ranks are in the opposite order.  `numa`: not only the
+ * cores are those, but the node too, and each rank has cores of its own. */
+static struct coll_speed find_on(const int *hosts, const int *cores, bool numa)
 {
     static struct record records[RANKS];
     static struct job job;
@@ -27,16 +32,23 @@ static struct coll_speed find(const int *hosts, const int *cores)
     comm.job_ranks = job_ranks;
     comm.nranks = RANKS;
     comm.crowding = 1;
-    memcpy(comm.options.transports, "shm,tcp", sizeof "shm,tcp");
+    memcpy(comm.options.transports, "shm,verbs,tcp", sizeof "shm,verbs,tcp");
     for (int r = 0; r < RANKS; r++) {
         job_ranks[r] = RANKS - 1 - r;
         records[job_ranks[r]].where = (struct where){
             .host = 1000 - (uint64_t)hosts[r], .process = (uint64_t)r + 1,
-            .cores = cores ? 100 - (uint64_t)cores[r] : 1 };
+            .cores = numa ? 200 - (uint64_t)r : cores ? 100 - (uint64_t)cores[r] : 1,
+            .numa = (uint16_t)(numa ? 9 - cores[r] : 0), .ring = (uint8_t)(with_gpus ? r + 1 : 0),
+            .fabrics = { { "verbs", fabric_word } } };
     }
     if (links_find(&comm, &speed))
         check(false, "links_find: %s", status_text());
     return speed;
+}
+
+static struct coll_speed find(const int *hosts, const int *cores)
+{
+    return find_on(hosts, cores, false);
 }
 
 static void check_order(const struct layout *l, const int *order, const char *what)
@@ -98,6 +110,14 @@ static void test_cores(void)
     check(layout_mixed(speed.layout), "two hosts of two sockets: no groups");
     check_order(speed.layout, both, "two hosts of two sockets");
     layout_free(speed.layout);
+    /* Each rank has a core to itself. */
+    speed = find_on(one, dealt, true);
+    check(speed.layout && !layout_mixed(speed.layout), "cores of two sockets: not one group");
+    check_order(speed.layout, placed, "cores of two sockets");
+    layout_free(speed.layout);
+    speed = find_on(hosts, dealt, true);
+    check_order(speed.layout, both, "cores of two hosts of two sockets");
+    layout_free(speed.layout);
 }
 
 /* Nothing is priced below what its hosts must send at the speed of one far link: an allreduce
@@ -117,6 +137,44 @@ static void test_shared_way(void)
             check(seconds >= least, "allreduce %s: %g s, at least %g", (*a)->name, seconds, least);
         }
     layout_free(speed.layout);
+}
+
+/* Two hosts of four ranks and eight devices of 25 Gb/s each.  Ranks with a GPU use two devices each: what
+ * one rank of a host sends to the other host alone is slower, what all send is not. */
+static void test_devices(void)
+{
+    enum { DEVICES = 8, GIGABITS = 25 * DEVICES };
+    static const int hosts[RANKS] = { 0, 0, 0, 0, 1, 1, 1, 1 };
+    const struct algorithm *ring = algorithm_find(ALLREDUCE, "ring"),
+                           *hierarchical = algorithm_find(ALLREDUCE, "hierarchical");
+    struct call call = { .collective = ALLREDUCE, .nranks = RANKS, .count = 1 << 30, .size = 1,
+                         .commutative = true, .nslices = 1 };
+    double seconds[2][2], all = GIGABITS * 0.9e9 / 8;
+
+    if (!transport_find("verbs")) {
+        printf("skipped: devices: this build has no transport verbs\n");
+        return;
+    }
+    fabric_word = 1 | (uint64_t)GIGABITS << 32 | (uint64_t)DEVICES << 56;
+    for (int gpus = 0; gpus < 2; gpus++) {
+        struct coll_speed speed;
+
+        with_gpus = gpus;
+        speed = find(hosts, NULL);
+        check(speed.ways == (gpus ? 4 : 1) && speed.far.bandwidth * speed.ways == all,
+              "%d: %g ways of %g bytes/s", gpus, speed.ways, speed.far.bandwidth);
+        seconds[gpus][0] = select_price(ring, &call, false, &speed).seconds;
+        seconds[gpus][1] = select_price(hierarchical, &call, false, &speed).seconds;
+        layout_free(speed.layout);
+    }
+    printf("a GiB on 2 hosts of 4, 8 devices: ring %.1f and hierarchical %.1f ms by all devices, %.1f and "
+           "%.1f by those near\n", seconds[0][0] * 1e3, seconds[0][1] * 1e3, seconds[1][0] * 1e3,
+           seconds[1][1] * 1e3);
+    check(seconds[1][0] > 2 * seconds[0][0] && seconds[1][1] < 1.4 * seconds[0][1],
+          "devices: ring %g s, then %g; hierarchical %g, then %g", seconds[0][0], seconds[1][0],
+          seconds[0][1], seconds[1][1]);
+    fabric_word = 0;
+    with_gpus = false;
 }
 
 /* Who is told that two hosts of one name do not share memory is told how that can be. */
@@ -156,6 +214,7 @@ int main(void)
     test_hosts();
     test_cores();
     test_shared_way();
+    test_devices();
     test_hostid();
     printf("links: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
     return failures ? 1 : 0;

@@ -212,7 +212,7 @@ static void judge_ring(const char *name, const struct hosts *h, const struct fig
     const struct topology_plan *plan = &h->plan;
     int n = h->n * h->each;
     double once = 2.0 * (n - 1) / n, alone = plan->ring_total * h->each / (2.0 * (h->each - 1));
-    double widest = 0, even;
+    double widest = 0, even, reach = fmin(plan->ring_total, h->ports_total) / once;
 
     if (h->n == 1) {
         check(about(f->all.bandwidth, alone), "%s: all rings carry %g GB/s of the buffer, the plan "
@@ -222,6 +222,9 @@ static void judge_ring(const char *name, const struct hosts *h, const struct fig
     for (int i = 0; i < plan->nrings; i++)
         widest = fmax(widest, plan->rings[i].bandwidth / plan->ring_total);
     even = once * fmin(1, 1.0 / h->nports + widest);
+    /* What rings carry in the host and what ports carry do not get into each other's way. */
+    check(h->n < HOSTS_WHERE_ORDER_MATTERS || f->all.bandwidth >= 0.9 * reach, "%s, %d hosts: all rings carry "
+          "%g GB/s of the buffer, the host's rings and ports would %g", name, h->n, f->all.bandwidth, reach);
     for (int all = 0; all < 2; all++) {
         const struct load_result *r = all ? &f->all : &f->one;
 

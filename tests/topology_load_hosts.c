@@ -115,10 +115,10 @@ bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
     }
     if (!status) {
         number_ports(h);
-        status = plan_spread(&h->plan, h->nports);
+        status = plan_spread(&h->one, &h->plan, h->nports);
     }
     for (int i = 0; i < 2 && !status; i++)
-        status = plan_spread(&h->wide[i], h->each * (2 + i));
+        status = plan_spread(&h->one, &h->wide[i], h->each * (2 + i));
     if (status) {
         hosts_close(h);
         return tell(why, why_bytes, status_text());

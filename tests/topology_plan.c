@@ -354,7 +354,7 @@ static void test_spread(void)
 
     build(&t, named("8 behind NVSwitch"));
     check(!plan_find(&t, 0, NULL, 0, 1, &plan), "spread: %s", status_text());
-    check(plan.nrings == 1 && !plan_spread(&plan, 8) && plan.nrings == 8, "spread: %d rings",
+    check(plan.nrings == 1 && !plan_spread(&t, &plan, 8) && plan.nrings == 8, "spread: %d rings",
           plan.nrings);
     for (int i = 0; i < plan.nrings; i++)
         entries[plan.rings[i].gpus[0]]++;
@@ -366,7 +366,7 @@ static void test_spread(void)
 
     /* Four NICs for eight GPUs, and rings that pass from one GPU of a NIC to the other. */
     build(&t, named("DGX-1V"));
-    check(!plan_find(&t, 0, NULL, 0, 1, &plan) && !plan_spread(&plan, 8), "spread: %s", status_text());
+    check(!plan_find(&t, 0, NULL, 0, 1, &plan) && !plan_spread(&t, &plan, 8), "spread: %s", status_text());
     memset(entries, 0, sizeof entries);
     for (int i = 0; i < plan.nrings; i++)
         entries[t.nodes[plan.port[plan.rings[i].gpus[0]]].number]++;
@@ -430,7 +430,7 @@ static void test_no_memory(void)
             allocations_left = n;
             status = plan_find(&t, 0, NULL, 0, 1, &plan);
             if (!status)
-                status = plan_spread(&plan, 5);
+                status = plan_spread(&t, &plan, 5);
             allocations_left = -1;
             topology_plan_free(&plan);
             if (status != PEAL_ERR_MEMORY)

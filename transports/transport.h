@@ -57,6 +57,9 @@ struct where {
     uint32_t pid;                  /* in the rank's own pid namespace */
     uint32_t pid_namespace;        /* equal: `pid` means something to both */
     uint64_t cores;                /* equal: may run on the same set of cores, of where_cores() */
+    uint16_t numa;                 /* node of those cores, from 1; 0: several, the only one, not known */
+    uint8_t  ring;                 /* place of its GPU in a ring over those of the host, from 1, whose
+                                      neighbours reach each other best; 0: not known */
     char     hostname[64];         /* for people */
     struct fabric {                /* what transports publish about the rank: */
         char     transport[TRANSPORT_NAME];    /* empty: no more follow */
@@ -128,7 +131,9 @@ static inline struct completion *completion_next(struct completion_queue *q)
 struct reach {                     /* how well a peer can be reached */
     double latency;                /* seconds, for a small message ... */
     double overhead;               /* ... of which a core is busy */
-    double bandwidth;              /* bytes per second */
+    double bandwidth;              /* bytes per second, of all devices together that a host has */
+    int    devices;                /* how many, if ranks that know which are near leave the others to the
+                                      other ranks of their host; else 0 */
     size_t slice;                  /* bytes of a message above which slices are better */
 };
 

@@ -67,6 +67,7 @@ struct coll_link {
 /* How the communicator's ranks lie and how fast their links are, the same on all of them. */
 struct coll_speed {
     struct coll_link near, far;    /* within and between groups; equal if there is one */
+    double ways;                   /* out of a group, each as fast as a far link: 1 or more */
     double crowding;               /* ranks for each core, at least 1 */
     double reduction;              /* bytes per second that a rank combines */
     bool   lends;                  /* a rank's memory can be seen by all others */

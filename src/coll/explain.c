@@ -55,15 +55,16 @@ static bool parse_ranks(const char *text, int most, int *nranks, int *hosts)
 
 static int make_layout(int nranks, int hosts, struct layout **layout)
 {
-    uint64_t *keys = malloc((size_t)nranks * sizeof *keys);
+    uint64_t *rows = malloc((size_t)nranks * sizeof *rows);
+    struct layout_keys keys = { .rows = rows, .count = 1 };
     int status;
 
-    if (!keys)
+    if (!rows)
         return status_fail(PEAL_ERR_MEMORY, "no memory for the layout of %d ranks", nranks);
     for (int r = 0; r < nranks; r++)
-        keys[r] = (uint64_t)(r / (nranks / hosts));
-    status = layout_create(keys, 1, nranks, layout);
-    free(keys);
+        rows[r] = (uint64_t)(r / (nranks / hosts));
+    status = layout_create(&keys, nranks, layout);
+    free(rows);
     return status;
 }
 

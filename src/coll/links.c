@@ -5,25 +5,30 @@
 
 #include <stdlib.h>
 
-/* What makes ranks neighbours, from the coarsest on. */
-enum { KEY_HOST, KEY_CORES, KEYS };
+/* What makes ranks neighbours, from the coarsest on.  Where ranks have GPUs, rings go along the widest of
+ * the host's plan. */
+enum { KEY_HOST, KEY_RING, KEY_NUMA, KEY_CORES, KEYS };
 
 static int find_layout(const struct peal_comm *comm, struct layout **layout)
 {
-    uint64_t *keys = calloc((size_t)comm->nranks, KEYS * sizeof *keys);
+    uint64_t *rows = calloc((size_t)comm->nranks, KEYS * sizeof *rows);
+    struct layout_keys keys = { .rows = rows, .count = KEYS, .positions = 1u << KEY_RING };
     int status;
 
-    if (!keys)
+    if (!rows)
         return status_fail(PEAL_ERR_MEMORY, "no memory for the layout of %d ranks",
                            comm->nranks);
     for (int r = 0; r < comm->nranks; r++) {
         const struct where *where = comm_where(comm, r);
+        uint64_t *row = rows + (size_t)r * KEYS;
 
-        keys[r * KEYS + KEY_HOST] = where->host;
-        keys[r * KEYS + KEY_CORES] = where->cores;
+        row[KEY_HOST] = where->host;
+        row[KEY_RING] = where->ring;
+        row[KEY_NUMA] = where->numa;
+        row[KEY_CORES] = where->cores;
     }
-    status = layout_create(keys, KEYS, comm->nranks, layout);
-    free(keys);
+    status = layout_create(&keys, comm->nranks, layout);
+    free(rows);
     return status;
 }
 
@@ -76,11 +81,43 @@ static int first_group(const struct groups *groups)
     return g;
 }
 
+static int largest(const struct groups *groups)
+{
+    int most = 0;
+
+    for (int g = 0; g < groups->count; g++)
+        if (groups->first[g + 1] - groups->first[g] > most)
+            most = groups->first[g + 1] - groups->first[g];
+    return most;
+}
+
+static bool all_have_gpus(const struct peal_comm *comm)
+{
+    for (int r = 0; r < comm->nranks; r++)
+        if (!comm_where(comm, r)->ring)
+            return false;
+    return true;
+}
+
+/* How many times a rank's share of its host's devices is all of them. */
+static double count_ways(const struct peal_comm *comm, const struct layout *layout, int devices)
+{
+    int most, share;
+
+    /* Ranks without a GPU use all, or those of a NUMA node: how many that are is not known. */
+    if (devices < 2 || !layout_mixed(layout) || !all_have_gpus(comm))
+        return 1;
+    most = largest(&layout->by_place);
+    share = (devices + most - 1) / most;
+    return (double)devices / share;
+}
+
 int links_find(const struct peal_comm *comm, struct coll_speed *speed)
 {
     struct reach near = select_near, far = select_near;
     struct layout *layout = NULL;
     bool lends = false, near_lends;
+    double ways;
     int status;
 
     if (comm->nranks > 1) {
@@ -95,7 +132,10 @@ int links_find(const struct peal_comm *comm, struct coll_speed *speed)
         measure(comm, rank_at(layout, *first), furthest(comm, layout, *first, first[1] - *first),
                 &near, &near_lends);
     }
+    ways = count_ways(comm, layout, far.devices);
+    far.bandwidth /= ways;
     *speed = select_speed(&near, &far, comm->crowding);
+    speed->ways = ways;
     speed->lends = lends;
     speed->layout = layout;
     return PEAL_OK;

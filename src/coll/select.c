@@ -44,7 +44,7 @@ struct coll_speed select_speed(const struct reach *near, const struct reach *far
 {
     static const double core = 24e9;   /* combining, in the caches */
 
-    return (struct coll_speed){ link_of(near), link_of(far), crowding, core, false, NULL };
+    return (struct coll_speed){ link_of(near), link_of(far), 1, crowding, core, false, NULL };
 }
 
 bool select_strict(void)
@@ -137,8 +137,8 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
                          1 / far->bandwidth);
     double all_moved = mixed(all->sent, f->all_sent, 1 / near->bandwidth, 1 / far->bandwidth);
 
-    /* The ranks of a group share its way to the others. */
-    moved = larger(moved, f->leaving / far->bandwidth);
+    /* The ranks of a group share its ways to the others. */
+    moved = larger(moved, f->leaving / (far->bandwidth * speed->ways));
     return mixed(price->rounds, f->rounds, near->latency, far->latency) +
            price->rounds * (speed->crowding - 1) * hand_over +
            larger(busy, all_busy / at_once) * nslices + larger(moved, all_moved / at_once) +

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/numa.h"
 #include "comm/inbox.h"
 #include "comm/position.h"
 #include "comm/where.h"
@@ -219,8 +220,12 @@ int comm_create_world(struct job *job, const struct comm_options *options,
     int status = create(job, id, job ? job_rank(job) : 0, job ? job_size(job) : 1, NULL, options,
                         comm);
 
-    if (status == PEAL_OK && position_binds() && (status = position_bind(comm_local(*comm))))
+    if (status || !position_binds())
+        return status;
+    if ((status = position_bind(comm_local(*comm))))
         comm_free(*comm, false);
+    else
+        (*comm)->self.numa = (uint16_t)(numa_of_thread() + 1);
     return status;
 }
 

@@ -30,11 +30,14 @@ static void put_record(struct wire_writer *w, const struct record *record)
     wire_put32(w, record->where.pid);
     wire_put32(w, record->where.pid_namespace);
     wire_put64(w, record->where.cores);
+    wire_put16(w, record->where.numa);
     wire_put(w, record->where.hostname, sizeof(record->where.hostname));
     for (int i = 0; i < TRANSPORT_FABRICS; i++) {
         wire_put(w, record->where.fabrics[i].transport, TRANSPORT_NAME);
         wire_put64(w, record->where.fabrics[i].word);
     }
+    wire_put16(w, record->nturns);
+    wire_put(w, record->turns, sizeof(record->turns));
     wire_put16(w, record->family);
     wire_put16(w, record->port);
     wire_put(w, record->address, sizeof(record->address));
@@ -50,6 +53,7 @@ static void get_record(struct wire_reader *r, struct record *record)
     record->where.pid = wire_get32(r);
     record->where.pid_namespace = wire_get32(r);
     record->where.cores = wire_get64(r);
+    record->where.numa = wire_get16(r);
     wire_get(r, hostname, sizeof(record->where.hostname));
     if (!memchr(hostname, 0, sizeof(record->where.hostname))) {
         r->bad = true;
@@ -66,6 +70,8 @@ static void get_record(struct wire_reader *r, struct record *record)
         }
         fabric->word = wire_get64(r);
     }
+    record->nturns = wire_get16(r);
+    wire_get(r, record->turns, sizeof(record->turns));
     record->family = wire_get16(r);
     record->port = wire_get16(r);
     wire_get(r, record->address, sizeof(record->address));
@@ -74,7 +80,8 @@ static void get_record(struct wire_reader *r, struct record *record)
 
 static bool record_valid(const struct record *record)
 {
-    return (record->family == 4 || record->family == 6) && record->port != 0;
+    return (record->family == 4 || record->family == 6) && record->port != 0 &&
+           record->nturns <= RECORD_TURNS;
 }
 
 void record_write(const struct record *record, unsigned char bytes[HANDSHAKE_RECORD])

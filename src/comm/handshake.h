@@ -13,7 +13,7 @@
  * the claim names dialler and target, so a proof for one rank is of no use at
  * another.  The bytes that follow are neither encrypted nor authenticated.
  *
- * All messages have a fixed size; 360 bytes are read before the dialler is
+ * All messages have a fixed size; 380 bytes are read before the dialler is
  * believed.  Pure: no I/O, no allocation, no global state; any thread. */
 #ifndef HANDSHAKE_H
 #define HANDSHAKE_H
@@ -21,11 +21,12 @@
 #include "comm/job.h"
 
 enum {
-    HANDSHAKE_VERSION   = 2,
+    HANDSHAKE_VERSION   = 3,
     HANDSHAKE_NONCE     = 32,
     HANDSHAKE_MAC       = 32,
     HANDSHAKE_TEXT      = 200,
-    HANDSHAKE_RECORD    = 132 + TRANSPORT_FABRICS * (TRANSPORT_NAME + 8),
+    RECORD_TURNS        = 16,
+    HANDSHAKE_RECORD    = 134 + TRANSPORT_FABRICS * (TRANSPORT_NAME + 8) + 2 + RECORD_TURNS,
     HANDSHAKE_HELLO     = 8 + 4 + 4 + 8 + HANDSHAKE_NONCE,
     HANDSHAKE_CHALLENGE = 8 + 4 + HANDSHAKE_NONCE + HANDSHAKE_MAC,
     HANDSHAKE_CLAIM     = 4 + 4 + 4 + 2 + 2 + 8 + 4 + TRANSPORT_NAME + HANDSHAKE_RECORD,
@@ -43,6 +44,9 @@ enum handshake_purpose {
 /* Where a rank is and how it is dialled. */
 struct record {
     struct where  where;
+    uint16_t      nturns;         /* places in its host's ring that ranks there have, counted round;
+                                     only these are sent, where.ring follows (ring_order.h) */
+    uint8_t       turns[RECORD_TURNS];
     uint16_t      family, port;   /* 4 or 6; host byte order */
     unsigned char address[16];    /* the first 4 bytes for family 4 */
     unsigned char local[16];      /* name of its abstract Unix socket */

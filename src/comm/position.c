@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
-#include "topology/cpu_list.h"
+#include "base/cpu_list.h"
 #include "topology/plan.h"
 #include "topology/topology_source.h"
 
@@ -25,14 +25,19 @@ const struct setting position_settings[] = {
 
 /* ---- Which GPU --------------------------------------------------------------------- */
 
-/* The word of a list with this number, counted round. */
-static bool word_of(const char *list, int number, char *word, size_t bytes)
+static int words_in(const char *list)
 {
     int n = 1;
 
     for (const char *c = list; *c; c++)
         n += *c == ',';
-    for (number %= n; number > 0; number--)
+    return n;
+}
+
+/* The word of a list with this number, counted round. */
+static bool word_of(const char *list, int number, char *word, size_t bytes)
+{
+    for (number %= words_in(list); number > 0; number--)
         list = strchr(list, ',') + 1;
     snprintf(word, bytes, "%.*s", (int)strcspn(list, ","), list);
     return *word != '\0';
@@ -75,6 +80,22 @@ static int gpu_find(const struct topology *t, int local, int *gpu)
         return status_fail(PEAL_ERR_ARGUMENT, "PEAL_GPU: \"%s\" is no GPU of this machine: want a "
                            "number or a PCI address, as peal-info --topology shows them (%d GPUs)",
                            word, ngpus);
+    return PEAL_OK;
+}
+
+int position_turns(const struct topology *t, int *gpus, int most, int *n)
+{
+    const char *list = setting_text(&position_settings[GPU], NULL);
+    int turns = list && *list ? words_in(list) : topology_count(t, TOPOLOGY_GPU, 0), status;
+
+    *n = 0;
+    for (int i = 0; i < turns && turns <= most; i++) {
+        if ((status = gpu_find(t, i, &gpus[i])))
+            return status;
+        if (gpus[i] < 0)               /* an alias that is not understood */
+            return PEAL_OK;
+    }
+    *n = turns <= most ? turns : 0;
     return PEAL_OK;
 }
 
@@ -192,15 +213,21 @@ static void look(void)
         snprintf(here_why, sizeof here_why, "%s", status_text());
 }
 
+int position_machine(const struct topology **t)
+{
+    pthread_once(&once, look);
+    *t = &here;
+    return here_status ? status_fail(here_status, "%s", here_why) : PEAL_OK;
+}
+
 int position_here(int local, struct position *position)
 {
+    const struct topology *t;
     cpu_set_t cores;
     bool known = sched_getaffinity(0, sizeof cores, &cores) == 0;
+    int status = position_machine(&t);
 
-    pthread_once(&once, look);
-    if (here_status)
-        return status_fail(here_status, "%s", here_why);
-    return position_find(&here, local, known ? &cores : NULL, position);
+    return status ? status : position_find(t, local, known ? &cores : NULL, position);
 }
 
 bool position_binds(void)

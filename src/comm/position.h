@@ -22,7 +22,12 @@ struct position {
 int position_find(const struct topology *t, int local, const cpu_set_t *cores,
                   struct position *position);
 
-/* The same of this process's machine, which is looked at once: a few milliseconds. */
+/* The GPUs that ranks of such a host have in turn, the local-th of them gpus[local % n]: those that PEAL_GPU
+ * lists, else all.  *n is 0 if there are none, or more than `most`.  PEAL_ERR_ARGUMENT as above. */
+int position_turns(const struct topology *t, int *gpus, int most, int *n);
+
+/* This process's machine, which is looked at once: a few milliseconds; and a rank of it. */
+int position_machine(const struct topology **t);
 int position_here(int local, struct position *position);
 
 /* PEAL_BIND: is it asked for; the calling thread, and those it makes, run beside the GPU from now on. */

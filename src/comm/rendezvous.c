@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "comm/ring_order.h"
 #include "comm/where.h"
 
 #include <stdio.h>
@@ -25,6 +26,7 @@ int rendezvous_begin(struct job *job)
     if (status)
         return status;
     where_publish(&self->where, job->options.transports);
+    ring_order_here(self);
     door_describe(&job->door, self);
     job->meeting = true;
     if (job_is_root(job)) {
@@ -171,6 +173,10 @@ static void conclude(struct job *job, int status, const char *text)
     }
     job->table_bytes = table_write(&table, job->order, job->records, job->options.nranks,
                                    job->table);
+    if (!status && ring_order_take(job->records, job->options.nranks)) {
+        rendezvous_fail(job, PEAL_ERR_MEMORY, status_text());
+        return;
+    }
     job->count = table.count;
     job->position = 0;
     tree_grow(job);
@@ -239,7 +245,7 @@ void rendezvous_table(struct job *job, struct branch *from, const unsigned char 
     }
     job->table_bytes = CONTROL_HEADER + length;
     job->table = malloc(job->table_bytes);
-    if (!job->table) {
+    if (!job->table || (!table.status && ring_order_take(job->records, job->options.nranks))) {
         rendezvous_fail(job, PEAL_ERR_MEMORY, "out of memory for the table of ranks");
         return;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "comm/where.h"
 
+#include "base/numa.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -75,6 +77,7 @@ int where_find(struct where *where)
     if (sched_getaffinity(0, sizeof cores, &cores) == 0)
         w.cores = hash(UINT64_C(0xcbf29ce484222325), &cores, sizeof cores) << 16 |
                   (uint16_t)CPU_COUNT(&cores);
+    w.numa = (uint16_t)(numa_of_thread() + 1);
     *where = w;
     return PEAL_OK;
 }

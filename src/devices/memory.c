@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "devices/device.h"
 
+#include "base/numa.h"
 #include "base/status.h"
 
 #include <errno.h>
@@ -95,16 +96,17 @@ static int allocation_make(struct allocation *fresh)
         return status_fail(PEAL_ERR_SYSTEM, "memfd_create of %zu bytes of shareable memory: "
                            "%m; with too many open files, raise 'ulimit -n'",
                            fresh->length);
-    status = memory_reserve(fresh->fd, fresh->length);
-    if (status)
-        return status;
-    if (fcntl(fresh->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-        return status_fail(PEAL_ERR_SYSTEM, "cannot seal the size of shareable memory: %m");
     address = mmap(NULL, fresh->length, PROT_READ | PROT_WRITE, MAP_SHARED, fresh->fd, 0);
     if (address == MAP_FAILED)
         return status_fail(PEAL_ERR_MEMORY, "cannot map %zu bytes of shareable memory: %m",
                            fresh->length);
     fresh->address = address;
+    numa_prefer(address, fresh->length, numa_of_thread());
+    status = memory_reserve(fresh->fd, fresh->length);
+    if (status)
+        return status;
+    if (fcntl(fresh->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+        return status_fail(PEAL_ERR_SYSTEM, "cannot seal the size of shareable memory: %m");
     madvise(address, fresh->length, MADV_HUGEPAGE);    /* if the system offers them */
     return PEAL_OK;
 }

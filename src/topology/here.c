@@ -23,6 +23,18 @@ static bool is_file(const char *text)
     return strpbrk(text, "/.") || access(text, F_OK) == 0;
 }
 
+bool topology_may_have_gpus(void)
+{
+    /* NVIDIA's, AMD's, and those that WSL lends. */
+    static const char *const drivers[] = { "/dev/nvidiactl", "/dev/kfd", "/dev/dxg" };
+    const char *file = setting_text(&topology_settings[0], NULL);
+    bool may = file && *file;
+
+    for (size_t i = 0; i < sizeof drivers / sizeof *drivers && !may; i++)
+        may = access(drivers[i], F_OK) == 0;
+    return may;
+}
+
 int topology_here(struct topology *t, char *source, size_t size)
 {
     const char *origin, *file = setting_text(&topology_settings[0], &origin);

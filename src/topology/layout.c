@@ -31,16 +31,19 @@ static int by_keys(const void *first, const void *second)
     return a->rank - b->rank;
 }
 
-static void sort(struct item *items, const uint64_t *keys, int nkeys, int n)
+static void sort(struct item *items, const uint64_t *rows, int nkeys, int n)
 {
     for (int r = 0; r < n; r++)
-        items[r] = (struct item){ keys + (size_t)r * (size_t)nkeys, nkeys, r };
+        items[r] = (struct item){ rows + (size_t)r * (size_t)nkeys, nkeys, r };
     qsort(items, (size_t)n, sizeof *items, by_keys);
 }
 
-/* In the place of each key, the lowest of the ranks that have it and all before it. */
-static void name_by_lowest(const struct item *items, int nkeys, int n, uint64_t *names)
+/* In the place of each name, the lowest of the ranks that have it and all keys before it. */
+static void name_by_lowest(const struct item *items, const struct layout_keys *keys, int n,
+                           uint64_t *names)
 {
+    int nkeys = keys->count;
+
     for (int k = 0; k < nkeys; k++)
         for (int from = 0, to; from < n; from = to) {
             int lowest = items[from].rank;
@@ -48,7 +51,8 @@ static void name_by_lowest(const struct item *items, int nkeys, int n, uint64_t 
             for (to = from; to < n && in_common(&items[from], &items[to]) > k; to++)
                 lowest = items[to].rank < lowest ? items[to].rank : lowest;
             for (int i = from; i < to; i++)
-                names[(size_t)items[i].rank * (size_t)nkeys + (size_t)k] = (uint64_t)lowest;
+                names[(size_t)items[i].rank * (size_t)nkeys + (size_t)k] =
+                    keys->positions >> k & 1 ? items[i].keys[k] : (uint64_t)lowest;
         }
 }
 
@@ -85,19 +89,19 @@ static struct layout *make(const struct item *items, int n, int ngroups, bool mo
     return l;
 }
 
-int layout_create(const uint64_t *keys, int nkeys, int nranks, struct layout **layout)
+int layout_create(const struct layout_keys *keys, int nranks, struct layout **layout)
 {
     struct item *items = calloc((size_t)nranks, sizeof *items);
-    uint64_t *names = calloc((size_t)nranks * (size_t)nkeys, sizeof *names);
+    uint64_t *names = calloc((size_t)nranks * (size_t)keys->count, sizeof *names);
     struct layout *l = NULL;
     int status = PEAL_OK, ngroups = 0;
     bool moved = false;
 
     if (!items || !names)
         goto no_memory;
-    sort(items, keys, nkeys, nranks);
-    name_by_lowest(items, nkeys, nranks, names);
-    sort(items, names, nkeys, nranks);
+    sort(items, keys->rows, keys->count, nranks);
+    name_by_lowest(items, keys, nranks, names);
+    sort(items, names, keys->count, nranks);
     for (int i = 0; i < nranks; i++) {
         moved |= items[i].rank != i;
         ngroups += i == 0 || items[i].keys[0] != items[i - 1].keys[0];

@@ -28,12 +28,19 @@ struct layout {
     int           memory[];
 };
 
-/* `keys`: nranks rows of nkeys numbers, nkeys >= 1, from the coarsest to the finest: ranks with
- * equal first keys are a group; those with as many equal keys as possible become neighbours.
- * Groups and all within them are in the order of their lowest ranks, so what lies well stays as
- * it is.  *layout is NULL if there is nothing to know: every rank is at the place of its number,
- * and all links are alike, for there is one group, or each rank is one.  PEAL_ERR_MEMORY. */
-int  layout_create(const uint64_t *keys, int nkeys, int nranks, struct layout **layout);
+/* What makes ranks neighbours: of each rank `count` numbers, at least one, from the coarsest to the
+ * finest.  A name says what a rank is in, the first its group; a position where it stands in that. */
+struct layout_keys {
+    const uint64_t *rows;
+    int             count;
+    unsigned        positions; /* bit k: key k is a position, not a name; k > 0 */
+};
+
+/* Those with as many equal keys as possible become neighbours, in the order of their positions.  Names
+ * are in the order of the lowest ranks that have them, so what lies well stays as it is.  *layout is
+ * NULL if there is nothing to know: every rank is at the place of its number, and all links are alike,
+ * for there is one group, or each rank is one.  PEAL_ERR_MEMORY. */
+int  layout_create(const struct layout_keys *keys, int nranks, struct layout **layout);
 void layout_free(struct layout *layout);       /* NULL allowed */
 
 /* Are there both fast and slow links: several groups, of which one has several ranks? */

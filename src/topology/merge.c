@@ -10,7 +10,7 @@
 #include "topology/topology_source.h"
 
 #include "base/status.h"
-#include "topology/cpu_list.h"
+#include "base/cpu_list.h"
 #include "topology/merge.h"
 #include "topology/topology_speeds.h"
 

@@ -49,11 +49,11 @@ int  plan_find(const struct topology *t, int host, const int *gpus, int ngpus, d
 void topology_plan_free(struct topology_plan *plan);
 
 /* Splits the widest rings until there are `nrings` (more are left as they are), and turns all so that
- * of the ports and GPUs by which they enter and leave the host the busiest carry little (found by
+ * where they enter and leave hosts by ports, the busiest links carry little for what they can (found by
  * trying, not the least there is), and by one port where two neighbours of the ring share it.
  * plan_find() has turned them already.  Where a ring enters and leaves by different ports, hosts that run
  * it forwards and backwards in turn meet on the same rail.  PEAL_ERR_MEMORY. */
-int  plan_spread(struct topology_plan *plan, int nrings);
+int  plan_spread(const struct topology *t, struct topology_plan *plan, int nrings);
 
 /* What a set of rings (trees) over `ngpus` GPU nodes carries together on this machine, whoever found
  * it, if the shares are to each other as their bandwidths; 0: a hop of them has no path.

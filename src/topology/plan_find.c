@@ -235,7 +235,7 @@ static int search(struct planner *p, double seconds)
         status = add_trees(p);
     if (!status)
         status = add_rings(p);
-    return status ? status : plan_spread(plan, plan->nrings);
+    return status ? status : plan_spread(p->t, plan, plan->nrings);
 }
 
 int plan_find(const struct topology *t, int host, const int *gpus, int ngpus, double seconds,

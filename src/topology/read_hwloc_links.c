@@ -7,7 +7,7 @@
  * All planes are one switch here, so only the sum counts. */
 #include "topology/read_hwloc.h"
 
-#include "topology/cpu_list.h"
+#include "base/cpu_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>

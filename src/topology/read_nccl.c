@@ -16,7 +16,7 @@
 #include "topology/read_nccl.h"
 
 #include "base/status.h"
-#include "topology/cpu_list.h"
+#include "base/cpu_list.h"
 #include "topology/topology_source.h"
 #include "topology/topology_speeds.h"
 

@@ -53,6 +53,9 @@ int topology_merge(struct topology *file, const struct topology *found);
  * is a file; else what topology_discover() finds.  Finished.  `source`: where it is from, for people. */
 int topology_here(struct topology *t, char *source, size_t size);
 
+/* May there be GPUs, at a glance: drivers of some are loaded, or PEAL_TOPO_FILE is set. */
+bool topology_may_have_gpus(void);
+
 /* The text of a topology: NCCL's XML, or Peal's own (which keeps everything).  malloc'ed; NULL:
  * memory. */
 char *topology_write_nccl(const struct topology *t);

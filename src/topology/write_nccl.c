@@ -4,7 +4,7 @@
  * are, those of PCI from generation and width.  What is nearest is written. */
 #include "topology/topology_source.h"
 
-#include "topology/cpu_list.h"
+#include "base/cpu_list.h"
 #include "topology/topology_speeds.h"
 
 #include <inttypes.h>

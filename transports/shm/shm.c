@@ -119,6 +119,9 @@ static int shm_connect(struct port *port, int peer, const struct where *where,
     endpoint->port = port;
     endpoint->socket = sockets[0];
     endpoint->pid = where->pid;
+    endpoint->me = !dialled;
+    endpoint->numa[endpoint->me] = port->options.where->numa - 1;
+    endpoint->numa[!endpoint->me] = where->numa - 1;
     endpoint->wanted_last = &endpoint->wanted;
     if (port->reads_allowed && where->pid_namespace == port->options.where->pid_namespace)
         endpoint->reads_left = 2;

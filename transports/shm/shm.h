@@ -123,6 +123,7 @@ struct endpoint {
     struct shm_area *area;         /* NULL: the peer's hello has not come */
     size_t           area_bytes, ring;
     int              me;           /* which side */
+    int              numa[2];      /* by side: the node of its cores, or -1 */
     bool             light;        /* the peer's fences are heavy, ours may be light */
     int              socket;       /* -1: the peer has hung up */
 

@@ -4,6 +4,7 @@
 #include "transports/shm/shm.h"
 
 #include "base/log.h"
+#include "base/numa.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,9 +67,27 @@ static int area_map(struct endpoint *endpoint, int fd)
                            bytes, endpoint->peer);
     endpoint->area = area;
     endpoint->area_bytes = bytes;
+    return PEAL_OK;
+}
+
+/* Once its pages are there. */
+static void area_enter(struct endpoint *endpoint)
+{
     atomic_store_explicit(&endpoint->area->sides[endpoint->me].heavy, endpoint->port->fences,
                           memory_order_relaxed);
-    return PEAL_OK;
+}
+
+/* Rings lie near the side that reads them. */
+static void area_near(struct endpoint *endpoint)
+{
+    struct shm_area *area = endpoint->area;
+
+    for (int writer = 0; writer < 2; writer++) {
+        int node = endpoint->numa[!writer];
+
+        numa_prefer(area->slots[writer], sizeof area->slots[writer], node);
+        numa_prefer(area->bytes + (size_t)writer * endpoint->ring, endpoint->ring, node);
+    }
 }
 
 /* The dialling side makes the area, reserves its pages (or a later write would
@@ -80,7 +99,15 @@ static int area_make(struct endpoint *endpoint)
 
     if (fd < 0)
         return status_fail(PEAL_ERR_SYSTEM, "shm: memfd_create for %s: %m", endpoint->peer);
-    if (ftruncate(fd, (off_t)bytes) || (errno = posix_fallocate(fd, 0, (off_t)bytes))) {
+    if (ftruncate(fd, (off_t)bytes))
+        status = status_fail(PEAL_ERR_MEMORY, "shm: no %zu bytes to share with %s: %m", bytes,
+                             endpoint->peer);
+    else
+        status = area_map(endpoint, fd);
+    if (status)
+        goto done;
+    area_near(endpoint);
+    if ((errno = posix_fallocate(fd, 0, (off_t)bytes))) {
         status = status_fail(PEAL_ERR_MEMORY, "shm: cannot reserve %zu bytes to share with "
                              "%s: %m; try a smaller PEAL_SHM_RING", bytes, endpoint->peer);
         goto done;
@@ -90,8 +117,8 @@ static int area_make(struct endpoint *endpoint)
                              endpoint->peer);
         goto done;
     }
-    status = area_map(endpoint, fd);
-    if (status == PEAL_OK && !hello_send(endpoint, fd))
+    area_enter(endpoint);
+    if (!hello_send(endpoint, fd))
         status = status_fail(PEAL_ERR_PEER, "shm: cannot greet %s: %m", endpoint->peer);
 done:
     close(fd);
@@ -112,6 +139,7 @@ static bool sealed(int fd, uint64_t bytes)
 static int hello_take(struct endpoint *endpoint, const struct record *record, int fd)
 {
     uint64_t ring = record->length;
+    int status;
 
     if (endpoint->greeted)
         return status_fail(PEAL_ERR_PROTOCOL, "shm: %s greets twice", endpoint->peer);
@@ -129,7 +157,10 @@ static int hello_take(struct endpoint *endpoint, const struct record *record, in
     /* If this fails the peer has gone, as the socket will tell; what it left in
      * the rings is still delivered. */
     hello_send(endpoint, -1);
-    return area_map(endpoint, fd);
+    status = area_map(endpoint, fd);
+    if (status == PEAL_OK)
+        area_enter(endpoint);
+    return status;
 }
 
 /* ---- Memory of the peer ----------------------------------------------------- */
@@ -280,7 +311,6 @@ int link_start(struct endpoint *endpoint, bool dialled)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = endpoint };
 
-    endpoint->me = !dialled;
     endpoint->record_fd = -1;
     if (getrandom(&endpoint->token, sizeof endpoint->token, 0) != sizeof endpoint->token)
         return status_fail(PEAL_ERR_SYSTEM, "shm: getrandom: %m");

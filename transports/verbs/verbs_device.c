@@ -341,10 +341,28 @@ uint32_t verbs_place_networks(const struct place *place)
     return bits;
 }
 
+/* What verbs_fabric() tells: 32 bits of networks, 24 of Gb/s, 8 of devices. */
+enum { WORD_GIGABITS = 0xffffff, WORD_DEVICES = 0xff };
+
+static uint64_t word_gigabits(uint64_t word)
+{
+    return word >> 32 & WORD_GIGABITS;
+}
+
+static uint64_t word_devices(uint64_t word)
+{
+    return word >> 56;
+}
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 uint64_t verbs_fabric(bool named)
 {
     const struct survey *survey = verbs_survey();
-    uint64_t word = 0, gigabits = 0;
+    uint64_t word = 0, gigabits = 0, devices = 0;
 
     (void)named;
     refuse(survey ? "verbs: the devices have no address" : status_text());
@@ -354,15 +372,17 @@ uint64_t verbs_fabric(bool named)
         if (!verbs_option_device(place->device, place->port))
             continue;
         gigabits += (place->rate + 999) / 1000;
+        devices++;
         word |= verbs_place_networks(place);
     }
-    return word == 0 ? 0 : word | gigabits << 32;
+    return word == 0 ? 0 : word | lower(gigabits, WORD_GIGABITS) << 32 |
+                           lower(devices, WORD_DEVICES) << 56;
 }
 
 int verbs_reach(const struct where *self, const struct where *peer, struct reach *how)
 {
     uint64_t ours = where_fabric(self, "verbs"), theirs = where_fabric(peer, "verbs");
-    double rate;
+    double rate = (double)lower(word_gigabits(ours), word_gigabits(theirs));
 
     if (ours == 0)
         return refusal();
@@ -373,10 +393,10 @@ int verbs_reach(const struct where *self, const struct where *peer, struct reach
         return status_fail(PEAL_ERR_UNSUPPORTED, "verbs: %s and %s have no network in common: "
                            "different kinds of device, InfiniBand subnets or families of addresses",
                            self->hostname, peer->hostname);
-    rate = (double)(ours >> 32 < theirs >> 32 ? ours >> 32 : theirs >> 32);
     how->latency = 2e-6;
     how->overhead = 0.4e-6;
     how->bandwidth = (rate > 0 ? rate : 1) * 0.9e9 / 8;
+    how->devices = (int)lower(word_devices(ours), word_devices(theirs));
     how->slice = 256 << 10;
     return PEAL_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "topology/cpu_list.h"
+#include "base/cpu_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>

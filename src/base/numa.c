@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/numa.h"
+
+#include "base/cpu_list.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { NODES_MOST = 1024, LIST_BYTES = 16 << 10 };
+
+struct node { int number; uint32_t cores[CPU_LIST_WORDS]; };
+
+const char *numa_folder = "/sys/devices/system/node";
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct node *nodes;             /* for the life of the process; NULL where there is one */
+static int nnodes;
+
+static bool has(const uint32_t *words, int bit)
+{
+    return words[bit / 32] >> bit % 32 & 1;
+}
+
+static bool read_list(const char *name, uint32_t words[CPU_LIST_WORDS])
+{
+    static char text[LIST_BYTES];      /* within `once` */
+    char path[512];
+    ssize_t got;
+    int file;
+
+    snprintf(path, sizeof path, "%s/%s", numa_folder, name);
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    got = read(file, text, sizeof text - 1);
+    close(file);
+    while (got > 0 && (text[got - 1] == '\n' || text[got - 1] == ' '))
+        got--;
+    text[got > 0 ? got : 0] = '\0';
+    return cpu_list_read(text, words);
+}
+
+static void look(void)
+{
+    uint32_t online[CPU_LIST_WORDS];
+    int count = 0;
+
+    if (!read_list("online", online))
+        return;
+    for (int i = 0; i < NODES_MOST; i++)
+        count += has(online, i);
+    if (count < 2 || !(nodes = calloc((size_t)count, sizeof *nodes)))
+        return;
+    for (int i = 0; i < NODES_MOST; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "node%d/cpulist", i);
+        if (has(online, i) && read_list(name, nodes[nnodes].cores))
+            nodes[nnodes++].number = i;
+    }
+}
+
+static bool contains(const struct node *node, const cpu_set_t *cores)
+{
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET((size_t)i, cores) && !has(node->cores, i))
+            return false;
+    return true;
+}
+
+int numa_of_thread(void)
+{
+    cpu_set_t cores;
+
+    pthread_once(&once, look);
+    if (nnodes == 0 || sched_getaffinity(0, sizeof cores, &cores) != 0)
+        return -1;
+    for (int i = 0; i < nnodes; i++)
+        if (contains(&nodes[i], &cores))
+            return nodes[i].number;
+    return -1;
+}
+
+void numa_prefer(void *memory, size_t bytes, int node)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)memory + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)memory + bytes) / page * page;
+    enum { BITS = 8 * sizeof(unsigned long) };
+    unsigned long mask[NODES_MOST / BITS] = { 0 };
+
+    if (node < 0 || node >= NODES_MOST || from >= to)
+        return;
+    mask[node / BITS] |= 1ul << node % BITS;
+    if (syscall(SYS_mbind, from, to - from, MPOL_PREFERRED, mask, (unsigned long)NODES_MOST + 1, 0u))
+        log_debug("NUMA node %d is not preferred for %zu bytes: %m", node, bytes);
+}
