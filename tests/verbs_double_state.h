@@ -12,7 +12,7 @@ enum { QPS = 512, MRS = 8192, CQS = 128, CONTEXTS = 256, ENTRIES = 16384, DEPTH 
        INLINE = 1024, JOINS = 256, JOIN_EVENTS = 16, NONCE = 16 };
 
 struct event_end { int pid, number; };
-struct double_context { bool used; int device; struct event_end end; };
+struct double_context { bool used, port_down; int device; struct event_end end; };
 struct double_channel { struct ibv_comp_channel base; struct event_end end; struct ibv_cq *cq; };
 
 struct double_mr { bool used; pid_t pid; int device; uint64_t address, length; int access;
@@ -84,6 +84,7 @@ struct arena {
     bool                  fork_safe;
     uint64_t              registered[2];       /* regions ever; [1]: paged on demand */
     int                   refused;             /* connections */
+    uint64_t              moved[DOUBLE_DEVICES];   /* bytes */
     struct double_context contexts[CONTEXTS];
     struct double_mr      mrs[MRS];
     struct double_qp      qps[QPS];

@@ -209,9 +209,20 @@ static int execute(struct double_qp *qp, const struct double_request *r)
                             IBV_WC_REM_ACCESS_ERR);
     if (!bytes_move(peer, r, remote))
         return -1;
+    arena->moved[qp->device] += r->length;
     if (receives)
         receive_end(peer, r);
     return IBV_WC_SUCCESS;
+}
+
+uint64_t double_moved(int device)
+{
+    uint64_t moved;
+
+    double_lock();
+    moved = arena->moved[device];
+    double_unlock();
+    return moved;
 }
 
 bool double_failed(int device)
