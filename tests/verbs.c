@@ -66,6 +66,7 @@ int main(int argc, char **argv)
         verbs_features(seed);
     if (!*only || strcmp(only, "faults") == 0) {
         verbs_pairs(seed);
+        verbs_greetings(seed);
         verbs_faults(seed);
     }
     if (!*only || strcmp(only, "rails") == 0)
