@@ -38,6 +38,9 @@ struct double_faults {
 };
 
 struct double_faults *double_faults(void);
+/* Set a fault while others are at work. */
+void double_set(int *fault, int value);
+void double_fail(int device, int after, enum ibv_wc_status status, bool executed);
 /* Raise an asynchronous event at every open context of the device. */
 void double_event(int device, enum ibv_event_type type);
 /* At this one only. */

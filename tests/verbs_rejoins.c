@@ -123,11 +123,8 @@ static void back_body(struct node *node)
         if (turn < 2) {
             rail_stop(node, turn);
         } else {
-            if (node->rank == 0) {
-                double_faults()->fail[RAIL].status = IBV_WC_RETRY_EXC_ERR;
-                double_faults()->fail[RAIL].executed = turn & 1;
-                double_faults()->fail[RAIL].after = 2;
-            }
+            if (node->rank == 0)
+                double_fail(RAIL, 2, IBV_WC_RETRY_EXC_ERR, turn & 1);
             node_meet(node);
             exchange(node, LONG, (uint64_t)turn);
         }
@@ -263,10 +260,9 @@ static void no_way_body(struct node *node)
     rail_stop(node, 1);
     await_down(node, RAIL);
     if (node->rank == 0) {
-        faults->no_route = way == NO_WAY_FIRST ? 1 : way == NO_WAY_SECOND ? 2 : 0;
-        faults->fail[RAIL].status = IBV_WC_RETRY_EXC_ERR;
-        faults->fail[RAIL].after = way == NO_ANSWER ? 1 : 0;
-        faults->queue_pairs = way == NO_QUEUE_PAIR ? 4 : 0;
+        double_set(&faults->no_route, way == NO_WAY_FIRST ? 1 : way == NO_WAY_SECOND ? 2 : 0);
+        double_fail(RAIL, way == NO_ANSWER ? 1 : 0, IBV_WC_RETRY_EXC_ERR, false);
+        double_set(&faults->queue_pairs, way == NO_QUEUE_PAIR ? 4 : 0);
     }
     node_barrier(node);
     if (way == NO_DEVICE && node->rank == 0) {
@@ -287,7 +283,7 @@ static void no_way_body(struct node *node)
         CHECK(rail->state == RAIL_DOWN, "rank %d makes offers for ever", node->rank);
         return;
     }
-    faults->queue_pairs = 0;
+    double_set(&faults->queue_pairs, 0);
     node_barrier(node);
     await_up(node);
     carries(node, true);
@@ -392,7 +388,6 @@ static int flaps;
 static void flapping_body(struct node *node)
 {
     static const size_t sizes[] = { 8, 100000, 3000, 200000, 0, 70000 };
-    struct double_faults *faults = double_faults();
     struct endpoint *e = moment_peer(node);
     int times = effort_quick() ? 300 : 2000, fired = 0, armed = -1, before;
 
@@ -407,10 +402,8 @@ static void flapping_body(struct node *node)
         }
         if (node->rank == 0 && armed < 0 && all_up(e)) {
             armed = (int)node_random(node, DOUBLE_DEVICES);
-            faults->fail[armed].status = IBV_WC_RETRY_EXC_ERR;
-            faults->fail[armed].executed = node_random(node, 2);
-            __atomic_store_n(&faults->fail[armed].after, 1 + (int)node_random(node, 40),
-                             __ATOMIC_RELEASE);
+            double_fail(armed, 1 + (int)node_random(node, 40), IBV_WC_RETRY_EXC_ERR,
+                        node_random(node, 2));
         }
         exchange(node, sizes[i % 6], (uint64_t)i);
         for (uint64_t k = node_random(node, 20); k > 0; k--) {
@@ -421,7 +414,8 @@ static void flapping_body(struct node *node)
     node_barrier(node);
     if (node->rank == 0) {
         flaps += fired;
-        memset(faults->fail, 0, sizeof faults->fail);
+        for (int d = 0; d < DOUBLE_DEVICES; d++)
+            double_fail(d, 0, IBV_WC_SUCCESS, false);
     }
     node_barrier(node);
     await_up(node);
