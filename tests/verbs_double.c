@@ -67,22 +67,6 @@ struct double_faults *double_faults(void)
     return &arena->faults;
 }
 
-void double_set(int *fault, int value)
-{
-    double_lock();
-    *fault = value;
-    double_unlock();
-}
-
-void double_fail(int device, int after, enum ibv_wc_status status, bool executed)
-{
-    double_lock();
-    arena->faults.fail[device].status = status;
-    arena->faults.fail[device].executed = executed;
-    arena->faults.fail[device].after = after;
-    double_unlock();
-}
-
 int double_device(const struct ibv_context *context)
 {
     return (int)(context->device - devices);

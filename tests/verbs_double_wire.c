@@ -215,6 +215,22 @@ static int execute(struct double_qp *qp, const struct double_request *r)
     return IBV_WC_SUCCESS;
 }
 
+void double_set(int *fault, int value)
+{
+    double_lock();
+    *fault = value;
+    double_unlock();
+}
+
+void double_fail(int device, int after, enum ibv_wc_status status, bool executed)
+{
+    double_lock();
+    arena->faults.fail[device].status = status;
+    arena->faults.fail[device].executed = executed;
+    arena->faults.fail[device].after = after;
+    double_unlock();
+}
+
 uint64_t double_moved(int device)
 {
     uint64_t moved;

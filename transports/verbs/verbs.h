@@ -22,9 +22,8 @@
  * frame is announced, what says that it has arrived (verbs_announce.c), and how queue
  * pairs are connected (verbs_rail.c, verbs_cm.c).
  *
- * The socket carries what is needed to connect, when a rail fails what has come
- * over it, and what connects it anew (verbs_rejoin.c); its end is the death of the peer,
- * sooner than any retry runs out.
+ * The socket carries what is needed to connect, and when a rail fails what has come over
+ * it, and to connect it anew; its end is the death of the peer, sooner than any retry.
  *
  * An error only marks the endpoint (`broken`): verbs_settle(), called where nothing
  * of it is being walked, lets what has arrived be taken and then ends it.
@@ -161,9 +160,8 @@ struct work {                      /* a work request in a send queue */
     uint64_t       slices;         /* which of the order's, DONE: that it tells */
 };
 
-/* MAKING: after a failure there is a queue pair again, that is not connected; JOINING: it
- * is, and the peer does not know, or what it does not know is whether anything comes
- * through: only UP rails are sent over. */
+/* After a failure, MAKING: there is a queue pair again, not connected; JOINING: it is, and
+ * has not been tried.  Only UP rails are sent over. */
 enum rail_state { RAIL_DOWN, RAIL_MAKING, RAIL_JOINING, RAIL_UP, RAIL_CLOSING };
 struct rail {
     struct endpoint *endpoint;
@@ -192,10 +190,8 @@ struct rail {
     bool             reported;     /* the peer has told what it got, */
     bool             emptied;      /* and all that came here has been taken */
     struct verbs_down came;
-
     /* From one queue pair to the next (verbs_rejoin.c). */
-    uint64_t         again_at;     /* ns; DOWN: when the next is made, */
-    uint64_t         up_since;     /* UP; 0: not yet */
+    uint64_t         again_at, up_since;       /* ns; when the next is made; 0: not up yet */
     unsigned         wait;         /* seconds, of the latest pause */
     bool             refused;      /* an offer, because the port was down here */
 };
@@ -253,7 +249,6 @@ struct endpoint {
     uint64_t           head, tail;             /* bytes ever put into and out of the ring */
     uint64_t           frame_end[VERBS_FRAMES];
     uint32_t           frame_place[VERBS_FRAMES], frame_bytes[VERBS_FRAMES];
-    int8_t             frame_rail[VERBS_FRAMES];
     struct send_window window;
     struct sending    *slots[TRANSPORT_STREAMS][TRANSPORT_WINDOW];
                                                /* grants before their send */
@@ -364,7 +359,7 @@ void verbs_offer_make(struct endpoint *e);
 /* Pair the offers: sets nrails and each rail's adapter, gid and remote. */
 int  verbs_rails_pair(struct endpoint *e);
 void verbs_address_fill(const struct rail *rail, struct ibv_ah_attr *address);
-/* A port as it is now; and again the addresses of such two.  False: they cannot talk. */
+/* A port as it is now; and the addresses of such two.  False: they cannot talk. */
 void verbs_offer_again(const struct rail *rail, struct verbs_offer_rail *ours);
 bool verbs_rail_pair(struct rail *rail, const struct verbs_offer_rail *ours,
                      const struct verbs_offer_rail *theirs);
