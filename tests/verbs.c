@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs transport over a double of libibverbs: the conformance suite on one
  * device and on several, with completions that come late; then what goes wrong.
- * Usage: verbs [seed [conformance|features|faults|rails|hostile|moments]] */
+ * Usage: verbs [seed [conformance|features|faults|rails|rejoins|hostile|moments]] */
 #include "tests/effort.h"
 #include "tests/verbs_faults.h"
 
@@ -66,10 +66,13 @@ int main(int argc, char **argv)
         verbs_features(seed);
     if (!*only || strcmp(only, "faults") == 0) {
         verbs_pairs(seed);
+        verbs_greetings(seed);
         verbs_faults(seed);
     }
     if (!*only || strcmp(only, "rails") == 0)
         verbs_rails(seed);
+    if (!*only || strcmp(only, "rejoins") == 0)
+        verbs_rejoins(seed);
     if (!*only || strcmp(only, "hostile") == 0)
         verbs_hostile(seed);
     if (!*only || strcmp(only, "moments") == 0)

@@ -200,7 +200,8 @@ struct ibv_context *ibv_open_device(struct ibv_device *device)
     double_lock();
     for (int i = 0; i < CONTEXTS; i++)
         if (!arena->contexts[i].used) {
-            arena->contexts[i] = (struct double_context){ true, double_device(context), end };
+            arena->contexts[i] = (struct double_context){ .used = true, .end = end,
+                                                             .device = double_device(context) };
             context->num_comp_vectors = i;         /* our number, kept where nobody looks */
             break;
         }
@@ -226,6 +227,13 @@ void double_event(int device, enum ibv_event_type type)
 void double_event_at(const struct ibv_context *context, enum ibv_event_type type)
 {
     double_notify(&arena->contexts[context->num_comp_vectors].end, type);
+}
+
+void double_port_down(const struct ibv_context *context, bool down)
+{
+    double_lock();
+    arena->contexts[context->num_comp_vectors].port_down = down;
+    double_unlock();
 }
 
 int ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event)
@@ -264,8 +272,11 @@ int ibv_query_port(struct ibv_context *context, uint8_t port,
 
     if (port != 1)
         return EINVAL;
-    attr->state = arena->faults.port_down[double_device(context)] ? IBV_PORT_DOWN
-                                                                  : IBV_PORT_ACTIVE;
+    double_lock();
+    attr->state = arena->faults.port_down[double_device(context)] ||
+                  arena->contexts[context->num_comp_vectors].port_down ? IBV_PORT_DOWN
+                                                                       : IBV_PORT_ACTIVE;
+    double_unlock();
     attr->max_mtu = attr->active_mtu = IBV_MTU_4096;
     attr->max_msg_sz = 8 << 20;
     attr->link_layer = IBV_LINK_LAYER_ETHERNET;
@@ -397,6 +408,17 @@ struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length,
 uint64_t double_registered(bool paged)
 {
     return __atomic_load_n(&arena->registered[paged], __ATOMIC_RELAXED);
+}
+
+int double_regions(void)
+{
+    int count = 0;
+
+    double_lock();
+    for (uint32_t i = 0; i < MRS; i++)
+        count += arena->mrs[i].used && arena->mrs[i].pid == getpid();
+    double_unlock();
+    return count;
 }
 
 int ibv_dereg_mr(struct ibv_mr *mr)
@@ -543,6 +565,11 @@ int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
     if (attr->qp_state == IBV_QPS_ERR && arena->faults.no_error_state)
         return EIO;
     double_lock();
+    if (attr->qp_state == IBV_QPS_RTR && arena->faults.no_route > 0 &&
+        --arena->faults.no_route == 0) {
+        double_unlock();
+        return ETIMEDOUT;
+    }
     if (attr->qp_state == IBV_QPS_RTR) {
         q->peer = attr->dest_qp_num;
         q->peer_gid = attr->ah_attr.grh.dgid;

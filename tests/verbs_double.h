@@ -25,6 +25,7 @@ struct double_faults {
     int      paging;               /* on demand: 0 none, 1 of regions, 2 of all memory too */
     int      queue_pairs;          /* most of a process; 0: any */
     bool     port_down[DOUBLE_DEVICES];
+    int      no_route;             /* the so many-th queue pair from now finds no way; 0: none */
     bool     held[DOUBLE_DEVICES];     /* by double_hold() */
     bool     no_error_state;       /* ibv_modify_qp() to it fails */
     bool     violations;           /* wrong keys are expected */
@@ -37,10 +38,15 @@ struct double_faults {
 };
 
 struct double_faults *double_faults(void);
+/* Set a fault while others are at work. */
+void double_set(int *fault, int value);
+void double_fail(int device, int after, enum ibv_wc_status status, bool executed);
 /* Raise an asynchronous event at every open context of the device. */
 void double_event(int device, enum ibv_event_type type);
 /* At this one only. */
 void double_event_at(const struct ibv_context *context, enum ibv_event_type type);
+/* What this context is told of its port, and nobody else. */
+void double_port_down(const struct ibv_context *context, bool down);
 /* Work requests wait, until the other is called: then they are done, at once. */
 void double_hold(int device);
 void double_release(int device);
@@ -48,6 +54,10 @@ void double_release(int device);
 void double_counts(uint64_t *requests, uint64_t *doorbells);
 /* Memory regions ever registered, by all processes, paged on demand or pinned. */
 uint64_t double_registered(bool paged);
+/* Memory regions that this process has now. */
+int double_regions(void);
+/* Bytes that the queue pairs of this device, of all processes, have moved. */
+uint64_t double_moved(int device);
 /* Has the failure that was asked for, if any, happened? */
 bool double_failed(int device);
 /* Connections that were turned away. */

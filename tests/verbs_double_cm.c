@@ -229,10 +229,33 @@ int rdma_resolve_route(struct rdma_cm_id *id, int ms)
     return 0;
 }
 
+/* One who says nothing, one who knows all but a byte, one who knows the beginning, and one
+ * who comes to another device. */
+static void strangers_come(int listener, int device, const unsigned char *word)
+{
+    struct double_happening request = { .event = RDMA_CM_EVENT_CONNECT_REQUEST, .from = -1,
+                                        .device = device };
+    static unsigned wrong;
+
+    happen(listener, &request);
+    request.nonce_bytes = NONCE;
+    memcpy(request.nonce, word, NONCE);
+    request.nonce[wrong % NONCE] = (unsigned char)(request.nonce[wrong % NONCE] ^ 1 << wrong % 7);
+    wrong++;
+    happen(listener, &request);
+    memcpy(request.nonce, word, NONCE);
+    request.nonce_bytes = NONCE - 1;
+    happen(listener, &request);
+    request.nonce_bytes = NONCE;
+    request.device = (device + 1) % DOUBLE_DEVICES;
+    happen(listener, &request);
+}
+
 int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *parameter)
 {
     struct double_join *j = join_of(id);
-    struct double_happening request = { .event = RDMA_CM_EVENT_CONNECT_REQUEST, .from = -1 };
+    struct double_happening request = { .event = RDMA_CM_EVENT_CONNECT_REQUEST, .from = -1,
+                                        .device = j->to };
     int i = 0;
 
     double_lock();
@@ -242,14 +265,8 @@ int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *parameter)
     if (i == JOINS) {
         happen_plain((int)(j - arena->joins), RDMA_CM_EVENT_REJECTED, -ECONNREFUSED);
     } else {
-        if (arena->faults.strangers) {     /* one who says nothing, and one who guesses */
-            happen(i, &request);
-            request.nonce_bytes = NONCE;
-            memcpy(request.nonce, parameter->private_data, NONCE - 1);
-            request.nonce[NONCE - 1] =
-                (unsigned char)~((const unsigned char *)parameter->private_data)[NONCE - 1];
-            happen(i, &request);
-        }
+        if (arena->faults.strangers)
+            strangers_come(i, j->to, parameter->private_data);
         request.from = (int)(j - arena->joins);
         request.serial = j->serial;
         request.nonce_bytes = parameter->private_data_len < NONCE ? parameter->private_data_len
@@ -351,7 +368,7 @@ int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event *
     if (what.event == RDMA_CM_EVENT_CONNECT_REQUEST) {
         new->base.listen_id = &id->base;
         rdma_create_id(channel, &new->base.id, id->base.context, RDMA_PS_TCP);
-        place(new->base.id, join_of(&id->base)->device);
+        place(new->base.id, what.device);
         join_of(new->base.id)->peer = what.from;
         join_of(new->base.id)->peer_serial = what.serial;
         memcpy(new->nonce, what.nonce, NONCE);

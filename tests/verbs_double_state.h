@@ -9,10 +9,10 @@
 #include <sys/types.h>
 
 enum { QPS = 512, MRS = 8192, CQS = 128, CONTEXTS = 256, ENTRIES = 16384, DEPTH = 1024,
-       INLINE = 1024, JOINS = 256, JOIN_EVENTS = 16, NONCE = 16 };
+       INLINE = 1024, JOINS = 256, JOIN_EVENTS = 32, NONCE = 16 };
 
 struct event_end { int pid, number; };
-struct double_context { bool used; int device; struct event_end end; };
+struct double_context { bool used, port_down; int device; struct event_end end; };
 struct double_channel { struct ibv_comp_channel base; struct event_end end; struct ibv_cq *cq; };
 
 struct double_mr { bool used; pid_t pid; int device; uint64_t address, length; int access;
@@ -41,7 +41,8 @@ struct double_receive { uint64_t id, address; uint32_t length, lkey; };
 /* An id of rdma_cm, and what has happened to it. */
 struct double_happening {
     int           event, status;
-    int           from;            /* CONNECT_REQUEST: whose; -1: a stranger's */
+    int           device;          /* CONNECT_REQUEST: that it has come to, */
+    int           from;            /* and whose it is; -1: a stranger's */
     uint32_t      serial;          /* and which of those that were it */
     unsigned char nonce[NONCE];
     int           nonce_bytes;
@@ -84,6 +85,7 @@ struct arena {
     bool                  fork_safe;
     uint64_t              registered[2];       /* regions ever; [1]: paged on demand */
     int                   refused;             /* connections */
+    uint64_t              moved[DOUBLE_DEVICES];   /* bytes */
     struct double_context contexts[CONTEXTS];
     struct double_mr      mrs[MRS];
     struct double_qp      qps[QPS];

@@ -209,9 +209,36 @@ static int execute(struct double_qp *qp, const struct double_request *r)
                             IBV_WC_REM_ACCESS_ERR);
     if (!bytes_move(peer, r, remote))
         return -1;
+    arena->moved[qp->device] += r->length;
     if (receives)
         receive_end(peer, r);
     return IBV_WC_SUCCESS;
+}
+
+void double_set(int *fault, int value)
+{
+    double_lock();
+    *fault = value;
+    double_unlock();
+}
+
+void double_fail(int device, int after, enum ibv_wc_status status, bool executed)
+{
+    double_lock();
+    arena->faults.fail[device].status = status;
+    arena->faults.fail[device].executed = executed;
+    arena->faults.fail[device].after = after;
+    double_unlock();
+}
+
+uint64_t double_moved(int device)
+{
+    uint64_t moved;
+
+    double_lock();
+    moved = arena->moved[device];
+    double_unlock();
+    return moved;
 }
 
 bool double_failed(int device)

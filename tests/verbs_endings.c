@@ -495,6 +495,7 @@ static void closing_body(struct node *node)
         CHECK(rail->state == RAIL_CLOSING && rail->receives > 0, "nothing is waited for");
         double_event_at(rail->adapter->context, IBV_EVENT_DEVICE_FATAL);
         verbs_adapter_events(rail->adapter);
+        verbs_repair(moment_peer(node));
         CHECK(!rail->qp, "the rest of a lost device is waited for");
     }
     node_greet(node);

@@ -45,15 +45,6 @@ static void until_failure(struct node *node)
     rig_free(in, 200000, false);
 }
 
-static void fail_later(int device, int after, enum ibv_wc_status status, bool executed)
-{
-    struct double_faults *faults = double_faults();
-
-    faults->fail[device].status = status;
-    faults->fail[device].executed = executed;
-    faults->fail[device].after = after;
-}
-
 /* With one rail each status ends the endpoint at both ends, and one says why. */
 static void each_status(uint64_t seed)
 {
@@ -63,7 +54,7 @@ static void each_status(uint64_t seed)
     for (int i = 0; i < 2 * STATUSES; i++) {
         const char *why;
 
-        fail_later(0, 1 + (int)node_random(&random, 300), statuses[i / 2], i & 1);
+        double_fail(0, 1 + (int)node_random(&random, 300), statuses[i / 2], i & 1);
         rig_run(&verbs_transport, 2, false, -1, seed, until_failure);
         CHECK(ends[0] && ends[1], "status %d: nobody noticed", statuses[i / 2]);
         why = strstr(texts[0], " failed: ") ? texts[0] : texts[1];
@@ -90,10 +81,10 @@ static void rails_fail(uint64_t seed, bool processes)
 
         faults->slow = i & 1 ? 40 : 0;
         setenv("PEAL_VERBS_RING", i % 4 >= 2 ? "16K" : "256K", 1);     /* things wait */
-        fail_later(first, 1 + (int)node_random(&random, 1000),
+        double_fail(first, 1 + (int)node_random(&random, 1000),
                    statuses[node_random(&random, STATUSES)], i & 2);
         if (i % 3 == 0)
-            fail_later(second, 1 + (int)node_random(&random, 1000), IBV_WC_RETRY_EXC_ERR, i & 2);
+            double_fail(second, 1 + (int)node_random(&random, 1000), IBV_WC_RETRY_EXC_ERR, i & 2);
         rig_run(&verbs_transport, 2 + (i & 1) * 2, processes, -1, seed + (uint64_t)i,
                 transports_traffic);
         fired += faults->fail[first].after == 0;
@@ -253,10 +244,10 @@ static int once_each(uint64_t seed, int device)
 
     for (int after = 1; after <= 50; after++)
         for (int executed = 0; executed < 2; executed++) {
-            fail_later(device, after, IBV_WC_RETRY_EXC_ERR, executed);
+            double_fail(device, after, IBV_WC_RETRY_EXC_ERR, executed);
             rig_run(&verbs_transport, 2, false, -1, seed, once_body);
             fired += double_faults()->fail[device].after == 0;
-            fail_later(device, 0, IBV_WC_SUCCESS, false);
+            double_fail(device, 0, IBV_WC_SUCCESS, false);
         }
     return fired;
 }

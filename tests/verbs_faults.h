@@ -14,5 +14,7 @@ void verbs_hostile(uint64_t seed);
 void verbs_pairs(uint64_t seed);
 void verbs_features(uint64_t seed);
 void verbs_moments(uint64_t seed);
+void verbs_rejoins(uint64_t seed);
+void verbs_greetings(uint64_t seed);
 
 #endif

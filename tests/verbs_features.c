@@ -138,6 +138,70 @@ static void queue_pairs(uint64_t seed)
     printf("several queue pairs of a port\n");
 }
 
+/* ---- Rails of different speed ------------------------------------------------------- */
+
+enum { PART = 64 << 10 };
+
+/* In Gb/s, of the ports of two rails; which gets how many of the parts of a message. */
+static const struct speeds { uint32_t here[2], there[2]; int parts, first; } *speeds;
+
+static void speeds_body(struct node *node)
+{
+    struct endpoint *e = node->peers[!node->rank];
+    size_t bytes = (size_t)speeds->parts * PART;
+    char *memory = rig_alloc(bytes, true);
+    struct op op;
+
+    node_greet(node);
+    if (node->rank == 1)
+        node_recv(node, 0, 0, memory, bytes, &op);
+    node_barrier(node);
+    if (node->rank == 0) {
+        int first, second;
+
+        while (node_progress(node) > 0)
+            continue;
+        for (int i = 0; i < 2; i++) {
+            e->rails[i].adapter->place.rate = speeds->here[i] * 1000;
+            e->rails[i].remote.rate = speeds->there[i] * 1000;
+            double_hold(i);
+        }
+        rig_fill(memory, bytes, 6);
+        node_send(node, 1, 0, memory, bytes, &op);
+        first = (int)(e->rails[0].flying / PART);
+        second = (int)(e->rails[1].flying / PART);
+        CHECK(first == speeds->first && first + second == speeds->parts, "of %d parts %d and %d "
+              "go over rails of %u and %u Gb/s", speeds->parts, first, second, speeds->here[0],
+              speeds->here[1]);
+        double_release(0);
+        double_release(1);
+    }
+    CHECK(node_wait_op(node, &op) == PEAL_OK, "rank %d", node->rank);
+    rig_verify(memory, bytes, 6, "over rails of different speed");
+    node_barrier(node);
+    rig_free(memory, bytes, true);
+}
+
+static void unequal(uint64_t seed)
+{
+    static const struct speeds all[] = {
+        { { 100, 400 }, { 100, 400 }, 20, 4 }, { { 400, 100 }, { 400, 100 }, 20, 16 },
+        { { 400, 400 }, { 100, 400 }, 20, 4 }, { { 100, 400 }, { 400, 400 }, 20, 4 },
+        { { 400, 400 }, { 400, 400 }, 20, 10 }, { { 100, 400 }, { 100, 400 }, 3, 0 },
+        { { 400, 100 }, { 400, 100 }, 2, 2 }, { { 200, 400 }, { 200, 400 }, 30, 10 }
+    };
+
+    setenv("PEAL_VERBS_DEVICES", "double0,double1", 1);
+    setenv("PEAL_VERBS_SLICE", "64K", 1);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        speeds = &all[i];
+        rig_run(&verbs_transport, 2, false, -1, seed, speeds_body);
+    }
+    unsetenv("PEAL_VERBS_SLICE");
+    unsetenv("PEAL_VERBS_DEVICES");
+    printf("rails of different speed\n");
+}
+
 /* ---- Forks -------------------------------------------------------------------------- */
 
 /* Children overwrite their copies and are gone, with messages under way. */
@@ -297,5 +361,6 @@ void verbs_features(uint64_t seed)
     crossovers();
     paging(seed);
     queue_pairs(seed);
+    unequal(seed);
     forks(seed);
 }

@@ -107,6 +107,38 @@ static void offer_make(struct verbs_offer *o)
     }
 }
 
+static void rejoin_check(void)
+{
+    struct verbs_rejoin said = { .rail = (uint32_t)chance(8),
+                                 .step = (enum verbs_step)(1 + chance(5)) }, heard;
+    bool whole = said.step == VERBS_OFFERS || said.step == VERBS_ANSWERS;
+    unsigned char wire[VERBS_RECORD_MOST];
+    struct verbs_offer offer;
+    size_t bytes, length;
+    enum verbs_record kind;
+
+    offer_make(&offer);
+    if (whole) {
+        said.port = offer.rails[0];
+        said.queue_pair = (struct verbs_connect_rail){ 1, 2, 3, 4, { "a word" } };
+    }
+    bytes = verbs_rejoin_encode(&said, wire);
+    CHECK(!verbs_record_decode(wire, &kind, &length) && kind == VERBS_REJOIN &&
+          length + VERBS_RECORD_HEAD == bytes);
+    CHECK(!verbs_rejoin_decode(wire + VERBS_RECORD_HEAD, &heard) &&
+          memcmp(&heard, &said, sizeof said) == 0);
+    mutate(wire, bytes);
+    if (verbs_rejoin_decode(wire + VERBS_RECORD_HEAD, &heard))
+        return;
+    CHECK(heard.rail < VERBS_RAILS && heard.step >= VERBS_ASKS && heard.step <= VERBS_USES);
+    offer.nrails = 1;
+    offer.rails[0] = heard.port;
+    if (heard.step == VERBS_OFFERS || heard.step == VERBS_ANSWERS)
+        offer_rules(&offer);
+    else
+        CHECK(heard.port.port == 0 && heard.queue_pair.qpn == 0);
+}
+
 static void records(void)
 {
     int good = 0;
@@ -144,6 +176,7 @@ static void records(void)
         mutate(wire, bytes);
         if (!verbs_down_decode(wire + VERBS_RECORD_HEAD, &downed))
             CHECK(downed.rail < VERBS_RAILS);
+        rejoin_check();
         if (!verbs_record_decode(wire, &kind, &length))
             CHECK(length + VERBS_RECORD_HEAD <= VERBS_RECORD_MOST);
     }

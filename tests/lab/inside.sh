@@ -233,7 +233,7 @@ wrong_key() { # TRANSPORT RAILS
   case $1,$rails in
     verbs,1) says '0 1' 'remote access error' 'rank [01] on lab0 over rxe[01] port 1' ;;
     verbs,*) says 0 'remote access error.*going on over 1 other rail' \
-      'has been repeated over the other rails' ;;
+      'has been repeated over the other rails' 'is used again' ;;
     *) says '0 1' 'UCX .* rank [01] on lab0' ;;
   esac
 }

@@ -73,6 +73,8 @@ static int serve_events(struct port *port)
         moved += verbs_adapter_events(&port->adapters[i]);
     if (devices && port->joinings)
         moved += verbs_cm_events(port);
+    if (port->rejoin_at)
+        verbs_rejoin_look(port);
     return moved;
 }
 
@@ -140,6 +142,8 @@ static int port_arm(struct port *port)
 
     port->look = true;
     verbs_watch(port);
+    if (port->rejoin_at)
+        verbs_rejoin_look(port);
     /* A peek since the last progress() may have taken what others wait for. */
     if (serve_active(port, false) + serve_active(port, true) > 0 || port_busy(port))
         return STATUS_AGAIN;

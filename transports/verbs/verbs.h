@@ -22,8 +22,8 @@
  * frame is announced, what says that it has arrived (verbs_announce.c), and how queue
  * pairs are connected (verbs_rail.c, verbs_cm.c).
  *
- * The socket carries what is needed to connect, and when a rail fails what has come
- * over it; its end is the death of the peer, sooner than any retry runs out.
+ * The socket carries what is needed to connect, and when a rail fails what has come over
+ * it, and to connect it anew; its end is the death of the peer, sooner than any retry.
  *
  * An error only marks the endpoint (`broken`): verbs_settle(), called where nothing
  * of it is being walked, lets what has arrived be taken and then ends it.
@@ -100,6 +100,8 @@ struct adapter {                   /* a place that this port has opened */
     int                      nqueues;          /* more than one where they cannot grow */
     struct queue             queues[VERBS_QUEUES];
     bool                     lost;             /* the device or its port is gone */
+    bool                     active;           /* its port was, at asked_at (ns) */
+    uint64_t                 asked_at;
 };
 
 struct region {                    /* registered memory */
@@ -158,7 +160,9 @@ struct work {                      /* a work request in a send queue */
     uint64_t       slices;         /* which of the order's, DONE: that it tells */
 };
 
-enum rail_state { RAIL_DOWN, RAIL_UP, RAIL_CLOSING };
+/* After a failure, MAKING: there is a queue pair again, not connected; JOINING: it is, and
+ * has not been tried.  Only UP rails are sent over. */
+enum rail_state { RAIL_DOWN, RAIL_MAKING, RAIL_JOINING, RAIL_UP, RAIL_CLOSING };
 struct rail {
     struct endpoint *endpoint;
     struct adapter  *adapter;
@@ -182,9 +186,14 @@ struct rail {
     uint64_t         still_since;  /* ns; `ended` has stood at still_at since; 0: nothing is
                                     * under way (verbs_watch.c) */
     uint32_t         still_at;
-    bool             reported;     /* CLOSING: the peer has told what it got, */
+    bool             flushes;      /* CLOSING: all that is posted comes back; */
+    bool             reported;     /* the peer has told what it got, */
     bool             emptied;      /* and all that came here has been taken */
     struct verbs_down came;
+    /* From one queue pair to the next (verbs_rejoin.c). */
+    uint64_t         again_at, up_since;       /* ns; when the next is made; 0: not up yet */
+    unsigned         wait;         /* seconds, of the latest pause */
+    bool             refused;      /* an offer, because the port was down here */
 };
 
 /* A long message on its way to us, from match->remote[0]. */
@@ -240,7 +249,6 @@ struct endpoint {
     uint64_t           head, tail;             /* bytes ever put into and out of the ring */
     uint64_t           frame_end[VERBS_FRAMES];
     uint32_t           frame_place[VERBS_FRAMES], frame_bytes[VERBS_FRAMES];
-    int8_t             frame_rail[VERBS_FRAMES];
     struct send_window window;
     struct sending    *slots[TRANSPORT_STREAMS][TRANSPORT_WINDOW];
                                                /* grants before their send */
@@ -283,6 +291,7 @@ struct port {
     bool                   look;               /* epoll has something: ask it first */
     unsigned               quiet;              /* calls since epoll was last asked */
     uint64_t               watch_at;           /* when rails are looked at next */
+    uint64_t               rejoin_at;          /* ns; those that are down; 0: none are */
     unsigned               connecting;         /* endpoints that are not up */
     int                    nadapters;
     struct adapter         adapters[VERBS_RAILS];
@@ -324,6 +333,8 @@ bool verbs_network_has(const struct verbs_network *network, const struct verbs_g
 void verbs_option_port(struct port *port);         /* the sizes in it */
 
 /* verbs_device.c */
+/* What may have changed since it was found.  False: the port is not active. */
+bool verbs_place_again(struct ibv_context *context, struct place *place);
 const struct survey *verbs_survey_all(char reason[2 * VERBS_WHY]);
 const struct survey *verbs_survey(void);           /* NULL and status_text(): nothing */
 uint64_t verbs_fabric(bool named);
@@ -341,19 +352,25 @@ int  verbs_adapter_promise(struct adapter *a, int completions, struct queue **qu
 /* Completion channels and asynchronous events; returns how much there was. */
 int  verbs_adapter_events(struct adapter *a);
 int  verbs_adapter_arm(struct adapter *a);
+bool verbs_adapter_active(struct adapter *a);      /* now, or a moment ago */
 
 /* verbs_address.c */
 void verbs_offer_make(struct endpoint *e);
 /* Pair the offers: sets nrails and each rail's adapter, gid and remote. */
 int  verbs_rails_pair(struct endpoint *e);
 void verbs_address_fill(const struct rail *rail, struct ibv_ah_attr *address);
+/* A port as it is now; and the addresses of such two.  False: they cannot talk. */
+void verbs_offer_again(const struct rail *rail, struct verbs_offer_rail *ours);
+bool verbs_rail_pair(struct rail *rail, const struct verbs_offer_rail *ours,
+                     const struct verbs_offer_rail *theirs);
 
 /* verbs_rail.c */
 /* Fills in what the peer is told. */
 int  verbs_rail_create(struct rail *rail, struct verbs_connect_rail *told);
 int  verbs_rail_connect(struct rail *rail, const struct verbs_connect_rail *told);
 void verbs_rail_destroy(struct rail *rail);
-void verbs_rail_close(struct rail *rail);          /* no more comes in or goes out */
+void verbs_rail_close(struct rail *rail);          /* no more comes in or goes out, */
+bool verbs_rail_stopped(struct rail *rail);        /* and all that came has been noted */
 int  verbs_rail_receives(struct rail *rail);       /* post what was used */
 /* Receives of a queue pair: a quarter of the frames that may come is posted again
  * together, and what is told never waits for that. */
@@ -406,6 +423,8 @@ void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *wo
 void verbs_chain_begin(struct port *port);
 void verbs_chain_end(struct port *port);
 int  verbs_poll(struct port *port);                /* returns how many there were */
+/* Take all completions that are there: none of a queue pair that is gone comes later. */
+void verbs_drain(struct adapter *a);
 /* verbs_watch.c: before sleeping; rails on which nothing ends any more fail. */
 void verbs_watch(struct port *port);
 void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
@@ -516,6 +535,14 @@ void verbs_joined(struct endpoint *e);             /* a queue pair has been conn
 /* verbs_failover.c */
 void verbs_rail_heard(struct endpoint *e, const struct verbs_down *down);
 int  verbs_repair(struct endpoint *e);
+
+/* verbs_rejoin.c: rails that have failed are connected anew. */
+void verbs_rejoin_later(struct rail *rail);        /* it is down now */
+void verbs_rejoin_look(struct port *port);         /* at rejoin_at */
+void verbs_rejoin_active(struct adapter *a);       /* its port is */
+void verbs_rejoin_up(struct rail *rail);           /* JOINING, and both ends know */
+void verbs_rejoin_tried(struct rail *rail);        /* JOINING, and something came through */
+const char *verbs_rejoin_heard(struct endpoint *e, const struct verbs_rejoin *said);
 
 /* verbs_error.c */
 const char *verbs_cause(enum ibv_wc_status status);

@@ -2,6 +2,7 @@
 /* Device ports that a port has opened: contexts, completion queues, events. */
 #include "transports/verbs/verbs.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { FIRST_COMPLETIONS = 1024 };
+enum { FIRST_COMPLETIONS = 1024, ASK_AGAIN = 100000000 /* ns */ };
 
 int verbs_adapter_watch(struct port *port, int fd)
 {
@@ -50,6 +51,23 @@ static void place_take(struct adapter *a, const struct place *place)
     for (int i = 0; i < place->ngids; i++)
         if (verbs_option_gid(place, &place->gids[i]))
             a->place.gids[a->place.ngids++] = place->gids[i];
+}
+
+/* Many rails may ask about one port. */
+bool verbs_adapter_active(struct adapter *a)
+{
+    uint64_t now = clock_now();
+    struct place place = a->place;
+
+    if (a->lost)
+        return false;
+    if (a->asked_at && now - a->asked_at < ASK_AGAIN)
+        return a->active;
+    a->asked_at = now;
+    a->active = verbs_place_again(a->context, &place);
+    if (a->active)
+        place_take(a, &place);
+    return a->active;
 }
 
 static int adapter_open(struct port *port, const struct place *place)
@@ -218,7 +236,7 @@ static void adapter_lost(struct adapter *a, const char *event)
         for (int i = 0; i < e->nrails && !verbs_lost(e); i++) {
             struct rail *rail = &e->rails[i];
 
-            if (rail->adapter == a && rail->state == RAIL_UP)
+            if (rail->adapter == a && (rail->state == RAIL_UP || rail->state == RAIL_JOINING))
                 verbs_rail_fail(rail, PEAL_ERR_PEER, "%s port %d to %s: %s; was the device "
                                 "removed, or its driver reset?", a->place.device, a->place.port,
                                 e->name, event);
@@ -248,8 +266,10 @@ static void adapter_event(struct adapter *a, const struct ibv_async_event *event
                      verbs_option(VERBS_OPTION_RETRY));
         break;
     case IBV_EVENT_PORT_ACTIVE:
-        if (event->element.port_num == a->place.port)
-            log_warn("verbs: %s port %d is up again", a->place.device, a->place.port);
+        if (event->element.port_num != a->place.port)
+            break;
+        log_warn("verbs: %s port %d is up again", a->place.device, a->place.port);
+        verbs_rejoin_active(a);
         break;
     default:
         log_debug("verbs: %s: %s", a->place.device, text);

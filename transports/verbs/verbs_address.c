@@ -95,6 +95,20 @@ static void offer_rail(struct verbs_offer_rail *rail, const struct place *place,
     }
 }
 
+/* This side of the endpoint's socket; where no address is near, none is preferred. */
+static unsigned near_find(const struct endpoint *e, struct verbs_gid *near)
+{
+    return socket_gid(e->socket, near) ? interface_of(near) : 0;
+}
+
+void verbs_offer_again(const struct rail *rail, struct verbs_offer_rail *ours)
+{
+    struct verbs_gid near;
+    unsigned interface = near_find(rail->endpoint, &near);
+
+    offer_rail(ours, &rail->adapter->place, &near, interface);
+}
+
 /* Several queue pairs over a port are rails like any others: its port is offered as
  * often, after all ports have been once. */
 void verbs_offer_make(struct endpoint *e)
@@ -102,7 +116,7 @@ void verbs_offer_make(struct endpoint *e)
     struct port *port = e->port;
     struct verbs_offer *offer = &e->offer;
     struct verbs_gid near;
-    unsigned interface = socket_gid(e->socket, &near) ? interface_of(&near) : 0;
+    unsigned interface = near_find(e, &near);
 
     offer->communicator = port->options.communicator;
     offer->eager = (uint32_t)port->eager;
@@ -129,6 +143,24 @@ static int rails_family(const struct verbs_offer_rail *a, const struct verbs_off
     return -1;
 }
 
+bool verbs_rail_pair(struct rail *rail, const struct verbs_offer_rail *ours,
+                     const struct verbs_offer_rail *theirs)
+{
+    const struct place *place = &rail->adapter->place;
+    int family = rails_family(ours, theirs);
+
+    if (family < 0)
+        return false;
+    rail->remote = *theirs;
+    memset(&rail->gid, 0, sizeof rail->gid);
+    rail->gid.family = (enum verbs_family)family;
+    rail->gid.gid = ours->gids[family];
+    for (int g = 0; g < place->ngids; g++)
+        if (memcmp(&place->gids[g].gid, &rail->gid.gid, 16) == 0)
+            rail->gid = place->gids[g];
+    return true;
+}
+
 /* The GID that was asked for does not exist. */
 static bool addressless(const struct verbs_offer_rail *rail)
 {
@@ -149,21 +181,15 @@ int verbs_rails_pair(struct endpoint *e)
         for (uint32_t k = 0; k < b->nrails; k++) {
             uint32_t first = i % a->nrails, second = (i + k) % b->nrails;
             uint32_t own = e->dialled ? first : second, other = e->dialled ? second : first;
-            int family = rails_family(&a->rails[first], &b->rails[second]);
             struct rail *rail = &e->rails[e->nrails];
 
-            if (family < 0)
-                continue;
             memset(rail, 0, sizeof *rail);
             rail->endpoint = e;
-            rail->index = e->nrails++;
+            rail->index = e->nrails;
             rail->adapter = &e->port->adapters[own % (uint32_t)e->port->nadapters];
-            rail->remote = e->theirs.rails[other];
-            rail->gid.family = (enum verbs_family)family;
-            rail->gid.gid = e->offer.rails[own].gids[family];
-            for (int g = 0; g < rail->adapter->place.ngids; g++)
-                if (memcmp(&rail->adapter->place.gids[g].gid, &rail->gid.gid, 16) == 0)
-                    rail->gid = rail->adapter->place.gids[g];
+            if (!verbs_rail_pair(rail, &e->offer.rails[own], &e->theirs.rails[other]))
+                continue;
+            e->nrails++;
             break;
         }
     if (e->nrails > 0)

@@ -24,7 +24,7 @@ enum {
     SUBNETS           = 24
 };
 
-enum { MOST_READS = 16 };
+enum { MOST_READS = 16, GIDS = 1024 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct survey found;
@@ -138,6 +138,13 @@ static bool addresses_find(struct survey *s, struct place *place,
     return false;
 }
 
+static void place_read(struct place *place, const struct ibv_port_attr *attr)
+{
+    place->mtu = attr->active_mtu;
+    place->lid = attr->lid;
+    place->rate = rate_of(attr);
+}
+
 static void place_find(struct survey *s, struct ibv_context *context, const char *name,
                        const struct ibv_device_attr *device, int port,
                        const struct ibv_gid_entry *gids, ssize_t ngids)
@@ -161,24 +168,46 @@ static void place_find(struct survey *s, struct ibv_context *context, const char
     snprintf(place->device, sizeof place->device, "%s", name);
     place->port = port;
     abilities_find(place, context, device, attr.link_layer);
-    place->mtu = attr.active_mtu;
-    place->lid = attr.lid;
-    place->rate = rate_of(&attr);
+    place_read(place, &attr);
     place->most = attr.max_msg_sz > 0 && attr.max_msg_sz < 1u << 30 ? attr.max_msg_sz : 1u << 30;
     place->most_work = device->max_qp_wr;
     place->most_completions = device->max_cqe;
     s->nplaces += addresses_find(s, place, gids, ngids);
 }
 
+/* The table of a device's GIDs; the caller frees it. */
+static struct ibv_gid_entry *gids_read(struct ibv_context *context, ssize_t *count)
+{
+    struct ibv_gid_entry *gids = calloc(GIDS, sizeof *gids);
+
+    *count = gids ? ibv_query_gid_table(context, gids, GIDS, 0) : 0;
+    return gids;
+}
+
+bool verbs_place_again(struct ibv_context *context, struct place *place)
+{
+    struct ibv_port_attr attr;
+    struct ibv_gid_entry *gids;
+    ssize_t count;
+
+    if (ibv_query_port(context, (uint8_t)place->port, &attr) != 0 ||
+        attr.state != IBV_PORT_ACTIVE)
+        return false;
+    place_read(place, &attr);
+    gids = gids_read(context, &count);
+    place->ngids = 0;
+    gids_find(place, gids, count);
+    free(gids);
+    return place->ngids > 0 || place->link == VERBS_INFINIBAND;
+}
+
 static void device_find(struct survey *s, struct ibv_device *device)
 {
-    struct ibv_gid_entry *gids = NULL;
+    struct ibv_gid_entry *gids;
     const char *name = ibv_get_device_name(device);
     struct ibv_context *context;
     struct ibv_device_attr attr;
     ssize_t ngids;
-
-    enum { GIDS = 1024 };
 
     errno = 0;
     context = ibv_open_device(device);
@@ -189,8 +218,7 @@ static void device_find(struct survey *s, struct ibv_device *device)
         return;
     }
     memset(&attr, 0, sizeof attr);
-    gids = calloc(GIDS, sizeof *gids);
-    ngids = gids ? ibv_query_gid_table(context, gids, GIDS, 0) : 0;
+    gids = gids_read(context, &ngids);
     if (ibv_query_device(context, &attr) != 0)
         leave_out(s, "%s cannot be asked: %s", name, strerror(errno));
     else

@@ -15,14 +15,15 @@
 
 static bool rail_emptied(struct endpoint *e, struct rail *rail)
 {
-    struct verbs_down down = { .rail = (uint32_t)rail->index, .taken = e->in_next };
+    struct verbs_down down = { .rail = (uint32_t)rail->index };
     unsigned char record[VERBS_RECORD_MOST];
 
     if (rail->emptied)
         return true;
-    if (rail->receives > 0 && rail->qp)
+    if (!verbs_rail_stopped(rail))
         return false;
     rail->emptied = true;              /* what comes now is not looked at */
+    down.taken = e->in_next;
     memcpy(down.came, e->came, sizeof down.came);
     verbs_say(e, record, verbs_down_encode(&down, record));
     return true;
@@ -33,13 +34,14 @@ void verbs_rail_heard(struct endpoint *e, const struct verbs_down *down)
     struct rail *rail = &e->rails[down->rail];
 
     /* Credits over other rails may have been faster than this. */
-    if (rail->reported || (int32_t)(down->taken - e->out_next) > 0) {
+    if (rail->reported || rail->state == RAIL_DOWN || rail->state == RAIL_MAKING ||
+        (int32_t)(down->taken - e->out_next) > 0) {
         verbs_break(e, PEAL_ERR_PROTOCOL, "%s sent impossible news of a rail", e->name);
         return;
     }
     rail->reported = true;
     rail->came = *down;
-    if (rail->state == RAIL_UP)
+    if (rail->state != RAIL_CLOSING)
         verbs_rail_fail(rail, PEAL_ERR_PEER, "%s has given up its rail from %s port %u to our %s "
                         "port %d", e->name, rail->remote.device, rail->remote.port,
                         rail->adapter->place.device, rail->adapter->place.port);
@@ -118,8 +120,11 @@ int verbs_repair(struct endpoint *e)
         if (!rail_repeat(e, rail))
             continue;
         e->repairing--;
-        log_warn("verbs: what was under way to %s over %s port %d has been repeated over the "
-                 "other rails", e->name, rail->adapter->place.device, rail->adapter->place.port);
+        if (rail->up_since)
+            log_warn("verbs: what was under way to %s over %s port %d has been repeated over the "
+                     "other rails", e->name, rail->adapter->place.device,
+                     rail->adapter->place.port);
+        verbs_rejoin_later(rail);
     }
     return moved;
 }

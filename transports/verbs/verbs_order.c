@@ -59,9 +59,22 @@ uint64_t verbs_order_start(struct endpoint *e, struct sending *s, const struct v
     return frame->length;
 }
 
-/* The rail that would have sent it first; NULL: none has room. */
+static uint64_t slices_bytes(const struct order *o, uint64_t slices)
+{
+    uint64_t bytes = 0;
+
+    for (; slices; slices &= slices - 1) {
+        uint64_t at = (uint64_t)__builtin_ctzll(slices) * o->slice;
+
+        bytes += o->length - at < o->slice ? o->length - at : o->slice;
+    }
+    return bytes;
+}
+
+/* The rail that would have sent the next slice first; NULL: none has room. */
 static struct rail *rail_choose(struct endpoint *e, const struct order *o)
 {
+    uint64_t bytes = slices_bytes(o, o->left & -o->left);
     struct rail *best = NULL;
     double soonest = 0;
 
@@ -69,7 +82,7 @@ static struct rail *rail_choose(struct endpoint *e, const struct order *o)
         struct rail *rail = &e->rails[i];
         uint32_t rate = rail->adapter->place.rate < rail->remote.rate ? rail->adapter->place.rate
                                                                       : rail->remote.rate;
-        double when = ((double)rail->flying + 4096) / rate;
+        double when = (double)(rail->flying + bytes) / rate;
 
         if (rail->state != RAIL_UP || verbs_rail_room(rail) <= SPARE * verbs_frame_works(rail) ||
             !o->of->region->mr[rail->adapter->index] || o->grant.rkey[i] == 0 ||
@@ -107,18 +120,6 @@ void verbs_slice_post(struct rail *rail, struct order *o, unsigned index)
     verbs_slice_fill(rail, o, index, &wr, &piece);
     work.bytes = piece.length;
     verbs_post(rail, &wr, &work);
-}
-
-static uint64_t slices_bytes(const struct order *o, uint64_t slices)
-{
-    uint64_t bytes = 0;
-
-    for (; slices; slices &= slices - 1) {
-        uint64_t at = (uint64_t)__builtin_ctzll(slices) * o->slice;
-
-        bytes += o->length - at < o->slice ? o->length - at : o->slice;
-    }
-    return bytes;
 }
 
 /* False: something is still to be told. */

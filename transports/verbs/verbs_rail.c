@@ -108,6 +108,16 @@ static int queue_pair_init(struct rail *rail)
     return PEAL_OK;
 }
 
+/* Nothing of a queue pair before counts for the next. */
+static void rail_begin(struct rail *rail)
+{
+    rail->queue = NULL;
+    rail->posted = rail->ended = rail->unsignaled = 0;
+    rail->receives = rail->used = 0;
+    rail->flying = rail->still_since = rail->up_since = 0;
+    rail->reported = rail->emptied = false;
+}
+
 int verbs_rail_create(struct rail *rail, struct verbs_connect_rail *told)
 {
     struct endpoint *e = rail->endpoint;
@@ -116,12 +126,14 @@ int verbs_rail_create(struct rail *rail, struct verbs_connect_rail *told)
 
     if (rail->adapter->lost)
         return rail_lost(rail);
+    rail_begin(rail);
     rail->depth = 2 * e->frames_out * (rail->adapter->place.immediate ? 1 : 2);
     if (rail->depth < LEAST_DEPTH)
         rail->depth = LEAST_DEPTH;
     while ((int)rail->depth > rail->adapter->place.most_work)
         rail->depth /= 2;
-    rail->work = calloc(rail->depth, sizeof rail->work[0]);
+    if (!rail->work)
+        rail->work = calloc(rail->depth, sizeof rail->work[0]);
     if (!rail->work)
         return status_fail(PEAL_ERR_MEMORY, "verbs: no memory for %s", e->name);
     status = verbs_adapter_promise(rail->adapter, (int)(rail->depth + receives), &rail->queue);
@@ -185,7 +197,7 @@ static int queue_pair_connect(struct rail *rail)
                           IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC);
     if (errno)
         return rail_error(rail, PEAL_ERR_SYSTEM, "the queue pair to RTS");
-    rail->state = RAIL_UP;
+    rail->state = rail->state == RAIL_MAKING ? RAIL_JOINING : RAIL_UP;
     return PEAL_OK;
 }
 
@@ -206,12 +218,27 @@ void verbs_rail_close(struct rail *rail)
     struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
 
     rail->state = RAIL_CLOSING;
-    if (!rail->qp || (!rail->adapter->lost && ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE) == 0))
-        return;
-    /* It may be alive, and nobody will hear what becomes of it: that must not land when
-     * it has been repeated. */
-    ibv_destroy_qp(rail->qp);
+    rail->flushes = rail->qp && !rail->adapter->lost &&
+                    ibv_modify_qp(rail->qp, &attr, IBV_QP_STATE) == 0;
+}
+
+/* The queue pair may be alive, and nobody would hear what becomes of it: that must not land
+ * when it has been repeated.  What came over it may have been acknowledged: then it is not
+ * repeated, and its completions, which some devices take along, are the only ones. */
+static void rail_cut(struct rail *rail)
+{
+    verbs_drain(rail->adapter);
+    if (rail->qp)
+        ibv_destroy_qp(rail->qp);
     rail->qp = NULL;
+    verbs_drain(rail->adapter);
+}
+
+bool verbs_rail_stopped(struct rail *rail)
+{
+    if (!rail->flushes)
+        rail_cut(rail);
+    return !rail->flushes || rail->receives == 0;
 }
 
 /* After this the device touches none of the endpoint's memory. */
@@ -228,7 +255,9 @@ void verbs_rail_destroy(struct rail *rail)
     if (rail->mirror)
         ibv_dereg_mr(rail->mirror);
     verbs_words_free(rail);
+    rail->queue = NULL;
     rail->qp = NULL;
     rail->landing = rail->mirror = NULL;
     rail->state = RAIL_DOWN;
+    rail->emptied = true;              /* what comes now is not looked at */
 }

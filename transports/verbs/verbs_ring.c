@@ -58,7 +58,6 @@ static void frame_post(struct endpoint *e, uint32_t number, int over, struct ord
     }
     if (piece.length <= rail->most_inline)
         wr.send_flags |= IBV_SEND_INLINE;
-    e->frame_rail[at] = (int8_t)over;
     verbs_announce(rail, &wr, verbs_immediate(number, e->frame_place[at]), &work);
 }
 

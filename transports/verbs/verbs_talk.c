@@ -2,6 +2,8 @@
 /* The socket of an endpoint: connecting, and the end of the peer. */
 #include "transports/verbs/verbs.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +138,8 @@ void verbs_joined(struct endpoint *e)
     for (int i = 0; i < e->nrails; i++)
         if (e->rails[i].adapter->place.by_cm && !verbs_cm_joined(&e->rails[i]))
             return;
+    for (int i = 0; i < e->nrails; i++)
+        e->rails[i].up_since = clock_now();
     e->stage = STAGE_READY;
     verbs_say(e, record, verbs_ready_encode(record));
     if (e->heard_ready)
@@ -166,6 +170,7 @@ static const char *heard_connect(struct endpoint *e, const unsigned char *body)
 
 static const char *heard(struct endpoint *e, enum verbs_record kind, const unsigned char *body)
 {
+    struct verbs_rejoin rejoin;
     struct verbs_down down;
     const char *wrong;
 
@@ -178,6 +183,10 @@ static const char *heard(struct endpoint *e, enum verbs_record kind, const unsig
         if (e->stage == STAGE_READY)
             up(e);
         return NULL;
+    }
+    if (kind == VERBS_REJOIN && e->stage == STAGE_UP) {
+        wrong = verbs_rejoin_decode(body, &rejoin);
+        return wrong ? wrong : verbs_rejoin_heard(e, &rejoin);
     }
     if (kind != VERBS_DOWN || e->stage < STAGE_READY)
         return "a record that is not the next";

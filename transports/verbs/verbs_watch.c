@@ -21,7 +21,7 @@ static uint64_t patience(void)
 
 static void rail_watch(struct rail *rail, uint64_t now)
 {
-    if (rail->state != RAIL_UP || rail->ended == rail->posted) {
+    if ((rail->state != RAIL_UP && rail->state != RAIL_JOINING) || rail->ended == rail->posted) {
         rail->still_since = 0;
         return;
     }

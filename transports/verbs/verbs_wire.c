@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 2, RECORD_MAGIC = 0x7650 };
+enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 3, RECORD_MAGIC = 0x7650 };
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two lows");
 _Static_assert(VERBS_RING_HIGH / VERBS_HEADER + TRANSPORT_STREAMS * TRANSPORT_WINDOW <= 1 << 16,
                "a place fits the immediate data");
@@ -119,7 +119,8 @@ enum {
     OFFER_BYTES   = 8 + 4 * 4 + VERBS_RAILS * RAIL_BYTES,
     QUEUE_BYTES   = 4 * 4 + VERBS_NONCE,
     CONNECT_BYTES = 8 + 4 + VERBS_RAILS * QUEUE_BYTES,
-    DOWN_BYTES    = 8 + VERBS_FRAMES / 8
+    DOWN_BYTES    = 8 + VERBS_FRAMES / 8,
+    REJOIN_BYTES  = 4 + 4 + QUEUE_BYTES + RAIL_BYTES
 };
 _Static_assert(VERBS_RECORD_HEAD + OFFER_BYTES <= VERBS_RECORD_MOST, "all records have room");
 
@@ -133,7 +134,8 @@ static unsigned char *put_head(unsigned char *wire, enum verbs_record kind, size
 }
 
 static const size_t lengths[] = { [VERBS_OFFER] = OFFER_BYTES, [VERBS_CONNECT] = CONNECT_BYTES,
-                                  [VERBS_READY] = 0, [VERBS_DOWN] = DOWN_BYTES };
+                                  [VERBS_READY] = 0, [VERBS_DOWN] = DOWN_BYTES,
+                                  [VERBS_REJOIN] = REJOIN_BYTES };
 
 const char *verbs_record_decode(const unsigned char head[VERBS_RECORD_HEAD],
                                 enum verbs_record *kind, size_t *length)
@@ -142,13 +144,24 @@ const char *verbs_record_decode(const unsigned char head[VERBS_RECORD_HEAD],
         return "no record where one must be";
     if (head[2] != WIRE_VERSION)
         return "a record of another protocol version (is it another release of Peal?)";
-    if (head[3] < VERBS_OFFER || head[3] > VERBS_DOWN)
+    if (head[3] < VERBS_OFFER || head[3] > VERBS_REJOIN)
         return "a record of unknown kind";
     if (little_get(head + 4, 4) != lengths[head[3]])
         return "a record of another length than its kind has";
     *kind = (enum verbs_record)head[3];
     *length = lengths[head[3]];
     return NULL;
+}
+
+static void rail_encode(const struct verbs_offer_rail *rail, unsigned char *at)
+{
+    const uint32_t numbers[] = { rail->port, rail->link, rail->mtu, rail->lid, rail->rate,
+                                 rail->families };
+
+    memcpy(at, rail->device, VERBS_DEVICE);
+    for (size_t k = 0; k < 6; k++)
+        little_put(at + VERBS_DEVICE + 4 * k, numbers[k], 4);
+    memcpy(at + VERBS_DEVICE + 24, rail->gids, sizeof rail->gids);
 }
 
 size_t verbs_offer_encode(const struct verbs_offer *offer, unsigned char *wire)
@@ -162,16 +175,8 @@ size_t verbs_offer_encode(const struct verbs_offer *offer, unsigned char *wire)
     little_put(at + 16, offer->frames, 4);
     little_put(at + 20, offer->nrails, 4);
     at += 24;
-    for (uint32_t i = 0; i < offer->nrails; i++, at += RAIL_BYTES) {
-        const struct verbs_offer_rail *rail = &offer->rails[i];
-        const uint32_t numbers[] = { rail->port, rail->link, rail->mtu, rail->lid, rail->rate,
-                                     rail->families };
-
-        memcpy(at, rail->device, VERBS_DEVICE);
-        for (size_t k = 0; k < 6; k++)
-            little_put(at + VERBS_DEVICE + 4 * k, numbers[k], 4);
-        memcpy(at + VERBS_DEVICE + 24, rail->gids, sizeof rail->gids);
-    }
+    for (uint32_t i = 0; i < offer->nrails; i++, at += RAIL_BYTES)
+        rail_encode(&offer->rails[i], at);
     return VERBS_RECORD_HEAD + OFFER_BYTES;
 }
 
@@ -224,6 +229,26 @@ const char *verbs_offer_decode(const unsigned char *at, struct verbs_offer *offe
     return wrong;
 }
 
+static void queue_pair_encode(const struct verbs_connect_rail *rail, unsigned char *at)
+{
+    little_put(at, rail->qpn, 4);
+    little_put(at + 4, rail->psn, 4);
+    little_put(at + 8, rail->rkey, 4);
+    little_put(at + 12, rail->port, 4);
+    memcpy(at + 16, rail->nonce, VERBS_NONCE);
+}
+
+static const char *queue_pair_decode(const unsigned char *at, struct verbs_connect_rail *rail)
+{
+    rail->qpn = (uint32_t)little_get(at, 4);
+    rail->psn = (uint32_t)little_get(at + 4, 4);
+    rail->rkey = (uint32_t)little_get(at + 8, 4);
+    rail->port = (uint32_t)little_get(at + 12, 4);
+    memcpy(rail->nonce, at + 16, VERBS_NONCE);
+    return rail->qpn >> 24 || rail->psn >> 24 || rail->port > 0xffff ? "an impossible queue pair"
+                                                                     : NULL;
+}
+
 size_t verbs_connect_encode(const struct verbs_connect *connect, unsigned char *wire)
 {
     unsigned char *at = put_head(wire, VERBS_CONNECT, CONNECT_BYTES);
@@ -232,38 +257,23 @@ size_t verbs_connect_encode(const struct verbs_connect *connect, unsigned char *
     little_put(at, connect->ring, 8);
     little_put(at + 8, connect->nrails, 4);
     at += 12;
-    for (uint32_t i = 0; i < connect->nrails; i++, at += QUEUE_BYTES) {
-        const struct verbs_connect_rail *rail = &connect->rails[i];
-
-        little_put(at, rail->qpn, 4);
-        little_put(at + 4, rail->psn, 4);
-        little_put(at + 8, rail->rkey, 4);
-        little_put(at + 12, rail->port, 4);
-        memcpy(at + 16, rail->nonce, VERBS_NONCE);
-    }
+    for (uint32_t i = 0; i < connect->nrails; i++, at += QUEUE_BYTES)
+        queue_pair_encode(&connect->rails[i], at);
     return VERBS_RECORD_HEAD + CONNECT_BYTES;
 }
 
 const char *verbs_connect_decode(const unsigned char *at, struct verbs_connect *connect)
 {
     struct verbs_connect c = { .ring = little_get(at, 8), .nrails = (uint32_t)little_get(at + 8, 4) };
+    const char *wrong = NULL;
 
     if (c.nrails < 1 || c.nrails > VERBS_RAILS)
         return "queue pairs for no rails, or for too many";
-    at += 12;
-    for (uint32_t i = 0; i < c.nrails; i++, at += QUEUE_BYTES) {
-        struct verbs_connect_rail *rail = &c.rails[i];
-
-        rail->qpn = (uint32_t)little_get(at, 4);
-        rail->psn = (uint32_t)little_get(at + 4, 4);
-        rail->rkey = (uint32_t)little_get(at + 8, 4);
-        rail->port = (uint32_t)little_get(at + 12, 4);
-        memcpy(rail->nonce, at + 16, VERBS_NONCE);
-        if (rail->qpn >> 24 || rail->psn >> 24 || rail->port > 0xffff)
-            return "an impossible queue pair";
-    }
-    *connect = c;
-    return NULL;
+    for (uint32_t i = 0; i < c.nrails && !wrong; i++)
+        wrong = queue_pair_decode(at + 12 + i * QUEUE_BYTES, &c.rails[i]);
+    if (!wrong)
+        *connect = c;
+    return wrong;
 }
 
 size_t verbs_ready_encode(unsigned char *wire)
@@ -290,4 +300,42 @@ const char *verbs_down_decode(const unsigned char *at, struct verbs_down *down)
     for (int i = 0; i < VERBS_FRAMES / 64; i++)
         down->came[i] = little_get(at + 8 + 8 * i, 8);
     return down->rail < VERBS_RAILS ? NULL : "news of a rail that does not exist";
+}
+
+static bool has_queue_pair(enum verbs_step step)
+{
+    return step == VERBS_OFFERS || step == VERBS_ANSWERS;
+}
+
+size_t verbs_rejoin_encode(const struct verbs_rejoin *rejoin, unsigned char *wire)
+{
+    unsigned char *at = put_head(wire, VERBS_REJOIN, REJOIN_BYTES);
+
+    memset(at, 0, REJOIN_BYTES);
+    little_put(at, rejoin->rail, 4);
+    little_put(at + 4, rejoin->step, 4);
+    if (has_queue_pair(rejoin->step)) {
+        queue_pair_encode(&rejoin->queue_pair, at + 8);
+        rail_encode(&rejoin->port, at + 8 + QUEUE_BYTES);
+    }
+    return VERBS_RECORD_HEAD + REJOIN_BYTES;
+}
+
+const char *verbs_rejoin_decode(const unsigned char *at, struct verbs_rejoin *rejoin)
+{
+    uint32_t step = (uint32_t)little_get(at + 4, 4);
+    const char *wrong = NULL;
+
+    memset(rejoin, 0, sizeof *rejoin);
+    rejoin->rail = (uint32_t)little_get(at, 4);
+    rejoin->step = (enum verbs_step)step;
+    if (rejoin->rail >= VERBS_RAILS)
+        return "news of a rail that does not exist";
+    if (step < VERBS_ASKS || step > VERBS_USES)
+        return "an unknown step to join a rail again";
+    if (has_queue_pair(rejoin->step))
+        wrong = queue_pair_decode(at + 8, &rejoin->queue_pair);
+    if (has_queue_pair(rejoin->step) && !wrong)
+        wrong = rail_decode(at + 8 + QUEUE_BYTES, &rejoin->port);
+    return wrong;
 }

@@ -14,7 +14,7 @@
  *
  *   bytes  field         meaning
  *       0  magic         0x76 ('v')
- *       1  version       2
+ *       1  version       3
  *       2  kind          enum verbs_kind
  *       3  stream        < TRANSPORT_STREAMS
  *    4..7  number        of the message that this is about
@@ -38,7 +38,8 @@
  *
  * Records on the socket: OFFER from both sides (what I have), CONNECT from both
  * (the queue pairs, after both have paired the offers in the same way), READY
- * from both (mine can receive); DOWN when a rail has failed: which frames came.
+ * from both (mine can receive); DOWN when a rail has failed: which frames came; REJOIN
+ * when it is connected anew (verbs_rejoin.c).
  * Where rdma_cm connects, CONNECT of the side that was dialled says to which port,
  * and with which word; a word, not the address, is what is believed. */
 #ifndef VERBS_WIRE_H
@@ -115,7 +116,7 @@ static inline bool verbs_place_rides(size_t place)
 
 /* ---- Records ------------------------------------------------------------ */
 
-enum verbs_record { VERBS_OFFER = 1, VERBS_CONNECT, VERBS_READY, VERBS_DOWN };
+enum verbs_record { VERBS_OFFER = 1, VERBS_CONNECT, VERBS_READY, VERBS_DOWN, VERBS_REJOIN };
 enum { VERBS_RECORD_HEAD = 8, VERBS_RECORD_MOST = 1024 };
 
 enum verbs_link { VERBS_INFINIBAND = 1, VERBS_ROCE, VERBS_IWARP };
@@ -160,11 +161,27 @@ struct verbs_down {
     uint64_t came[VERBS_FRAMES / 64];      /* and these, by number modulo VERBS_FRAMES */
 };
 
+enum verbs_step {
+    VERBS_ASKS = 1,                /* my port is active again: make an offer */
+    VERBS_OFFERS,                  /* with a queue pair and the port as it is now */
+    VERBS_ANSWERS,                 /* with mine, which is connected to the one offered */
+    VERBS_REFUSES,                 /* the offer */
+    VERBS_USES                     /* the answer: the rail has been tried, and is up */
+};
+
+struct verbs_rejoin {
+    uint32_t                  rail;
+    enum verbs_step           step;
+    struct verbs_connect_rail queue_pair;      /* OFFERS, ANSWERS; else zeros */
+    struct verbs_offer_rail   port;
+};
+
 /* The bytes of a whole record; `wire` has room for VERBS_RECORD_MOST. */
 size_t verbs_offer_encode(const struct verbs_offer *offer, unsigned char *wire);
 size_t verbs_connect_encode(const struct verbs_connect *connect, unsigned char *wire);
 size_t verbs_ready_encode(unsigned char *wire);
 size_t verbs_down_encode(const struct verbs_down *down, unsigned char *wire);
+size_t verbs_rejoin_encode(const struct verbs_rejoin *rejoin, unsigned char *wire);
 
 /* Kind of a record and bytes that follow its head; or what is wrong. */
 const char *verbs_record_decode(const unsigned char head[VERBS_RECORD_HEAD],
@@ -173,5 +190,6 @@ const char *verbs_record_decode(const unsigned char head[VERBS_RECORD_HEAD],
 const char *verbs_offer_decode(const unsigned char *body, struct verbs_offer *offer);
 const char *verbs_connect_decode(const unsigned char *body, struct verbs_connect *connect);
 const char *verbs_down_decode(const unsigned char *body, struct verbs_down *down);
+const char *verbs_rejoin_decode(const unsigned char *body, struct verbs_rejoin *rejoin);
 
 #endif

@@ -19,7 +19,7 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     va_list args;
     int others = 0;
 
-    if (rail->state != RAIL_UP || verbs_lost(e))
+    if ((rail->state != RAIL_UP && rail->state != RAIL_JOINING) || verbs_lost(e))
         return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -35,7 +35,10 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
         verbs_break(e, status, "%s", text);
         return;
     }
-    log_warn("verbs: %s; going on over %d other rail%s", text, others, others > 1 ? "s" : "");
+    if (rail->up_since)
+        log_warn("verbs: %s; going on over %d other rail%s", text, others, others > 1 ? "s" : "");
+    else
+        log_info("verbs: %s; the rail cannot be used again yet", text);
     e->repairing++;
     verbs_activity(e);
 }
@@ -147,6 +150,15 @@ static void failed(struct rail *rail, const struct ibv_wc *wc, const char *what)
     verbs_rail_fail(rail, verbs_cause_status(wc->status), "%s", text);
 }
 
+/* A peer that sends knows that the rail can be used: its word on the socket is on the way. */
+static void receives_again(struct rail *rail)
+{
+    if (rail->state == RAIL_JOINING)
+        verbs_rejoin_up(rail);
+    if (rail->state == RAIL_UP && verbs_rail_receives(rail) != PEAL_OK)
+        verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "%s", status_text());
+}
+
 static void received(struct rail *rail, const struct ibv_wc *wc)
 {
     const char *wrong;
@@ -160,9 +172,8 @@ static void received(struct rail *rail, const struct ibv_wc *wc)
     }
     wrong = verbs_announced(rail, wc);     /* before its place is used again */
     rail->used++;
-    if (rail->used >= rail->endpoint->frames_in / 4 && rail->state == RAIL_UP &&
-        verbs_rail_receives(rail) != PEAL_OK)
-        verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "%s", status_text());
+    if (rail->used >= rail->endpoint->frames_in / 4)
+        receives_again(rail);
     if (wrong)
         verbs_break(rail->endpoint, PEAL_ERR_PROTOCOL, "%s sent %s", rail->endpoint->name, wrong);
 }
@@ -179,6 +190,8 @@ static void completed(const struct ibv_wc *wc)
         sent(rail);
     else if (wc->status != IBV_WC_SUCCESS)
         failed(rail, wc, "an RDMA write to");
+    else if (rail->state == RAIL_JOINING)
+        verbs_rejoin_tried(rail);
 }
 
 static int queue_poll(struct queue *q)
@@ -203,4 +216,14 @@ int verbs_poll(struct port *port)
         for (int k = 0; k < port->adapters[i].nqueues; k++)
             moved += queue_poll(&port->adapters[i].queues[k]);
     return moved;
+}
+
+void verbs_drain(struct adapter *a)
+{
+    for (int k = 0; k < a->nqueues; k++) {
+        struct queue *q = &a->queues[k];
+
+        for (int left = q->cq->cqe, n; left >= 0 && (n = queue_poll(q)) > 0; left -= n)
+            continue;
+    }
 }
