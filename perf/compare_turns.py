@@ -12,8 +12,8 @@ import compare_machine
 import compare_report
 import compare_run
 
-CYCLES_LEAST, CYCLES_MOST = 5, 40       # turns of each in a row
-BATCHES = 2                             # of a turn, beside the one that is not timed
+CYCLES_LEAST, CYCLES_MOST = 5, 30       # turns of each in a row
+BATCHES, BATCHES_SHORT = 2, 8           # of a turn; where one call is a short batch
 # A batch takes so long.  Ranks that share cores are spread over them anew after each turn.
 BATCH_US, CROWDED_US = 1500, 4000
 LONG_US = 10000                         # a batch that is timed once a turn
@@ -115,7 +115,7 @@ class Turns:
             return
         row = OpenRow(self, '%s %d %s' % (self.collective, count, buffers), peers,
                       bytes_each * (len(peers) + 2) <= KEEP_BYTES)
-        row.measure(0.7 if self.options.quick else 2.5)
+        row.measure(0.7 if self.options.quick else 1.5)
         for column, found in row.rows.items():
             if found.times:
                 self.results.add(self.config, self.collective, count, buffers, column,
@@ -146,6 +146,8 @@ class OpenRow:
         if not self.keep:
             self.open(peer)
         batches = 1 if self.pace[peer] > LONG_US else BATCHES
+        if self.pace[peer] < BATCH_US / 4:
+            batches = BATCHES_SHORT
         for words in self.turns.ask(peer, 'run %d %d' % (mask, batches)):
             self.rows[peer.column(words[1])].times += [float(w) for w in words[2:]]
         if not self.keep:

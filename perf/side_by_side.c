@@ -21,8 +21,8 @@
  * BYTES counts the send buffer of a rank (bcast: the buffer).  Times are in
  * microseconds per call.  A batch is CALLS calls back to back after a barrier,
  * long enough to last BATCH_US (one call from 1 MiB up); its time is that of
- * the slowest rank.  Each turn begins with a batch that is not timed, for the
- * others have used the caches.
+ * the slowest rank.  Each turn begins with BATCH_US of calls that are not timed:
+ * the others have used the caches, and connections that rest begin slowly.
  *
  * "warm" calls use the same buffers every time.  "cold" calls (from 1 MiB up)
  * rotate through sets of buffers, so that more than 4 x CACHE_BYTES of other
@@ -42,8 +42,8 @@
 #include <unistd.h>
 
 enum {
-    ORDER_BYTES = 64, ANSWER_BYTES = 4000, BATCHES_MOST = 32, VARIANTS_MOST = 16, KINDS_MOST = 3,
-    CALLS_MOST = 100000, SETS_MOST = 512, SPOTS = 64,
+    ORDER_BYTES = 64, ANSWER_BYTES = 4000, BATCHES_MOST = 32, VARIANTS_MOST = 16,
+    CALLS_MOST = 100000, SETS_MOST = 512, SPOTS = 64, WARMING_MOST = 16,
     EXIT_WRONG_RESULT = 3
 };
 
@@ -59,6 +59,7 @@ static const char *const names[COLLECTIVES] = {
 struct contender {
     const char *name;
     int kind, calls, next;             /* kind 0: not in this row; next: of the sets */
+    int warming;                       /* batches that last BATCH_US */
     struct call sets[SETS_MOST];
 };
 
@@ -259,6 +260,7 @@ static void contender_open(struct contender *c)
         call_verify(&c->sets[s], s ? length_out(row_what, c->sets->n) / SPOTS + 1 : 1, "before");
     }
     us = batch_size(c);
+    c->warming = us < batch_us / WARMING_MOST ? WARMING_MOST : (int)ceil(batch_us / us);
     snprintf(text, sizeof text, "calls %s %d %.2f\n", c->name, c->calls, us);
     answer(text);
 }
@@ -309,7 +311,8 @@ static void row_run(unsigned mask, int batches)
         if (!c->kind || !(mask >> i & 1))
             continue;
         library_variant(c->name, row_what, row_bytes);
-        batch_run(c, c->calls);
+        for (int b = 0; b < c->warming; b++)
+            batch_run(c, c->calls);
         for (int b = 0; b < batches; b++)
             times[b] = batch_run(c, c->calls) / c->calls;
         library_max(times, batches);
