@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Starting a library's timing loop and giving it orders, in bounded time."""
 
+import atexit
 import os
 import select
 import signal
@@ -69,8 +70,10 @@ class Started:
         self.process = subprocess.Popen(launch.argv + arguments, env=environment, stdout=self.out,
                                         stderr=self.err, stdin=subprocess.DEVNULL,
                                         start_new_session=True)
+        atexit.register(self.kill)
 
     def kill(self):
+        atexit.unregister(self.kill)
         end_processes(self.mark)
         self.process.kill()
         self.process.wait()
