@@ -10,22 +10,20 @@ static void ended(peal_request_t *request)
     *request = PEAL_REQUEST_NULL;
 }
 
-static int check_request(const char *function, peal_request_t *request)
+/* Inline, as that of peal_wait(): what is started again and again is short. */
+static inline int check_request(const char *function, peal_request_t *request)
 {
-    int status = check_pointer(function, "request", request);
-
-    if (status == PEAL_OK && *request == PEAL_REQUEST_NULL)
-        return status_fail(PEAL_ERR_ARGUMENT, "%s: the request is PEAL_REQUEST_NULL", function);
-    return status;
+    if (request && *request != PEAL_REQUEST_NULL)
+        return PEAL_OK;
+    if (!request)
+        return check_pointer(function, "request", request);
+    return status_fail(PEAL_ERR_ARGUMENT, "%s: the request is PEAL_REQUEST_NULL", function);
 }
 
 int peal_start(peal_request_t *request)
 {
     int status = check_request(__func__, request);
 
-    if (status == PEAL_OK && !coll_persistent(*request))
-        return status_fail(PEAL_ERR_STATE, "peal_start: only requests of a peal_..._init "
-                           "function can be started");
     return status ? status : coll_start(*request);
 }
 
@@ -49,10 +47,12 @@ int peal_test(peal_request_t *request, int *done)
 
 int peal_wait(peal_request_t *request)
 {
-    int status = check_pointer(__func__, "request", request);
+    int status;
 
-    if (status || *request == PEAL_REQUEST_NULL)
-        return status;
+    if (!request)
+        return check_pointer(__func__, "request", request);
+    if (*request == PEAL_REQUEST_NULL)
+        return PEAL_OK;
     status = coll_wait(*request);
     ended(request);
     return status;
