@@ -359,7 +359,7 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     run->walking = engine->runs == run && run_may_walk(run);
     if (!run->walking)
         run_leave(run);
-    else if (run_walk(run) == STATUS_AGAIN && run->walked < plan->sends &&
+    else if (run_walk(run) == STATUS_AGAIN && run->walked < plan->openers &&
              (!awaited || engine->crowded))
         run_leave(run);            /* the sends need not wait, and others want the core */
     return PEAL_OK;

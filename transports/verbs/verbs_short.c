@@ -39,9 +39,10 @@ int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
     struct verbs_frame frame;
     const char *wrong;
 
-    if (length > e->eager || verbs_lost(e) || e->matching.posted > 0 ||
-        !matching_open(&e->matching, message->stream, message->number))
+    if (length > e->eager || verbs_lost(e) || e->matching.posted > 0)
         return STATUS_POST;
+    if (!matching_open(&e->matching, message->stream, message->number))
+        return matching_peek_early(&e->matching, message, length, view);
     if (!verbs_frame_peek(e, &frame, &payload)) {
         verbs_poll(e->port);
         if (!verbs_frame_peek(e, &frame, &payload))
@@ -68,15 +69,18 @@ int verbs_take(struct endpoint *e, const struct message *message, size_t length)
 {
     const unsigned char *payload;
     struct verbs_frame frame;
-    bool same = verbs_frame_peek(e, &frame, &payload);
 
     (void)length;
-    if (!same)
-        return e->broken ? e->broken : PEAL_ERR_PROTOCOL;
-    verbs_frame_take(e, &frame);
-    if (message->number - e->told_low[message->stream] >= TRANSPORT_WINDOW - 1)
-        e->full[message->stream] = true;
-    matching_skip(&e->matching, message->stream);
+    if (matching_is_early(&e->matching, message)) {
+        matching_take(&e->matching, message);
+    } else {
+        if (!verbs_frame_peek(e, &frame, &payload))
+            return e->broken ? e->broken : PEAL_ERR_PROTOCOL;
+        verbs_frame_take(e, &frame);
+        if (message->number - e->told_low[message->stream] >= TRANSPORT_WINDOW - 1)
+            e->full[message->stream] = true;
+        matching_skip(&e->matching, message->stream);
+    }
     verbs_credit_tell(e, false);
     verbs_activity(e);
     return PEAL_OK;
