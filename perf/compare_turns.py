@@ -26,8 +26,8 @@ class Row:
     """What one variant needed for a collective, size and kind of buffers; in
     microseconds per call."""
 
-    def __init__(self, variant, calls):
-        self.variant, self.calls, self.times = variant, calls, []
+    def __init__(self, calls):
+        self.calls, self.times = calls, []
 
     def figures(self):
         times = sorted(self.times)
@@ -134,7 +134,7 @@ class OpenRow:
     def open(self, peer):
         for words in self.turns.ask(peer, 'open ' + self.what):
             variant, calls, batch_us = words[1], int(words[2]), float(words[3])
-            self.rows.setdefault(peer.column(variant), Row(variant, calls))
+            self.rows.setdefault(peer.column(variant), Row(calls))
             self.pace[peer] = max(self.pace.get(peer, 0), batch_us)
 
     def run(self, peer):
