@@ -103,8 +103,11 @@ class Turns:
             for count in [0] if self.collective == 'barrier' else self.options.sizes:
                 for buffers in ('warm', 'cold'):
                     self.measure_row(here, count, buffers)
-        for participant in list(self.running.values()):
-            participant.end(self.options.limit)
+        for peer, participant in self.running.items():
+            try:
+                participant.end(self.options.limit)
+            except compare_run.Failure as failure:      # its figures have been taken
+                self.results.note(peer.name, self.config.name, self.collective, 'end', failure)
 
     def measure_row(self, peers, count, buffers):
         pass_bytes = set_bytes(self.collective, count, self.config.ranks)
