@@ -3,8 +3,8 @@
 
 #include "base/cpu_list.h"
 #include "base/log.h"
+#include "base/short_file.h"
 
-#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,20 +27,8 @@ static int nnodes;
 static bool read_list(const char *name, uint32_t words[CPU_LIST_WORDS])
 {
     static char text[LIST_BYTES];      /* within `once` */
-    char path[512];
-    ssize_t got;
-    int file;
 
-    snprintf(path, sizeof path, "%s/%s", numa_folder, name);
-    file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return false;
-    got = read(file, text, sizeof text - 1);
-    close(file);
-    while (got > 0 && (text[got - 1] == '\n' || text[got - 1] == ' '))
-        got--;
-    text[got > 0 ? got : 0] = '\0';
-    return cpu_list_read(text, words);
+    return short_file_line(text, sizeof text, "%s/%s", numa_folder, name) && cpu_list_read(text, words);
 }
 
 static void look(void)
