@@ -58,8 +58,8 @@ struct engine {
     void (*stalled)(struct engine *engine, const struct run *run);
     void *owner;
 
-    char         why[STATUS_TEXT];           /* status_text() where `broken` failed, whichever thread
-                                                that was and whatever it has failed at since */
+    char         why[STATUS_TEXT];           /* status_text() where the first failure was found, whichever
+                                                thread that was and whatever it has failed at since */
 };
 
 int  engine_init(struct engine *engine, int rank, int nranks);

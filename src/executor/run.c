@@ -244,7 +244,8 @@ void run_broke(struct run *run, int status)
         return;
     if (!engine->broken) {
         engine->broken = run;
-        status_keep(engine->why);
+        if (!*engine->why)
+            status_keep(engine->why);
     }
     engine_fail(engine, status);
 }
