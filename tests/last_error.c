@@ -141,8 +141,8 @@ static int answer(const void *in, void *inout, size_t count, peal_datatype_t typ
 
 struct manner { const char *name; bool threads, all; };
 
-/* The operation fails on rank 0, or on all, while the call is started, as the others' data are there, or in
- * the thread of PEAL_PROGRESS; then another call fails; and then the request is waited for. */
+/* The operation fails on rank 0, or on all, while the call is started, as the others' data are there, or
+ * in the thread of PEAL_PROGRESS; then another call fails; and then the request is waited for. */
 static void later(struct rank *me)
 {
     const struct manner *manner = me->context;
@@ -165,7 +165,7 @@ static void later(struct rank *me)
     rank_status(me, peal_start(&request), PEAL_OK, "peal_start");
     if (me->rank != 0)
         rank_meet(me);
-    if (manner->threads && me->rank == 0)      /* until it has failed: it may by another's failure, unseen */
+    if (manner->threads && me->rank == 0)      /* it may fail unseen, by another's failure */
         for (double end = ranks_now() + 0.02; !calls.made && ranks_now() < end; )
             sched_yield();
     fail_before(me, world);
@@ -219,7 +219,8 @@ int main(void)
     static const int sizes[] = { 2, 3, 0 };
     static const struct manner manners[] = {
         { "later, on rank 0", false, false }, { "later, on all", false, true },
-        { "later, on rank 0, PEAL_PROGRESS=1", true, false }, { "later, on all, PEAL_PROGRESS=1", true, true },
+        { "later, on rank 0, PEAL_PROGRESS=1", true, false },
+        { "later, on all, PEAL_PROGRESS=1", true, true },
     };
     double started = ranks_now();
     peal_config_t config = PEAL_CONFIG_INIT;

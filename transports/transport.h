@@ -102,8 +102,8 @@ struct completion {
 };
 struct completion_queue {
     struct completion *first, **last;
-    char              *why;        /* STATUS_TEXT bytes for the text of the first message that could not be
-                                      landed, or NULL: other failures may come before it is taken off */
+    char              *why;        /* STATUS_TEXT bytes for the text of the first message that could not
+                                      be landed, or NULL: other failures may come before it is heard of */
 };
 
 static inline void completion_queue_init(struct completion_queue *q)
