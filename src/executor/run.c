@@ -242,8 +242,11 @@ void run_broke(struct run *run, int status)
     run_end(run, status);
     if (run->abandoned)
         return;
-    if (!engine->broken)
+    if (!engine->broken) {
         engine->broken = run;
+        if (!*engine->why)
+            status_keep(engine->why);
+    }
     engine_fail(engine, status);
 }
 
