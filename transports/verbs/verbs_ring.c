@@ -66,7 +66,7 @@ static inline void frame_post(struct endpoint *e, uint32_t number, int over, str
         wr.num_sge = 1;
         work.bytes = piece.length;
     }
-    if (piece.length <= rail->most_inline)
+    if (wr.num_sge > 0 && piece.length <= rail->most_inline)
         wr.send_flags |= IBV_SEND_INLINE;
     verbs_announce(rail, &wr, verbs_immediate(number, e->frame_code[at]), &work);
 }
