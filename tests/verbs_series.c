@@ -60,19 +60,26 @@ static size_t in_runs(int turn)
     return lengths[turn / 7 % 3];
 }
 
-/* Bytes on the wire for each message, in the mean. */
+/* Bytes on the wire for each message, in the mean.  One work request each: headers tell of
+ * credits in time, so that no frame has to.  Who sleeps may ask for a sign (verbs_watch.c). */
+enum { SIGNS = 8 };
 static double bytes_each(struct node *node, int count, size_t (*length)(int turn))
 {
-    uint64_t before, after;
+    uint64_t before, after, requests, requests_after, doorbells;
+    int messages = 2 * ALONG * count;
 
     node_barrier(node);
     before = double_moved(0);
+    double_counts(&requests, &doorbells);
     node_barrier(node);
     turns(node, count, length);
     node_barrier(node);
     after = double_moved(0);
+    double_counts(&requests_after, &doorbells);
     node_barrier(node);
-    return (double)(after - before) / (2 * ALONG * count);
+    CHECK(requests_after - requests <= (uint64_t)messages + SIGNS * rig_slowness(),
+          "%d work requests for %d messages", (int)(requests_after - requests), messages);
+    return (double)(after - before) / messages;
 }
 
 /* A header for one in 64 or so has the credits; and one begins each series. */
