@@ -158,8 +158,8 @@ class Participant:
         os.close(self.answers)
 
     def end(self, limit):
+        self.ask('end', limit)
         try:
-            self.ask('end', limit)
             self.started.process.wait(limit)
         except subprocess.TimeoutExpired:
             pass

@@ -26,8 +26,8 @@ class Row:
     """What one variant needed for a collective, size and kind of buffers; in
     microseconds per call."""
 
-    def __init__(self, variant, calls):
-        self.variant, self.calls, self.times = variant, calls, []
+    def __init__(self, calls):
+        self.calls, self.times = calls, []
 
     def figures(self):
         times = sorted(self.times)
@@ -103,8 +103,11 @@ class Turns:
             for count in [0] if self.collective == 'barrier' else self.options.sizes:
                 for buffers in ('warm', 'cold'):
                     self.measure_row(here, count, buffers)
-        for participant in list(self.running.values()):
-            participant.end(self.options.limit)
+        for peer, participant in self.running.items():
+            try:
+                participant.end(self.options.limit)
+            except compare_run.Failure as failure:      # its figures have been taken
+                self.results.note(peer.name, self.config.name, self.collective, 'end', failure)
 
     def measure_row(self, peers, count, buffers):
         pass_bytes = set_bytes(self.collective, count, self.config.ranks)
@@ -134,7 +137,7 @@ class OpenRow:
     def open(self, peer):
         for words in self.turns.ask(peer, 'open ' + self.what):
             variant, calls, batch_us = words[1], int(words[2]), float(words[3])
-            self.rows.setdefault(peer.column(variant), Row(variant, calls))
+            self.rows.setdefault(peer.column(variant), Row(calls))
             self.pace[peer] = max(self.pace.get(peer, 0), batch_us)
 
     def run(self, peer):

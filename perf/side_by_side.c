@@ -146,13 +146,6 @@ static void call_verify(const struct call *call, size_t step, const char *when)
     }
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Rotates through the sets. */
 static double batch_run(struct contender *c, int calls)
 {

@@ -3,7 +3,6 @@
  * once, aborted from elsewhere, limited in time; and that none of it leaks. */
 #include "ranks.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,18 +109,6 @@ static void apart(struct rank *me, peal_comm_t world)
 
 /* ---- What they cost ------------------------------------------------------------ */
 
-static int entries(const char *directory)
-{
-    DIR *d = opendir(directory);
-    int n = 0;
-
-    while (d && readdir(d))
-        n++;
-    if (d)
-        closedir(d);
-    return n;
-}
-
 struct cost { int files, threads; size_t bytes; };
 
 static struct cost cost_now(struct rank *me)
@@ -130,8 +117,8 @@ static struct cost cost_now(struct rank *me)
 
     rank_meet(me);                 /* one thread of the process counts, the others stand still */
     if (me->plan->per_process <= 1 || me->rank % me->plan->per_process == 0) {
-        cost.files = entries("/proc/self/fd");
-        cost.threads = entries("/proc/self/task");
+        cost.files = ranks_entries("/proc/self/fd");
+        cost.threads = ranks_entries("/proc/self/task");
         cost.bytes = mallinfo2().uordblks + mallinfo2().hblkhd;
     }
     rank_meet(me);

@@ -4,7 +4,6 @@
  * that nothing stays behind. */
 #include "ranks.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,18 +317,6 @@ static void waiting(struct rank *me)
 
 /* ---- All ------------------------------------------------------------------------------- */
 
-static int entries_of_shm(void)
-{
-    DIR *d = opendir("/dev/shm");
-    int n = 0;
-
-    while (d && readdir(d))
-        n++;
-    if (d)
-        closedir(d);
-    return n;
-}
-
 static int others(void)
 {
     static const int some[] = { 2, 4, 0 }, processes[] = { 2, 5, 0 }, four[] = { 4, 0 };
@@ -375,14 +362,15 @@ int main(int argc, char **argv)
 {
     double started = ranks_now();
     uint64_t random = ranks_seed(argc, argv, (uint64_t)getpid());
-    int before = entries_of_shm(), bad;
+    int before = ranks_entries("/dev/shm"), after, bad;
 
     setenv("PEAL_LOG", "error", 0);
     bad = deaths(&random);
     printf("deaths: %d ranks failed, %.1f s\n", bad, ranks_now() - started);
     bad += others();
-    if (entries_of_shm() != before) {
-        fprintf(stderr, "FAIL: /dev/shm had %d entries, and has %d\n", before, entries_of_shm());
+    after = ranks_entries("/dev/shm");
+    if (after != before) {
+        fprintf(stderr, "FAIL: /dev/shm had %d entries, and has %d\n", before, after);
         bad++;
     }
     return ranks_verdict("failures", bad, started);

@@ -84,6 +84,7 @@ void ranks_pretend_host(int host);
 
 /* Zeroed memory that stays shared over fork(); never given back. */
 void *ranks_share(size_t bytes);
+int ranks_entries(const char *folder);  /* with "." and ".." */
 double ranks_now(void);                /* seconds, monotonic */
 /* A generator of repeatable numbers (splitmix64). */
 uint64_t ranks_random(uint64_t *state);

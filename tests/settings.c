@@ -122,10 +122,54 @@ static void reports(struct rank *me)
     unsetenv("PEAL_TIMEOUT");
 }
 
+/* An explanation tells what would run: settings that name an algorithm decide here as in a job. */
+static void explanations(struct rank *me)
+{
+    static const struct { const char *algorithms, *reproducible, *topic, *algorithm, *verdict; } cases[] = {
+        { "", "0", "allreduce 64K 4", " halving ", " chosen" },
+        { "allreduce:ring,bcast:chain", "0", "allreduce 64K 4", " ring ", " chosen by PEAL_ALGORITHMS" },
+        { "allreduce:ring,bcast:chain", "0", "bcast 8 4", " chain ", " chosen by PEAL_ALGORITHMS" },
+        { "allreduce:ring", "0", "barrier 0 4", " dissemination ", " chosen" },
+        { "allreduce:hierarchical", "0", "allreduce 8 4", " hierarchical ", " chosen by PEAL_ALGORITHMS" },
+        { "", "1", "allreduce 64K 4", " direct ", " chosen" },
+        { "allreduce:ring", "1", "allreduce 64K 4", " direct ", " chosen; not ring, which PEAL_ALGORITHMS "
+          "names, for it does not combine from left to right" },
+    };
+
+    rank_doing(me, "explanations");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char topic[64], *report = NULL, *line, *verdict;
+
+        setenv("PEAL_ALGORITHMS", cases[i].algorithms, 1);
+        setenv("PEAL_REPRODUCIBLE", cases[i].reproducible, 1);
+        snprintf(topic, sizeof topic, "explain %s", cases[i].topic);
+        if (!rank_status(me, peal_describe(topic, 0, &report), PEAL_OK, topic))
+            continue;
+        verdict = strstr(report, " chosen");           /* that of the first place comes first */
+        while (verdict && !strncmp(verdict, " chosen one", 11))
+            verdict = strstr(verdict + 1, " chosen");
+        for (line = verdict; line && line > report && line[-1] != '\n'; line--)
+            ;
+        rank_check(me, verdict && !strncmp(verdict, cases[i].verdict, strlen(cases[i].verdict)) &&
+                   strstr(line, cases[i].algorithm) && strstr(line, cases[i].algorithm) < verdict,
+                   "%s of PEAL_ALGORITHMS=%s PEAL_REPRODUCIBLE=%s lacks\"%s...%s\": %s", topic,
+                   cases[i].algorithms, cases[i].reproducible, cases[i].algorithm, cases[i].verdict,
+                   report);
+        free(report);
+    }
+    setenv("PEAL_ALGORITHMS", "allreduce:carousel", 1);
+    rank_status(me, peal_describe("explain bcast 8 4", 0, &(char *){ NULL }), PEAL_ERR_ARGUMENT,
+                "an explanation with a wrong PEAL_ALGORITHMS");
+    rank_error_says(me, "carousel");
+    unsetenv("PEAL_ALGORITHMS");
+    unsetenv("PEAL_REPRODUCIBLE");
+}
+
 static void alone(struct rank *me)
 {
     wrong_configurations(me);
     reports(me);
+    explanations(me);
 }
 
 /* Settings of the environment hold where the configuration says nothing. */

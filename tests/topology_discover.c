@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Discovery of machines that are made up: sysfs in a folder (topology_tree.h), and a library that
  * plays NVML (fake_nvml.c); then of this one, beside hwloc's view of it. */
+#include "fake_nvml.h"
 #include "topology_files.h"
 #include "topology_tree.h"
 
@@ -20,13 +21,6 @@ static double milliseconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-static const char *fake_nvml(void)
-{
-    const char *library = getenv("FAKE_NVML_LIBRARY");
-
-    return library ? library : "tests/.libs/fake_nvml.so";
 }
 
 /* Discovers the tree; `nvml`: the machine that NVML plays, NULL: there is no NVML. */
@@ -485,23 +479,9 @@ static void how_long(void)
     topology_free(&here);
 }
 
-/* libtool has made no module of it: configured with --disable-shared. */
-static bool static_only(void)
-{
-    FILE *description = fopen("tests/fake_nvml.la", "r");
-    bool found_one = false;
-    char line[256];
-
-    while (description && fgets(line, sizeof line, description))
-        found_one |= !strcmp(line, "dlname=''\n");
-    if (description)
-        fclose(description);
-    return found_one;
-}
-
 int main(void)
 {
-    if (static_only()) {
+    if (fake_nvml_static()) {
         printf("skipped: the library that plays NVML cannot be built with --disable-shared\n");
         return 77;
     }

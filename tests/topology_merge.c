@@ -4,6 +4,7 @@
  *
  *   topology_merge [seed [cases]] */
 #include "effort.h"
+#include "fake_nvml.h"
 #include "topology_clouds.h"
 #include "topology_drawn.h"
 #include "topology_merged.h"
@@ -12,13 +13,6 @@
 #include "topology/discover.h"
 
 #include <dlfcn.h>
-
-static const char *fake_nvml(void)
-{
-    const char *library = getenv("FAKE_NVML_LIBRARY");
-
-    return library ? library : "tests/.libs/fake_nvml.so";
-}
 
 /* ---- Machines ------------------------------------------------------------------------------------ */
 
@@ -509,26 +503,12 @@ static void by_setting(void)
     free(text);
 }
 
-/* libtool has made no module of it: configured with --disable-shared. */
-static bool static_only(void)
-{
-    FILE *description = fopen("tests/fake_nvml.la", "r");
-    bool found_one = false;
-    char line[256];
-
-    while (description && fgets(line, sizeof line, description))
-        found_one |= !strcmp(line, "dlname=''\n");
-    if (description)
-        fclose(description);
-    return found_one;
-}
-
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     long cases = argc > 2 ? atol(argv[2]) : effort_quick() ? 500 : 5000;
 
-    if (static_only()) {
+    if (fake_nvml_static()) {
         printf("skipped: files of cloud providers: what plays NVML cannot be built with --disable-shared\n");
     } else if (!dlopen(fake_nvml(), RTLD_NOW | RTLD_LOCAL)) {
         check(false, "%s", dlerror());

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* NCCL's and RCCL's XML: every odd thing that such files have been seen with, and what is refused. */
 #include "checks.h"
+#include "topology_refused.h"
 #include "topology_well.h"
 
 #include "base/status.h"
@@ -283,9 +284,7 @@ static void numbers(void)
 
 static void refused(void)
 {
-    static const struct {
-        const char *text, *where, *what;
-    } cases[] = {
+    static const struct refusal cases[] = {
         { "<system version='1'>\n<cpu numaid='x'/></system>", "test:2:", "numaid" },
         { "<system>\n\n<cpu numaid='0'><pci busid='zz'/></cpu></system>", "test:3:", "busid" },
         { "<system><cpu numaid='0'>\n<gpu dev='0'/></cpu></system>", "test:2:", "<gpu> does not belong" },
@@ -305,19 +304,7 @@ static void refused(void)
         { "<system><cpu><nic><net speed='fast'/></nic></cpu></system>", "test:1:", "speed" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct topology t;
-        int status;
-
-        status = topology_read_text(cases[i].text, strlen(cases[i].text), "test", &t);
-        check(status == PEAL_ERR_ARGUMENT, "%s: status %d", cases[i].text, status);
-        if (!status)
-            topology_free(&t);
-        else
-            check(!strncmp(status_text(), cases[i].where, strlen(cases[i].where)) &&
-                  strstr(status_text(), cases[i].what), "%s: '%s' does not say '%s ... %s'", cases[i].text,
-                  status_text(), cases[i].where, cases[i].what);
-    }
+    expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
 

@@ -5,6 +5,7 @@
  *   topology_read [seed [cases]] */
 #include "checks.h"
 #include "effort.h"
+#include "topology_refused.h"
 #include "topology_well.h"
 
 #include "base/status.h"
@@ -189,9 +190,7 @@ static void known_speeds(void)
 
 static void refused(void)
 {
-    static const struct {
-        const char *text, *where, *what;
-    } cases[] = {
+    static const struct refusal cases[] = {
         { "<systems><cpu/></systems>", "test:1:", "formats" },
         { "", "test:1:", "formats" },
         { "peal-topology 2\n", "test:1:", "version" },
@@ -235,19 +234,7 @@ static void refused(void)
         { "node:2000", "test:1:", "1024" },
     };
 
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct topology t;
-        int status;
-
-        status = topology_read_text(cases[i].text, strlen(cases[i].text), "test", &t);
-        check(status == PEAL_ERR_ARGUMENT, "%s: status %d", cases[i].text, status);
-        if (!status)
-            topology_free(&t);
-        else
-            check(!strncmp(status_text(), cases[i].where, strlen(cases[i].where)) &&
-                  strstr(status_text(), cases[i].what), "%s: '%s' does not say '%s ... %s'", cases[i].text,
-                  status_text(), cases[i].where, cases[i].what);
-    }
+    expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
 static void files(void)

@@ -12,8 +12,8 @@
 
 enum { MANY = 1200, MOST = 8 << 10 };
 
-/* Send by the short way if there is one; `op` is as after a send. */
-static void short_send(struct node *node, uint32_t stream, const void *bytes, size_t length,
+/* Send by the short way if there is one; `op` is as after a send.  True: it is gone. */
+static bool short_send(struct node *node, uint32_t stream, const void *bytes, size_t length,
                        struct op *op)
 {
     int peer = !node->rank;
@@ -26,11 +26,12 @@ static void short_send(struct node *node, uint32_t stream, const void *bytes, si
           status_name(status));
     if (status == STATUS_AGAIN) {
         node_send(node, peer, stream, bytes, length, op);
-        return;
+        return false;
     }
     node->next_send[peer][stream]++;
     op->completion.status = PEAL_OK;
     op->done = status == PEAL_OK;
+    return op->done;
 }
 
 /* Peek up to `looks` times; true: it came, and was copied to `bytes`. */
@@ -363,6 +364,47 @@ static void behind_fresh_body(struct node *node)
     behind_body(node);
 }
 
+/* Whoever reads for one receive takes over what lies before it.  That can still go the
+ * short way, or a sender that runs ahead would keep its receiver from it for ever. */
+static void taken_over_body(struct node *node)
+{
+    enum { FEW = 10, ROUNDS = 8, LENGTH = 200 };
+    char *memory = rig_alloc(FEW * LENGTH, false);
+    uint64_t gone;
+    struct op ops[FEW], op;
+
+    node_greet(node);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        size_t bytes = round % 2 ? LENGTH : 8;
+
+        for (uint64_t i = gone = 0; i < FEW && node->rank == 0; i++) {
+            rig_fill(memory + i * bytes, bytes, i + round);
+            gone += short_send(node, 0, memory + i * bytes, bytes, &ops[i]) && gone == i;
+        }
+        if (node->rank == 0)
+            node_send(node, 1, 1, &gone, sizeof gone, &op);
+        node_meet(node);
+        if (node->rank == 1)
+            node_recv(node, 0, 1, &gone, sizeof gone, &op);
+        CHECK(node_wait_op(node, &op) == PEAL_OK, "%s", status_name(op.completion.status));
+        for (uint64_t i = 0; i < FEW; i++) {
+            if (node->rank == 0)
+                CHECK(node_wait_op(node, &ops[i]) == PEAL_OK, "%s",
+                      status_name(ops[i].completion.status));
+            else if (i >= gone)
+                any_recv(node, 0, memory, bytes, 10);
+            else
+                CHECK(short_recv(node, 0, memory, bytes, UINT64_MAX),
+                      "message %d of %zu bytes cannot be peeked at", (int)i, bytes);
+            if (node->rank == 1)
+                rig_verify(memory, bytes, i + round, "taken over by the long way");
+        }
+        node_meet(node);
+    }
+    node_barrier(node);
+    rig_free(memory, FEW * LENGTH, false);
+}
+
 /* What differs is not handed over, and recv() says how it differs. */
 static void differs_body(struct node *node)
 {
@@ -510,6 +552,7 @@ void transports_short(const struct transport *transport, bool processes, uint64_
         { "in heaps, a small buffer", heap_body, "PEAL_TCP_SNDBUF", "8K", "tcp" },
         { "behind a long message", behind_body, NULL, NULL, NULL },
         { "behind a long message, not connected", behind_fresh_body, NULL, NULL, NULL },
+        { "taken over by the long way", taken_over_body, NULL, NULL, NULL },
         { "what differs", differs_body, NULL, NULL, NULL },
         { "in bunches", bunch_body, NULL, NULL, NULL },
         { "in bunches, not connected", bunch_fresh_body, NULL, NULL, NULL },

@@ -164,6 +164,16 @@ static void stream_matched(struct matching_stream *stream, uint32_t number)
     }
 }
 
+/* How some of its bytes have landed; the first failure counts. */
+static inline void note_landing(struct matching *matching, struct match *match, int status)
+{
+    if (!status || match->status)
+        return;
+    match->status = status;
+    if (matching->completions->why && !*matching->completions->why)
+        status_keep(matching->completions->why);
+}
+
 /* All bytes have arrived. */
 static bool match_finish(struct matching *matching, struct match *match)
 {
@@ -174,7 +184,7 @@ static bool match_finish(struct matching *matching, struct match *match)
     moving_remove(matching, match);
     if (match->state == MATCH_LANDING) {
         if (match->early && match->bytes > 0)
-            match->status = landing_put(landing, 0, match->early, match->bytes);
+            note_landing(matching, match, landing_put(landing, 0, match->early, match->bytes));
         completion_done(matching->completions, match->done, match->status);
     }
     match_give(matching->pool, match);
@@ -323,8 +333,7 @@ bool matching_put(struct matching *matching, struct match *match, const void *pi
 bool matching_landed(struct matching *matching, struct match *match, size_t length,
                      int status)
 {
-    if (status && !match->status)
-        match->status = status;
+    note_landing(matching, match, status);
     match->filled += length;
     return match->filled == match->bytes && match_finish(matching, match);
 }

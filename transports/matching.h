@@ -151,11 +151,28 @@ static inline void matching_skip(struct matching *matching, uint32_t stream)
         s->matched[at / 64] &= ~((uint64_t)1 << at % 64);
 }
 
-/* The short way where messages come as calls of ours (UCX's), whole: this one may have been
- * put() meanwhile.  As peek() answers; *view is for matching_take(). */
+/* The short way to a message that was put(), whole, before its receive: because it came as
+ * a call of ours (UCX), or because whoever reads takes all that is there, and a sender that
+ * runs ahead would else keep its receiver from the short way for ever.  Peek answers as
+ * peek(); *view is for matching_take(). */
 int  matching_peek(const struct matching *matching, const struct message *message,
                    size_t length, const void **view);
 void matching_take(struct matching *matching, const struct message *message);
+
+/* The same for transports that see messages where they lie, once matching_open() has said
+ * no: PEAL_OK or STATUS_POST.  Is it this, and not what lies there, that was peeked at? */
+static inline int matching_peek_early(const struct matching *matching,
+                                      const struct message *message, size_t length,
+                                      const void **view)
+{
+    return matching_peek(matching, message, length, view) == PEAL_OK ? PEAL_OK : STATUS_POST;
+}
+
+static inline bool matching_is_early(const struct matching *matching,
+                                     const struct message *message)
+{
+    return matching->streams[message->stream].slots[message->number % TRANSPORT_WINDOW];
+}
 
 static inline uint32_t matching_low(const struct matching *matching, uint32_t stream)
 {

@@ -100,12 +100,17 @@ struct completion {
     size_t             their_bytes;/* ... the sender's signature and length */
     struct completion *next;
 };
-struct completion_queue { struct completion *first, **last; };
+struct completion_queue {
+    struct completion *first, **last;
+    char              *why;        /* STATUS_TEXT bytes for the text of the first message that could not
+                                      be landed, or NULL: other failures may come before it is heard of */
+};
 
 static inline void completion_queue_init(struct completion_queue *q)
 {
     q->first = NULL;
     q->last = &q->first;
+    q->why = NULL;
 }
 
 /* For transports: `done` has ended with `status`. */

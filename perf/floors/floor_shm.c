@@ -406,16 +406,6 @@ void library_open(int *argc, char ***argv, int *rank, int *nranks)
     *argv += 1;
 }
 
-void library_close(void)
-{
-    floor_join();
-}
-
-const char *library_version(void)
-{
-    return "prototypes of perf/floors";
-}
-
 /* In the shared arena all ranks allocate alike, so that a buffer lies at the
  * same place in each rank's part. */
 void *library_alloc(size_t bytes)

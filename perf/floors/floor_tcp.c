@@ -445,16 +445,6 @@ void library_open(int *argc, char ***argv, int *rank, int *nranks)
     *argv += 1;
 }
 
-void library_close(void)
-{
-    floor_join();
-}
-
-const char *library_version(void)
-{
-    return "prototypes of perf/floors";
-}
-
 void *library_alloc(size_t bytes)
 {
     void *memory = NULL;

@@ -4,6 +4,16 @@
 
 #include "processes.h"
 
+void library_close(void)
+{
+    floor_join();
+}
+
+const char *library_version(void)
+{
+    return "prototypes of perf/floors";
+}
+
 void library_prepare(struct call *call)
 {
     (void)call;

@@ -165,6 +165,7 @@ int peal_comm_free(peal_comm_t *comm)
 {
     const struct coll_call leaving = { .collective = BARRIER, .count = COLL_LEAVING };
     int status = check_pointer(__func__, "comm", comm);
+    char kept[STATUS_TEXT];
     struct peal_comm *c;
     bool healthy;
 
@@ -172,6 +173,7 @@ int peal_comm_free(peal_comm_t *comm)
         return status;
     c = *comm;
     *comm = PEAL_COMM_NULL;
+    status_keep(kept);                 /* what is found on the way out is no failure */
     comm_still(c);
     healthy = comm_check(c) == PEAL_OK;
     if (healthy) {
@@ -180,9 +182,12 @@ int peal_comm_free(peal_comm_t *comm)
             status = coll_run(c, &leaving);
         healthy = status == PEAL_OK;
     }
+    if (status)
+        status_keep(kept);
     engine_break(&c->engine, PEAL_ERR_STATE, healthy);
     coll_free(c);
     comm_free(c, healthy);
+    status_restore(kept);
     return status;
 }
 

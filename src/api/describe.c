@@ -159,8 +159,8 @@ static int make_report(int topic, const char *words, struct report *r)
 
 int peal_describe(const char *topic, int json, char **text)
 {
+    char *made, kept[STATUS_TEXT];
     struct report r;
-    char *made;
     size_t length;
     int i = 0, status = check_pointer(__func__, "topic", topic);
 
@@ -175,6 +175,7 @@ int peal_describe(const char *topic, int json, char **text)
     if (i == TOPICS)
         return status_fail(PEAL_ERR_ARGUMENT, "unknown topic \"%s\"; see peal_describe in peal.h",
                            topic);
+    status_keep(kept);                 /* what cannot be used is told, and is no failure */
     report_begin(&r, topics[i].name, json != 0);
     status = make_report(i, topic + length, &r);
     made = report_end(&r);
@@ -184,6 +185,7 @@ int peal_describe(const char *topic, int json, char **text)
     }
     if (!made)
         return status_fail(PEAL_ERR_MEMORY, "no memory for a report");
+    status_restore(kept);
     *text = made;
     return PEAL_OK;
 }

@@ -65,26 +65,33 @@ static int check_array(const char *function, int count, const peal_request_t *re
     return count ? check_pointer(function, "requests", requests) : PEAL_OK;
 }
 
+/* Of several failures the first one counts, by its status and by its text. */
+struct outcome { int status; char text[STATUS_TEXT]; };
+
+static void note(struct outcome *outcome, int status)
+{
+    if (!status || outcome->status)
+        return;
+    outcome->status = status;
+    status_keep(outcome->text);
+}
+
 int peal_waitall(int count, peal_request_t requests[])
 {
+    struct outcome outcome;
     int status = check_array(__func__, count, requests);
 
     if (status)
         return status;
+    outcome.status = PEAL_OK;
     /* Another rank may wait for the communicators in another order. */
-    for (int index = 0; !coll_together(requests, count); ) {
-        int one = peal_waitany(count, requests, &index);
-
-        if (!status)
-            status = one;
-    }
-    for (int i = 0; i < count; i++) {
-        int one = peal_wait(&requests[i]);
-
-        if (!status)
-            status = one;
-    }
-    return status;
+    for (int index = 0; !coll_together(requests, count); )
+        note(&outcome, peal_waitany(count, requests, &index));
+    for (int i = 0; i < count; i++)
+        note(&outcome, peal_wait(&requests[i]));
+    if (outcome.status)
+        status_restore(outcome.text);
+    return outcome.status;
 }
 
 /* One that has ended: true, with its index and status. */

@@ -39,11 +39,6 @@ static bool read_mask(const char *mask, uint32_t words[CPU_LIST_WORDS])
     return *mask != 0;
 }
 
-static bool has(const uint32_t *words, int cpu)
-{
-    return cpu < CPU_LIST_CPUS && (words[cpu / 32] >> cpu % 32 & 1);
-}
-
 int cpu_list_print(const uint32_t words[CPU_LIST_WORDS], char *list, size_t room, bool *cut)
 {
     size_t used = 0;
@@ -54,9 +49,9 @@ int cpu_list_print(const uint32_t words[CPU_LIST_WORDS], char *list, size_t room
     for (int cpu = 0, last; cpu < CPU_LIST_CPUS; cpu = last + 1) {
         char part[32];
 
-        for (last = cpu; has(words, cpu) && has(words, last + 1);)
+        for (last = cpu; cpu_list_has(words, cpu) && cpu_list_has(words, last + 1);)
             last++;
-        if (!has(words, cpu))
+        if (!cpu_list_has(words, cpu))
             continue;
         n += last - cpu + 1;
         snprintf(part, sizeof part, last > cpu ? "%s%d-%d" : "%s%d", used ? "," : "", cpu, last);

@@ -10,6 +10,12 @@
 enum { CPU_LIST_CPUS = 4096,           /* cores 0 ... that can be told, */
        CPU_LIST_WORDS = CPU_LIST_CPUS / 32 };  /* a bit each, core 0 the lowest of the first word */
 
+/* Any number: there are no cores beyond those that can be told. */
+static inline bool cpu_list_has(const uint32_t words[CPU_LIST_WORDS], long cpu)
+{
+    return cpu >= 0 && cpu < CPU_LIST_CPUS && (words[cpu / 32] >> cpu % 32 & 1);
+}
+
 /* How many cores there are.  A list that does not fit ends with its last whole part that does; *cut
  * then says so. */
 int  cpu_list_print(const uint32_t words[CPU_LIST_WORDS], char *list, size_t room, bool *cut);

@@ -3,8 +3,8 @@
 
 #include "base/cpu_list.h"
 #include "base/log.h"
+#include "base/short_file.h"
 
-#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,28 +24,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct node *nodes;             /* for the life of the process; NULL where there is one */
 static int nnodes;
 
-static bool has(const uint32_t *words, int bit)
-{
-    return words[bit / 32] >> bit % 32 & 1;
-}
-
 static bool read_list(const char *name, uint32_t words[CPU_LIST_WORDS])
 {
     static char text[LIST_BYTES];      /* within `once` */
-    char path[512];
-    ssize_t got;
-    int file;
 
-    snprintf(path, sizeof path, "%s/%s", numa_folder, name);
-    file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return false;
-    got = read(file, text, sizeof text - 1);
-    close(file);
-    while (got > 0 && (text[got - 1] == '\n' || text[got - 1] == ' '))
-        got--;
-    text[got > 0 ? got : 0] = '\0';
-    return cpu_list_read(text, words);
+    return short_file_line(text, sizeof text, "%s/%s", numa_folder, name) && cpu_list_read(text, words);
 }
 
 static void look(void)
@@ -56,14 +39,14 @@ static void look(void)
     if (!read_list("online", online))
         return;
     for (int i = 0; i < NODES_MOST; i++)
-        count += has(online, i);
+        count += cpu_list_has(online, i);
     if (count < 2 || !(nodes = calloc((size_t)count, sizeof *nodes)))
         return;
     for (int i = 0; i < NODES_MOST; i++) {
         char name[32];
 
         snprintf(name, sizeof name, "node%d/cpulist", i);
-        if (has(online, i) && read_list(name, nodes[nnodes].cores))
+        if (cpu_list_has(online, i) && read_list(name, nodes[nnodes].cores))
             nodes[nnodes++].number = i;
     }
 }
@@ -71,7 +54,7 @@ static void look(void)
 static bool contains(const struct node *node, const cpu_set_t *cores)
 {
     for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET((size_t)i, cores) && !has(node->cores, i))
+        if (CPU_ISSET((size_t)i, cores) && !cpu_list_has(node->cores, i))
             return false;
     return true;
 }

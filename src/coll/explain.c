@@ -146,28 +146,66 @@ int explain_drawing(const char *words, FILE *out)
 /* Speeds that an explanation compares. */
 struct place { char where[32]; struct coll_speed speed; };
 
-static int explain_place(const struct place *place, const struct call *call,
+/* What is to be explained, with the settings that decide on it. */
+struct question {
+    struct call             call;
+    const struct algorithm *forced;    /* of PEAL_ALGORITHMS, or NULL */
+    bool                    reproducible;
+};
+
+static int read_settings(struct question *q)
+{
+    const struct algorithm *forced[COLLECTIVES];
+    struct comm_options options;
+    int status = comm_options_fill(NULL, &options);
+
+    if (!status)
+        status = select_parse(options.algorithms, forced);
+    if (status)
+        return status;
+    q->forced = forced[q->call.collective];
+    q->reproducible = options.reproducible;
+    return PEAL_OK;
+}
+
+static void explain_chosen(const struct question *q, const struct algorithm *chosen,
+                           struct report *report)
+{
+    const char *why;
+
+    if (!q->forced)
+        report_field(report, "verdict", 0, "chosen");
+    else if (chosen == q->forced)
+        report_field(report, "verdict", 0, "chosen by PEAL_ALGORITHMS");
+    else if (!select_allows(q->forced, &q->call, q->reproducible, &why))
+        report_field(report, "verdict", 0, "chosen; not %s, which PEAL_ALGORITHMS names, for %s",
+                     q->forced->name, why);
+}
+
+static int explain_place(const struct place *place, const struct question *q,
                          struct report *report)
 {
     struct coll_choice best;
     const char *why;
-    int status = select_algorithm(call, NULL, false, &place->speed, &best);
+    int status = select_algorithm(&q->call, q->forced ? q->forced->name : NULL, q->reproducible,
+                                  &place->speed, &best);
 
     if (status)
         return status;
     for (const struct algorithm *const *a = algorithms; *a; a++) {
         struct coll_choice c;
 
-        if (!select_allows(*a, call, false, &why) || !select_suits(*a, &place->speed))
+        if (*a != best.algorithm && (!select_allows(*a, &q->call, q->reproducible, &why) ||
+                                     !select_suits(*a, &place->speed)))
             continue;
-        c = select_price(*a, call, false, &place->speed);
+        c = select_price(*a, &q->call, q->reproducible, &place->speed);
         report_row(report);
         report_field(report, "where", 20, "%s", place->where);
         report_field(report, "algorithm", 18, "%s", (*a)->name);
         report_field(report, "slices", 3, "%d", c.nslices);
         report_number(report, "microseconds", 12, c.seconds * 1e6);
         if (*a == best.algorithm)
-            report_field(report, "verdict", 0, "chosen");
+            explain_chosen(q, *a, report);
         else
             report_field(report, "verdict", 0, "%.1f times the chosen one",
                          c.seconds / best.seconds);
@@ -184,32 +222,35 @@ int explain_choice(const char *words, struct report *report)
         { "several hosts", select_speed(&select_far, &select_far, 1) },
     };
     struct place grouped = { "", select_speed(&select_near, &select_far, 1) };
-    struct call call = { .size = 1, .commutative = true, .nslices = 1 };
+    struct question q = { .call = { .size = 1, .commutative = true, .nslices = 1 } };
+    struct call *call = &q.call;
     char collective[32], bytes[32], ranks[32];
-    int hosts, status = PEAL_OK;
+    int hosts, status;
 
     if (sscanf(words, "%31s %31s %31s", collective, bytes, ranks) != 3 ||
-        !setting_parse_size(bytes, &call.count) ||
-        !parse_ranks(ranks, MOST_RANKS, &call.nranks, &hosts))
+        !setting_parse_size(bytes, &call->count) ||
+        !parse_ranks(ranks, MOST_RANKS, &call->nranks, &hosts))
         return status_fail(PEAL_ERR_ARGUMENT, "an explanation needs COLLECTIVE BYTES RANKS, "
                            "with 1 to %d ranks, or HOSTSxRANKS, e.g. allreduce 64M 8 or "
                            "allreduce 64M 4x8; got \"%s\"", MOST_RANKS, words);
-    call.collective = collective_find(collective);
-    if (call.collective >= SENDRECV)
+    call->collective = collective_find(collective);
+    if (call->collective >= SENDRECV)
         return unknown_collective(collective);
-    if (call.collective == ALLGATHER || call.collective == REDUCE_SCATTER)
-        call.count /= (size_t)call.nranks;
-    if (hosts > 1 && hosts < call.nranks) {
+    if ((status = read_settings(&q)))
+        return status;
+    if (call->collective == ALLGATHER || call->collective == REDUCE_SCATTER)
+        call->count /= (size_t)call->nranks;
+    if (hosts > 1 && hosts < call->nranks) {
         snprintf(grouped.where, sizeof grouped.where, "%d hosts of %d", hosts,
-                 call.nranks / hosts);
-        status = make_layout(call.nranks, hosts, &grouped.speed.layout);
+                 call->nranks / hosts);
+        status = make_layout(call->nranks, hosts, &grouped.speed.layout);
         if (status == PEAL_OK)
-            status = explain_place(&grouped, &call, report);
+            status = explain_place(&grouped, &q, report);
         layout_free(grouped.speed.layout);
         return status;
     }
     places[0].speed.lends = places[1].speed.lends = true;
     for (size_t p = 0; p < sizeof places / sizeof *places && status == PEAL_OK; p++)
-        status = explain_place(&places[p], &call, report);
+        status = explain_place(&places[p], &q, report);
     return status;
 }

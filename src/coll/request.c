@@ -82,8 +82,8 @@ int coll_start(struct peal_request *r)
     int status;
 
     if (!r->persistent)
-        return status_fail(PEAL_ERR_STATE, "peal_start: only requests of a peal_..._init "
-                           "function can be started");
+        return status_fail(PEAL_ERR_STATE, "only requests of a peal_..._init function can be "
+                           "started");
     if (!r->comm)
         return status_fail(PEAL_ERR_STATE, "the request's communicator was freed");
     comm_enter(r->comm);

@@ -109,9 +109,9 @@ static bool cores_parse(const char *list, cpu_set_t *cores)
     CPU_ZERO(cores);
     if (!cpu_list_read(list, words))
         return false;
-    for (size_t i = 0; i < CPU_SETSIZE; i++)
-        if (words[i / 32] >> i % 32 & 1)
-            CPU_SET(i, cores);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (cpu_list_has(words, i))
+            CPU_SET((size_t)i, cores);
     return CPU_COUNT(cores) > 0;
 }
 

@@ -17,8 +17,6 @@ struct progress {
     pthread_cond_t  work;
     _Atomic int     wanted;            /* the owner stands before the gate */
     bool            stop, idle, asleep;
-    bool            told, heard;       /* a failure's text is here; the owner has it */
-    char            text[STATUS_TEXT];
 };
 
 /* Let the owner in, if it wants: a mutex alone would not be fair. */
@@ -51,15 +49,6 @@ static void sleep_until_something_comes(struct progress *p)
     engine_awake(p->engine);
 }
 
-/* What failed is told in the words of the thread that saw it. */
-static void keep_failure(struct progress *p)
-{
-    if (p->told || !atomic_load(&p->engine->failure))
-        return;
-    status_keep(p->text);
-    p->told = true;
-}
-
 static void *progress_main(void *argument)
 {
     enum { YIELD_NS = 100000 };        /* without a movement, before it sleeps */
@@ -82,7 +71,6 @@ static void *progress_main(void *argument)
         } else {
             sleep_until_something_comes(p);
         }
-        keep_failure(p);
     }
     pthread_mutex_unlock(&p->gate);
     return NULL;
@@ -134,10 +122,6 @@ void progress_enter(struct progress *p)
     atomic_fetch_add(&p->wanted, 1);
     pthread_mutex_lock(&p->gate);
     atomic_fetch_sub(&p->wanted, 1);
-    if (p->told && !p->heard) {
-        status_restore(p->text);
-        p->heard = true;
-    }
 }
 
 void progress_leave(struct progress *p)

@@ -2,9 +2,9 @@
 #include "comm/where.h"
 
 #include "base/numa.h"
+#include "base/short_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -42,11 +42,8 @@ static uint64_t hash(uint64_t h, const void *bytes, size_t n)
 static uint64_t hash_file(uint64_t h, const char *path)
 {
     char text[64];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    ssize_t n = short_file_text(text, sizeof text, "%s", path);
 
-    if (fd >= 0)
-        close(fd);
     return hash(h, text, n > 0 ? (size_t)n : 0);
 }
 

@@ -26,6 +26,7 @@ int engine_init(struct engine *engine, int rank, int nranks)
     engine->nranks = nranks;
     engine->wake = -1;
     completion_queue_init(&engine->completions);
+    engine->completions.why = engine->why;
     engine->links = calloc((size_t)nranks, sizeof *engine->links);
     if (!engine->links)
         return status_fail(PEAL_ERR_MEMORY, "no memory for %d links", nranks);

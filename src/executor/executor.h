@@ -8,6 +8,7 @@
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
 
+#include "base/status.h"
 #include "devices/device.h"
 #include "schedule/schedule.h"
 #include "transports/transport.h"
@@ -56,6 +57,9 @@ struct engine {
      * `run` is the oldest collective in flight. */
     void (*stalled)(struct engine *engine, const struct run *run);
     void *owner;
+
+    char         why[STATUS_TEXT];           /* status_text() where the first failure was found, whichever
+                                                thread that was and whatever it has failed at since */
 };
 
 int  engine_init(struct engine *engine, int rank, int nranks);
@@ -104,7 +108,7 @@ struct signature run_signature(const struct run *run);
 /* How the run failed; with PEAL_ERR_MISMATCH: whose message differed, and how. */
 struct run_fault {
     int              peer;         /* -1: none */
-    bool             told;         /* status_text() is about it */
+    bool             told;         /* the engine's `why` is about it */
     struct signature theirs;
     size_t           their_bytes, our_bytes;
 };

@@ -46,8 +46,6 @@ static void find_peers(struct plan *plan, const struct schedule *s)
         if (step->kind > OP_COMBINE)
             continue;
         plan->opening = i;
-        if (step->kind == OP_SEND && plan->sends == 0)
-            plan->sends = i + 1;
         while (plan->peers[step->peer_index].peer != step->peer)
             step->peer_index++;
         bytes = step->kind == OP_SEND ? step->src.bytes : step->dst.bytes;
@@ -78,6 +76,26 @@ static void link_steps(struct plan *plan, const struct schedule *s)
         }
         plan->waits[i] = op->nneeds;
     }
+}
+
+/* Sends that could go before anything has come: the steps up to the last of them. */
+static int find_openers(struct plan *plan, const struct schedule *s)
+{
+    bool *heard = calloc(s->nops + 1u, sizeof *heard);
+
+    if (!heard)
+        return PEAL_ERR_MEMORY;
+    for (uint32_t i = 0; i < s->nops; i++) {
+        const struct op *op = &s->ops[i];
+
+        heard[i] = op->kind == OP_RECV || op->kind == OP_COMBINE;
+        for (uint32_t n = 0; n < op->nneeds; n++)
+            heard[i] |= heard[s->needs[op->first_need + n]];
+        if (op->kind == OP_SEND && !heard[i])
+            plan->openers = i + 1;
+    }
+    free(heard);
+    return PEAL_OK;
 }
 
 /* Results that are larger than the caches, and that no later step reads, need not
@@ -132,6 +150,8 @@ int plan_create(const struct schedule *s, struct plan **plan)
     link_steps(p, s);
     find_peers(p, s);
     p->places = is_balanced(p);
+    if (find_openers(p, s) != PEAL_OK)
+        goto fail;
     find_streams(p);
     *plan = p;
     return PEAL_OK;

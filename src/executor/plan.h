@@ -34,7 +34,7 @@ struct plan {
     bool              small;               /* no message is worth more than its latency */
     size_t            largest;             /* bytes of a message */
     uint32_t          opening;             /* the first step that is a message, if any */
-    uint32_t          sends;               /* steps up to and with the last send */
+    uint32_t          openers;             /* steps up to the last send that waits for no peer */
     struct step      *steps;
     uint32_t         *nexts;
     uint32_t         *waits;               /* per step: how many it waits for */

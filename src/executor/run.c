@@ -242,8 +242,11 @@ void run_broke(struct run *run, int status)
     run_end(run, status);
     if (run->abandoned)
         return;
-    if (!engine->broken)
+    if (!engine->broken) {
         engine->broken = run;
+        if (!*engine->why)
+            status_keep(engine->why);
+    }
     engine_fail(engine, status);
 }
 
@@ -359,7 +362,7 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     run->walking = engine->runs == run && run_may_walk(run);
     if (!run->walking)
         run_leave(run);
-    else if (run_walk(run) == STATUS_AGAIN && run->walked < plan->sends &&
+    else if (run_walk(run) == STATUS_AGAIN && run->walked < plan->openers &&
              (!awaited || engine->crowded))
         run_leave(run);            /* the sends need not wait, and others want the core */
     return PEAL_OK;

@@ -42,8 +42,7 @@ struct discovery {
     char   product[100];
 };
 
-/* Files of a line, without its end; false: there is none, or it cannot be read. */
-bool discover_line(const char *folder, const char *name, char *text, size_t room);
+/* A file of a number; `unknown`: there is none, or it cannot be read. */
 long discover_number(const char *folder, const char *name, int base, long unknown);
 
 void discover_sysfs(struct discovery *d);      /* NUMA nodes, GPUs */

@@ -4,9 +4,10 @@
  * others.  GPUs are numbered in the order of these nodes, as ROCm does. */
 #include "topology/discover.h"
 
+#include "base/short_file.h"
+
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,21 +21,8 @@ struct properties { char text[4096]; };
 
 static bool read_properties(const char *folder, struct properties *p)
 {
-    char path[PATH_MAX];
-    ssize_t length;
-    int fd;
-
     p->text[0] = '\n';
-    p->text[1] = 0;
-    if (snprintf(path, sizeof path, "%s/properties", folder) >= (int)sizeof path)
-        return false;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    length = read(fd, p->text + 1, sizeof p->text - 2);
-    close(fd);
-    p->text[1 + (length > 0 ? length : 0)] = 0;
-    return length > 0;
+    return short_file_text(p->text + 1, sizeof p->text - 1, "%s/properties", folder) > 0;
 }
 
 static long long property(const struct properties *p, const char *name, long long unknown)

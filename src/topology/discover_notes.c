@@ -3,6 +3,8 @@
  * PCI links below what both of their ends can, ACS, IOMMU, a virtual machine's missing switches. */
 #include "topology/discover.h"
 
+#include "base/short_file.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -137,14 +139,14 @@ static void judge_acs(struct discovery *d)
 
 static void judge_iommu(struct discovery *d)
 {
-    char path[PATH_MAX], type[32], first[20] = "";
+    char type[32], first[20] = "";
     int translated = 0;
 
     for (int i = 0; i < d->npci; i++) {
         if (d->m.devices[i].kind != MACHINE_GPU || d->m.devices[i].node < 0)
             continue;
-        snprintf(path, sizeof path, "%s/iommu_group", d->pci[i].path);
-        if (!discover_line(path, "type", type, sizeof type) || strncmp(type, "DMA", 3))
+        if (!short_file_line(type, sizeof type, "%s/iommu_group/type", d->pci[i].path) ||
+            strncmp(type, "DMA", 3))
             continue;
         if (!translated++)
             topology_bus_print(d->m.devices[i].bus, first);
@@ -162,11 +164,10 @@ static void find_product(struct discovery *d)
     static const char *const hypervisors[] = { "QEMU", "KVM", "Xen", "VMware", "innotek", "Parallels",
                                                "Amazon EC2", "Google Compute Engine", "Microsoft "
                                                "Corporation Virtual Machine", "OpenStack" };
-    char vendor[48], product[48], folder[PATH_MAX];
+    char vendor[48], product[48];
 
-    snprintf(folder, sizeof folder, "%s/class/dmi/id", d->places->sys);
-    discover_line(folder, "sys_vendor", vendor, sizeof vendor);
-    discover_line(folder, "product_name", product, sizeof product);
+    short_file_line(vendor, sizeof vendor, "%s/class/dmi/id/sys_vendor", d->places->sys);
+    short_file_line(product, sizeof product, "%s/class/dmi/id/product_name", d->places->sys);
     snprintf(d->product, sizeof d->product, "%s%s%s", vendor, *vendor && *product ? " " : "", product);
     for (size_t i = 0; i < sizeof hypervisors / sizeof *hypervisors; i++)
         d->virtual |= !strncmp(d->product, hypervisors[i], strlen(hypervisors[i])) &&

@@ -5,6 +5,8 @@
  * told of. */
 #include "topology/discover.h"
 
+#include "base/short_file.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -65,7 +67,7 @@ static int adapter(struct discovery *d, const char *folder)
 static double rate_of(const char *port)
 {
     char text[64];
-    double rate = discover_line(port, "rate", text, sizeof text) ? strtod(text, NULL) / 8 : 0;
+    double rate = short_file_line(text, sizeof text, "%s/rate", port) ? strtod(text, NULL) / 8 : 0;
 
     return rate > 0 && rate < 1e4 ? rate : 0;
 }
@@ -75,7 +77,7 @@ static uint64_t guid_of(const char *folder)
     char text[64];
     uint64_t guid = 0;
 
-    if (discover_line(folder, "node_guid", text, sizeof text))
+    if (short_file_line(text, sizeof text, "%s/node_guid", folder))
         for (const char *at = text; *at; at++)
             if (*at != ':')
                 guid = guid << 4 | (uint64_t)(*at <= '9' ? *at - '0' : (*at | 32) - 'a' + 10) % 16;
@@ -91,7 +93,7 @@ static void add_verbs(struct discovery *d, const char *folder, const char *devic
     if (snprintf(port, sizeof port, "%s/ports/%d", folder, number) >= (int)sizeof port)
         return;
     snprintf(full, sizeof full, number > 1 ? "%.31s:%d" : "%.31s", device, number);
-    if (discover_line(port, "state", text, sizeof text) && strtol(text, NULL, 10) != 4) {
+    if (short_file_line(text, sizeof text, "%s/state", port) && strtol(text, NULL, 10) != 4) {
         name(down, full);
         return;
     }
@@ -155,7 +157,7 @@ static void read_net(struct discovery *d, const bool *has_verbs, struct names *d
         nic = adapter(d, folder);      /* lo, bridges, bonds: none; their members have */
         if (nic < 0 || (nic < MACHINE_DEVICES_MOST && has_verbs[nic]))
             continue;
-        if (discover_line(folder, "operstate", state, sizeof state) && !strcmp(state, "down")) {
+        if (short_file_line(state, sizeof state, "%s/operstate", folder) && !strcmp(state, "down")) {
             name(down, devices[i]->d_name);
             continue;
         }

@@ -6,11 +6,11 @@
  * the class is read, then all of those that matter. */
 #include "topology/discover.h"
 
+#include "base/short_file.h"
 #include "base/status.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,33 +18,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-bool discover_line(const char *folder, const char *name, char *text, size_t room)
-{
-    char path[PATH_MAX];
-    ssize_t length;
-    int fd;
-
-    text[0] = 0;
-    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
-        return false;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return false;
-    length = read(fd, text, room - 1);
-    close(fd);
-    if (length < 0)
-        length = 0;
-    text[length] = 0;
-    text[strcspn(text, "\n")] = 0;
-    return length > 0;
-}
-
 long discover_number(const char *folder, const char *name, int base, long unknown)
 {
     char text[64], *end;
     long value;
 
-    if (!discover_line(folder, name, text, sizeof text))
+    if (!short_file_line(text, sizeof text, "%s/%s", folder, name))
         return unknown;
     value = strtol(text, &end, base);
     return end == text ? unknown : value;
@@ -55,20 +34,12 @@ long discover_number(const char *folder, const char *name, int base, long unknow
 /* "vendor_id : GenuineIntel" of the first core; reading no more than a page of what may be long. */
 static void read_processor(struct discovery *d, struct machine_numa *like)
 {
-    char path[PATH_MAX], text[4096], *line, *rest;
+    char text[4096], *line, *rest;
     struct utsname name;
-    ssize_t length;
-    int fd;
 
     if (!uname(&name))
         snprintf(like->arch, sizeof like->arch, "%.15s", name.machine);
-    snprintf(path, sizeof path, "%s/cpuinfo", d->places->proc);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    length = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[length > 0 ? length : 0] = 0;
+    short_file_text(text, sizeof text, "%s/cpuinfo", d->places->proc);
     for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         const char *value = strchr(line, ':');
 
@@ -90,7 +61,7 @@ static void read_cpus(const char *folder, const char *name, struct machine_numa 
     char text[4096];
     size_t length;
 
-    discover_line(folder, name, text, sizeof text);
+    short_file_line(text, sizeof text, "%s/%s", folder, name);
     length = strlen(text);
     if (length >= sizeof numa->cpus)
         for (length = sizeof numa->cpus - 1; length && text[length] != ','; length--)
@@ -160,7 +131,7 @@ static void read_numas(struct discovery *d)
 static double link_speed(const char *folder, const char *name)
 {
     char text[64];
-    double speed = discover_line(folder, name, text, sizeof text) ? strtod(text, NULL) : 0;
+    double speed = short_file_line(text, sizeof text, "%s/%s", folder, name) ? strtod(text, NULL) : 0;
 
     return speed > 0 && speed <= 256 ? speed : 0;
 }

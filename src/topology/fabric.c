@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "topology/flow.h"
+#include "topology/room.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,11 +19,6 @@ struct ways {
     uint64_t *users;                   /* by way: a bit for each hop */
     int  words;                        /* of users, each */
 };
-
-static int no_memory(const struct fabric *f)
-{
-    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the hops of %d GPUs", f->n);
-}
 
 static void free_ways(struct ways *w)
 {
@@ -129,17 +125,17 @@ int fabric_build(struct fabric *f, const struct topology *t, const int *gpus, in
     f->first = calloc(hops + 1, sizeof *f->first);
     if (!f->hop || !f->first) {
         fabric_free(f);
-        return no_memory(f);
+        return room_none("hops", f->n);
     }
     for (size_t h = 0; h < hops; h++)
         f->hop[h] = h / (size_t)n != h % (size_t)n &&
                     (nvlink ? over_nvlink(&paths[h]) : paths[h].class < CLASS_NET);
     if (!gather(&w, f, t, paths) || !(f->capacity = calloc((size_t)w.n + 1, sizeof *f->capacity)))
-        status = no_memory(f);
+        status = room_none("hops", f->n);
     if (!status) {
         join(f, &w, t);
         if (!list_rows(f, &w))
-            status = no_memory(f);
+            status = room_none("hops", f->n);
     }
     free_ways(&w);
     if (status)
@@ -232,7 +228,7 @@ int fabric_bound(struct fabric *f, const struct topology *t, const struct topolo
         }
     flow_free(&flow);
     free(place);
-    return good ? PEAL_OK : no_memory(f);
+    return good ? PEAL_OK : room_none("hops", f->n);
 }
 
 bool fabric_connected(const struct fabric *f)

@@ -120,8 +120,7 @@ static bool has_core(const char *list, long core)
 {
     uint32_t words[CPU_LIST_WORDS];
 
-    return cpu_list_read(list, words) && core >= 0 && core < CPU_LIST_CPUS &&
-           words[core / 32] >> core % 32 & 1;
+    return cpu_list_read(list, words) && cpu_list_has(words, core);
 }
 
 /* A NUMA node that was found (MERGE_NONE: not known) in the new graph: the one of its number, of its cores,

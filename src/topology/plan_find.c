@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "topology/rings.h"
+#include "topology/room.h"
 #include "topology/trees.h"
 
 #include <math.h>
@@ -16,11 +17,6 @@
 #include <string.h>
 
 _Static_assert((int)PLAN_GPUS_MOST == (int)FABRIC_GPUS_MOST, "a plan's GPUs are a fabric's");
-
-static int no_memory(int ngpus)
-{
-    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for a plan of %d GPUs", ngpus);
-}
 
 /* ---- GPUs and islands -------------------------------------------------------------------- */
 
@@ -45,7 +41,7 @@ static int take_gpus(const struct topology *t, int host, const int *gpus, int ng
     plan->group = malloc((size_t)ngpus * sizeof *plan->group);
     plan->port = malloc((size_t)ngpus * sizeof *plan->port);
     if (!plan->gpus || !plan->group || !plan->port)
-        return no_memory(ngpus);
+        return room_none("plan", ngpus);
     for (int i = 0, node = 0; i < ngpus; i++, node++) {
         int gpu = gpus ? gpus[i] : node, at = i;
 
@@ -101,12 +97,12 @@ static int take_rings(struct topology_plan *plan, const struct rings *rings)
 
     plan->rings = calloc((size_t)rings->count + 1, sizeof *plan->rings);
     if (!plan->rings)
-        return no_memory(plan->ngpus);
+        return room_none("plan", plan->ngpus);
     for (int i = 0; i < rings->count; i++) {
         plan->rings[i].bandwidth = rings->shares[i];
         plan->rings[i].gpus = malloc(n * sizeof *plan->rings[i].gpus);
         if (!plan->rings[i].gpus)
-            return no_memory(plan->ngpus);
+            return room_none("plan", plan->ngpus);
         memcpy(plan->rings[i].gpus, rings->orders + (size_t)i * n, n * sizeof *rings->orders);
         plan->nrings = i + 1;
     }
@@ -123,7 +119,7 @@ static int take_trees(struct topology_plan *plan, const struct trees *trees)
 
     plan->trees = calloc((size_t)trees->count + 1, sizeof *plan->trees);
     if (!plan->trees)
-        return no_memory(plan->ngpus);
+        return room_none("plan", plan->ngpus);
     for (int i = 0; i < trees->count; i++) {
         struct topology_tree *tree = &plan->trees[i];
 
@@ -131,7 +127,7 @@ static int take_trees(struct topology_plan *plan, const struct trees *trees)
         tree->root = trees->roots[i];
         tree->parent = malloc(n * sizeof *tree->parent);
         if (!tree->parent)
-            return no_memory(plan->ngpus);
+            return room_none("plan", plan->ngpus);
         memcpy(tree->parent, trees->parents + (size_t)i * n, n * sizeof *tree->parent);
         plan->ntrees = i + 1;
     }
@@ -212,7 +208,7 @@ static int search(struct planner *p, double seconds)
 
     p->paths = malloc(n * n * sizeof *p->paths);
     if (!p->paths)
-        return no_memory(plan->ngpus);
+        return room_none("plan", plan->ngpus);
     status = paths_to(p->t, plan->gpus, plan->ngpus, plan->gpus, plan->ngpus, CLASS_SYS, p->paths);
     if (!status)
         status = plan_ports(p->t, plan->gpus, plan->ngpus, plan->port);

@@ -6,6 +6,7 @@
 #include "topology/plan.h"
 
 #include "base/status.h"
+#include "topology/room.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -158,7 +159,7 @@ static int match(const struct topology *t, const int *gpus, int ngpus, int *port
         for (int g = 0; g < ngpus && !status; g++)
             port[g] = m.chosen[g] < 0 ? -1 : m.ports[m.chosen[g]];
     } else {
-        status = status_fail(PEAL_ERR_MEMORY, "topology: no memory for the NICs of %d GPUs", ngpus);
+        status = room_none("NICs", ngpus);
     }
     free(ints);
     free(m.paths);
@@ -171,7 +172,7 @@ int plan_ports(const struct topology *t, const int *gpus, int ngpus, int *port)
     int *some = malloc((size_t)ngpus * 2 * sizeof *some + 1), status = PEAL_OK;
 
     if (!some)
-        return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the NICs of %d GPUs", ngpus);
+        return room_none("NICs", ngpus);
     for (int i = 0; i < ngpus; i++)
         port[i] = -2;
     for (int i = 0; i < ngpus && !status; i++) {

@@ -8,15 +8,11 @@
 #include "topology/plan.h"
 
 #include "base/status.h"
+#include "topology/room.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int no_memory(int ngpus)
-{
-    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the rings of %d GPUs", ngpus);
-}
 
 /* ---- Links ------------------------------------------------------------------------------------ */
 
@@ -104,7 +100,7 @@ static int spread_make(struct spread *s, const struct topology *t, const struct 
     memcpy(nodes, plan->gpus, n * sizeof *nodes);
     nports = list_ports(plan, nodes + n);
     if (!number || !paths || !s->first || !s->slots || !s->loads)
-        status = no_memory(plan->ngpus);
+        status = room_none("rings", plan->ngpus);
     else
         status = paths_to(t, nodes, s->n, nodes, s->n + nports, CLASS_SYS, paths);
     if (!status) {
@@ -318,7 +314,7 @@ static int split(struct topology_plan *plan, int nrings)
     if (rings)
         plan->rings = rings;
     if (!rings || !parts)
-        status = no_memory(plan->ngpus);
+        status = room_none("rings", plan->ngpus);
     else
         count_parts(plan, nrings, parts);
     for (int i = 0; i < whole && !status; i++) {
@@ -330,7 +326,7 @@ static int split(struct topology_plan *plan, int nrings)
                 memcpy(gpus, rings[i].gpus, bytes);
                 rings[plan->nrings++] = (struct topology_ring){ rings[i].bandwidth, gpus };
             } else {
-                status = no_memory(plan->ngpus);
+                status = room_none("rings", plan->ngpus);
             }
         }
     }

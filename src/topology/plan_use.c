@@ -4,14 +4,10 @@
 
 #include "base/status.h"
 #include "topology/fabric.h"
+#include "topology/room.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-static int no_memory(int ngpus)
-{
-    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the rings of %d GPUs", ngpus);
-}
 
 static bool add_hop(const struct fabric *f, int from, int to, double bandwidth, double *loads)
 {
@@ -50,12 +46,13 @@ int plan_evaluate(const struct topology *t, const int *gpus, int ngpus,
     struct fabric f = { .n = 0 };
     double *loads = NULL, most = 0, sum = 0;
     bool good = true;
-    int status = paths ? paths_to(t, gpus, ngpus, gpus, ngpus, CLASS_SYS, paths) : no_memory(ngpus);
+    int status = paths ? paths_to(t, gpus, ngpus, gpus, ngpus, CLASS_SYS, paths)
+                       : room_none("rings", ngpus);
 
     if (!status)
         status = fabric_build(&f, t, gpus, ngpus, paths, false);
     if (!status && !(loads = calloc((size_t)f.nrows + 1, sizeof *loads)))
-        status = no_memory(ngpus);
+        status = room_none("rings", ngpus);
     for (int i = 0; i < nrings && !status; i++) {
         good &= add_ring(&f, &rings[i], loads);
         sum += rings[i].bandwidth;

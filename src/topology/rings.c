@@ -4,6 +4,7 @@
 #include "topology/rings.h"
 
 #include "base/status.h"
+#include "topology/room.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,11 +13,6 @@
 
 /* Totals within this of each other are the same. */
 static const double close = 1e-6;
-
-static int no_memory(const struct fabric *f)
-{
-    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the rings of %d GPUs", f->n);
-}
 
 void rings_free(struct rings *rings)
 {
@@ -97,7 +93,7 @@ static int set_rings(struct rings *rings, const struct fabric *f, const int *ord
     if (!copy || !each) {
         free(copy);
         free(each);
-        return no_memory(f);
+        return room_none("rings", f->n);
     }
     memcpy(copy, orders, ints * sizeof *copy);
     for (int i = 0; i < count; i++)
@@ -136,7 +132,7 @@ static int find_one(struct finder *s)
     int *order = s->orders, status = PEAL_OK;
 
     if (!prices)
-        return no_memory(f);
+        return room_none("rings", f->n);
     for (int i = 0; i < f->n; i++)
         order[i] = i;
     share = ring_alone(f, order);
@@ -172,7 +168,7 @@ static int find_equal(struct finder *s, double total, int most, double part)
         found = rings_equal(s->f, count, share, &effort, s->orders);
         effort_return(s->effort, &effort, had);
         if (found < 0)
-            return no_memory(s->f);
+            return room_none("rings", s->f->n);
         if (found * share > s->rings->total * (1 + close))
             status = set_rings(s->rings, s->f, s->orders, NULL, found, share);
     }
@@ -248,7 +244,7 @@ int rings_find(const struct fabric *f, struct effort *effort, struct rings *ring
     *rings = (struct rings){ .bound = f->bound };
     s.orders = malloc((size_t)(RINGS_EQUAL_MOST + 1) * (size_t)f->n * sizeof *s.orders);
     if (!pricer_init(&s.pricer, f, effort) || !s.orders)
-        status = no_memory(f);
+        status = room_none("rings", f->n);
     if (!status && f->bound > 0)
         status = find_all(&s);
     if (!status && f->bound > 0)

@@ -31,3 +31,8 @@ bool room_for_one(int *failed, void *array, size_t size, int count, int *room, i
     *room = wanted;
     return true;
 }
+
+int room_none(const char *parts, int ngpus)
+{
+    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the %s of %d GPUs", parts, ngpus);
+}

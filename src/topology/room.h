@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Arrays that grow, where building cannot fail half way. */
+/* Arrays that grow, where building cannot fail half way; and what is said where there is no memory. */
 #ifndef TOPOLOGY_ROOM_H
 #define TOPOLOGY_ROOM_H
 
@@ -12,5 +12,8 @@
  * single step, only at the end. */
 bool room_for_one(int *failed, void *array, size_t size, int count, int *room, int most,
                   const char *parts);
+
+/* PEAL_ERR_MEMORY, said of the `parts` of so many GPUs. */
+int room_none(const char *parts, int ngpus);
 
 #endif

@@ -12,6 +12,7 @@
 #include "topology/trees.h"
 
 #include "base/status.h"
+#include "topology/room.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -34,11 +35,6 @@ void trees_free(struct trees *trees)
     free(trees->roots);
     free(trees->shares);
     *trees = (struct trees){ .count = 0 };
-}
-
-static int no_memory(const struct fabric *f)
-{
-    return status_fail(PEAL_ERR_MEMORY, "topology: no memory for the trees of %d GPUs", f->n);
 }
 
 /* ---- The oracle ------------------------------------------------------------------------ */
@@ -218,7 +214,7 @@ static int set_trees(struct trees *trees, const struct fabric *f, const int *par
     trees->shares = malloc((size_t)count * sizeof *trees->shares + 1);
     if (!trees->parents || !trees->roots || !trees->shares) {
         trees_free(trees);
-        return no_memory(f);
+        return room_none("trees", f->n);
     }
     trees->count = count;
     /* The widest first; of equal ones the first found. */
@@ -315,7 +311,7 @@ int trees_find(const struct fabric *f, struct effort *effort, struct trees *tree
 
     *trees = (struct trees){ .count = 0 };
     if (!parents || !keep_rows(&g))
-        status = no_memory(f);
+        status = room_none("trees", f->n);
     if (!status)
         status = begin(&g, parents, trees);
     bound = trees->bound;

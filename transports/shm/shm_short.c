@@ -73,9 +73,10 @@ int shm_peek(struct endpoint *from, const struct message *message, size_t length
     struct slot *slot;
     uint32_t mark;
 
-    if (!from->area || from->broken || from->socket < 0 ||
-        !matching_open(&from->matching, message->stream, message->number))
+    if (!from->area || from->broken || from->socket < 0)
         return STATUS_POST;
+    if (!matching_open(&from->matching, message->stream, message->number))
+        return matching_peek_early(&from->matching, message, length, view);
     slot = short_next(from, &mark);
     if (!slot)
         return from->broken ? STATUS_POST : STATUS_AGAIN;
@@ -88,6 +89,11 @@ int shm_peek(struct endpoint *from, const struct message *message, size_t length
 
 int shm_take(struct endpoint *from, const struct message *message, size_t length)
 {
+    if (matching_is_early(&from->matching, message)) {
+        matching_take(&from->matching, message);
+        ring_publish(from);
+        return PEAL_OK;
+    }
     from->slot_tail++;
     matching_skip(&from->matching, message->stream);
     place_met(from, message);

@@ -144,6 +144,15 @@ static bool ahead_read(struct endpoint *e)
     return true;
 }
 
+static void ahead_take(struct endpoint *e, size_t bytes)
+{
+    e->ahead_at += bytes;
+    if (e->ahead_at < e->ahead_end)
+        return;
+    e->ahead_at = e->ahead_end = 0;
+    e->port->nahead--;
+}
+
 static bool peek_possible(struct endpoint *e, const struct message *message, size_t length)
 {
     struct lane *lane = &e->lanes[0];
@@ -192,7 +201,7 @@ int tcp_peek(struct endpoint *e, const struct message *message, size_t length,
     bool more = true;
 
     if (!peek_possible(e, message, length))
-        return STATUS_POST;
+        return matching_peek_early(&e->matching, message, length, view);
     for (;;) {
         int status = STATUS_AGAIN;
 
@@ -210,21 +219,23 @@ int tcp_peek(struct endpoint *e, const struct message *message, size_t length,
             return e->lanes[0].ended ? STATUS_POST : STATUS_AGAIN;
         }
     }
-    /* Not it, or not only it: the usual parser knows what to do. */
+    /* Not it, or not it first: the usual parser knows what to do. */
     tcp_ahead_parse(e);
     tcp_endpoint_settle(e);
     tcp_endpoint_activity(e);
-    return STATUS_POST;
+    return peek_possible(e, message, length)
+               ? STATUS_AGAIN
+               : matching_peek_early(&e->matching, message, length, view);
 }
 
 int tcp_take(struct endpoint *e, const struct message *message, size_t length)
 {
-    e->ahead_at += TCP_HEADER + length;
-    if (e->ahead_at == e->ahead_end) {
-        e->ahead_at = e->ahead_end = 0;
-        e->port->nahead--;
+    if (matching_is_early(&e->matching, message)) {
+        matching_take(&e->matching, message);
+    } else {
+        ahead_take(e, TCP_HEADER + length);
+        matching_skip(&e->matching, message->stream);
     }
-    matching_skip(&e->matching, message->stream);
     tcp_credit_tell(e, false);
     tcp_endpoint_activity(e);
     return PEAL_OK;

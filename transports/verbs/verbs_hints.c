@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "transports/verbs/verbs_hints.h"
 
+#include "base/short_file.h"
+
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,31 +11,6 @@
 #include <unistd.h>
 
 enum { TEXT = 256 };
-
-/* The beginning of a file, as text without what ends its first line. */
-__attribute__((format(printf, 2, 3)))
-static bool file_read(char text[TEXT], const char *format, ...)
-{
-    char path[512];
-    va_list args;
-    ssize_t got;
-    int fd, length;
-
-    va_start(args, format);
-    length = vsnprintf(path, sizeof path, format, args);
-    va_end(args);
-    if (length < 0 || (size_t)length >= sizeof path)
-        return false;
-    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
-        return false;
-    got = read(fd, text, TEXT - 1);
-    close(fd);
-    if (got <= 0)
-        return false;
-    text[got] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return true;
-}
 
 static bool number_parse(const char *text, int most, int *number)
 {
@@ -62,8 +38,9 @@ static void interface_find(const char *root, const char *device, int port,
     char text[TEXT];
 
     for (int i = 0; i < ENTRIES; i++)
-        if (file_read(text, "%s/sys/class/infiniband/%s/ports/%d/gid_attrs/ndevs/%d", root, device,
-                      port, i) && is_interface(text)) {
+        if (short_file_line(text, sizeof text,
+                            "%s/sys/class/infiniband/%s/ports/%d/gid_attrs/ndevs/%d", root, device,
+                            port, i) && is_interface(text)) {
             memcpy(interface, text, strlen(text) + 1);
             return;
         }
@@ -75,7 +52,8 @@ static int ecn_bits(const char *root, const char *interface, const char *point)
     int bits = 0, on;
 
     for (int i = 0; i < VERBS_PRIORITIES; i++) {
-        if (!file_read(text, "%s/sys/class/net/%s/ecn/%s/enable/%d", root, interface, point, i) ||
+        if (!short_file_line(text, sizeof text, "%s/sys/class/net/%s/ecn/%s/enable/%d", root,
+                             interface, point, i) ||
             !number_parse(text, 1, &on))
             return -1;
         bits |= on << i;
@@ -89,7 +67,8 @@ static int forced_class(const char *root, const char *device, int port)
     const char *at;
     int forced;
 
-    if (!file_read(text, "%s/sys/class/infiniband/%s/tc/%d/traffic_class", root, device, port) ||
+    if (!short_file_line(text, sizeof text, "%s/sys/class/infiniband/%s/tc/%d/traffic_class", root,
+                         device, port) ||
         !(at = strstr(text, "tclass=")) || !number_parse(at + strlen("tclass="), 255, &forced))
         return -1;
     return forced;
@@ -116,8 +95,9 @@ void verbs_hints_read(const char *root, const char *device, int port,
         hints->ecn_react = ecn_bits(root, hints->interface, "roce_rp");
     }
     hints->traffic_class = forced_class(root, device, port);
-    hints->translated = file_read(text, "%s/sys/class/infiniband/%s/device/iommu_group/type", root,
-                                  device) && strncmp(text, "DMA", 3) == 0;
+    hints->translated = short_file_line(text, sizeof text,
+                                        "%s/sys/class/infiniband/%s/device/iommu_group/type", root,
+                                        device) && strncmp(text, "DMA", 3) == 0;
     hints->gpu = module_is(root, "nvidia") || module_is(root, "amdgpu");
     hints->peer_memory = module_is(root, "nvidia_peermem") || module_is(root, "nv_peer_mem");
 }

@@ -34,9 +34,10 @@ int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
     const struct verbs_frame *frame;
     const char *wrong;
 
-    if (length > e->eager || verbs_lost(e) || e->matching.posted > 0 ||
-        !matching_open(&e->matching, message->stream, message->number))
+    if (length > e->eager || verbs_lost(e) || e->matching.posted > 0)
         return STATUS_POST;
+    if (!matching_open(&e->matching, message->stream, message->number))
+        return matching_peek_early(&e->matching, message, length, view);
     if (!verbs_frame_waits(e) && (verbs_poll(e->port) == 0 || !verbs_frame_waits(e)))
         return verbs_lost(e) ? STATUS_POST : STATUS_AGAIN;
     frame = verbs_frame_next(e);
@@ -62,12 +63,16 @@ int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
 int verbs_take(struct endpoint *e, const struct message *message, size_t length)
 {
     (void)length;
-    if (!verbs_frame_next(e))
-        return e->broken ? e->broken : PEAL_ERR_PROTOCOL;
-    verbs_frame_take(e);
-    if (message->number - e->told_low[message->stream] >= TRANSPORT_WINDOW - 1)
-        e->full[message->stream] = true;
-    matching_skip(&e->matching, message->stream);
+    if (matching_is_early(&e->matching, message)) {
+        matching_take(&e->matching, message);
+    } else {
+        if (!verbs_frame_next(e))
+            return e->broken ? e->broken : PEAL_ERR_PROTOCOL;
+        verbs_frame_take(e);
+        if (message->number - e->told_low[message->stream] >= TRANSPORT_WINDOW - 1)
+            e->full[message->stream] = true;
+        matching_skip(&e->matching, message->stream);
+    }
     if (verbs_credit_owed(e, CREDIT_SHARE)) {
         verbs_credit_tell(e, false);
         verbs_activity(e);
