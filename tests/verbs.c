@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The verbs transport over a double of libibverbs: the conformance suite on one
  * device and on several, with completions that come late; then what goes wrong.
- * Usage: verbs [seed [conformance|features|faults|rails|rejoins|hostile|moments]] */
+ * Usage: verbs [seed [conformance|features|faults|series|rails|rejoins|hostile|moments]] */
 #include "tests/effort.h"
 #include "tests/verbs_faults.h"
 
@@ -69,6 +69,8 @@ int main(int argc, char **argv)
         verbs_greetings(seed);
         verbs_faults(seed);
     }
+    if (!*only || strcmp(only, "series") == 0)
+        verbs_series(seed);
     if (!*only || strcmp(only, "rails") == 0)
         verbs_rails(seed);
     if (!*only || strcmp(only, "rejoins") == 0)

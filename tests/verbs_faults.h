@@ -16,5 +16,6 @@ void verbs_features(uint64_t seed);
 void verbs_moments(uint64_t seed);
 void verbs_rejoins(uint64_t seed);
 void verbs_greetings(uint64_t seed);
+void verbs_series(uint64_t seed);
 
 #endif

@@ -38,7 +38,7 @@ static void nonsense(struct node *node)
     frame.signature = rig_message(frame.stream, frame.number).signature;
     if (payload > 60000)
         return;
-    to = verbs_frame_begin(e, payload, false);
+    to = verbs_frame_begin(e, &frame, false);
     if (!to)
         return;
     for (size_t i = 0; i < payload; i++)
@@ -49,25 +49,35 @@ static void nonsense(struct node *node)
     e->in_next = next;
 }
 
-/* The end of a message, as if it rode on a write. */
-static void bare_end(struct node *node)
+/* The end of a message as if it rode on a write, a message without a header, or neither. */
+static uint32_t headless(struct node *node)
+{
+    switch (node_random(node, 3)) {
+    case 0:
+        return verbs_code_riding((uint32_t)node_random(node, 2), (uint32_t)node_random(node, 12));
+    case 1:
+        return verbs_code_bare((uint32_t)node_random(node, 2),
+                               (enum verbs_form)node_random(node, VERBS_FORMS), node_random(node, 2));
+    }
+    return VERBS_CODE_RIDES + (uint32_t)node_random(node, 1 << 15);
+}
+
+static void code_alone(struct node *node)
 {
     struct endpoint *e = node->peers[!node->rank];
+    struct verbs_frame credit = { .kind = VERBS_CREDIT };
     uint32_t number = e->out_next, at = number % VERBS_FRAMES;
-    size_t place = node_random(node, 4) ? verbs_place_riding((uint32_t)node_random(node, 2),
-                                                             (uint32_t)node_random(node, 12))
-                                        : VERBS_RING_HIGH + VERBS_HEADER * node_random(node, 1 << 15);
     struct ibv_send_wr wr = {
         .wr.rdma = { .remote_addr = e->ring_remote, .rkey = e->rails[0].rkey }
     };
     struct work work = { .kind = WORK_FRAME, .frame = number };
 
-    if (!verbs_frame_begin(e, 0, false))
+    if (!verbs_frame_begin(e, &credit, false))
         return;
     e->frame_end[at] = e->head;
     e->frame_bytes[at] = 0;
     e->out_next++;
-    verbs_announce(&e->rails[0], &wr, verbs_immediate(number, place), &work);
+    verbs_announce(&e->rails[0], &wr, verbs_immediate(number, headless(node)), &work);
 }
 
 static size_t op_bytes(int i)
@@ -91,7 +101,7 @@ static void hostile_body(struct node *node)
             if (node_random(node, 10))
                 nonsense(node);
             else
-                bare_end(node);
+                code_alone(node);
             node_progress(node);
         }
         node_close(node, false);

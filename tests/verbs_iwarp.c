@@ -2,7 +2,7 @@
 /* The verbs transport over doubles of libibverbs and librdmacm that are iWARP: no
  * immediate data, writes that are done before they have arrived, and connections that
  * rdma_cm makes.  The conformance suite, and what goes wrong.
- * Usage: verbs_iwarp [seed [conformance|greetings|faults|rails|hostile]] */
+ * Usage: verbs_iwarp [seed [conformance|greetings|faults|series|rails|hostile]] */
 #include "tests/effort.h"
 #include "tests/verbs_faults.h"
 
@@ -57,6 +57,8 @@ int main(int argc, char **argv)
     }
     if (!*only || strcmp(only, "faults") == 0)
         verbs_faults(seed);
+    if (!*only || strcmp(only, "series") == 0)
+        verbs_series(seed);
     if (!*only || strcmp(only, "rails") == 0)
         verbs_rails(seed);
     if (!*only || strcmp(only, "hostile") == 0)

@@ -425,7 +425,7 @@ static void pieces_body(struct node *node)
                                      .total = WHOLE, .length = PIECE,
                                      .signature = rig_message(0, 0).signature,
                                      .offset = (uint64_t)pieces->at[i] * PIECE };
-        unsigned char *to = verbs_frame_begin(e, verbs_frame_payload(&frame), false);
+        unsigned char *to = verbs_frame_begin(e, &frame, false);
 
         CHECK(to, "no room in the ring");
         memcpy(to, memory + frame.offset, verbs_frame_payload(&frame));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The wire of the verbs transport: what is encoded is decoded, and whatever else
  * comes is refused or keeps the rules.  Usage: verbs_wire [seed] */
-#include "transports/verbs/verbs_wire.h"
+#include "transports/verbs/verbs_series.h"
 
 #include "base/clock.h"
 
@@ -72,6 +72,57 @@ static void frames(void)
     }
     CHECK(taken > ROUNDS / 10);
     printf("frames: %d of %d were well-formed\n", taken, ROUNDS);
+}
+
+/* Both ends keep the same account, though only the sender sees the messages. */
+static void series(void)
+{
+    struct verbs_series sent = { 0 }, came = { 0 };
+    int forms[VERBS_FORMS] = { 0 };
+    struct verbs_frame f = { .kind = VERBS_EAGER, .stream = 1 }, g;
+
+    CHECK(!verbs_series_next(&came, 1, VERBS_BARE, &g));
+    for (int i = 0; i < ROUNDS; i++) {
+        f.number += chance(30) ? 1 : (uint32_t)chance(3);
+        f.signature.what = chance(30) ? f.signature.what : chance(3);
+        f.signature.count += chance(4) ? (uint64_t)1 << 56 : chance(3);
+        f.length = f.total = chance(30) ? f.total : chance(3);
+        f.form = verbs_series_form(&sent, &f);
+        forms[f.form]++;
+        g = f;
+        if (f.form != VERBS_HEADED)
+            CHECK(verbs_series_next(&came, f.stream, f.form, &g));
+        CHECK(g.kind == f.kind && g.form == f.form && g.stream == f.stream &&
+              g.number == f.number && g.total == f.total && g.length == f.length &&
+              g.offset == 0 && signature_equal(&g.signature, &f.signature));
+        verbs_series_add(&sent, &f);
+        verbs_series_add(&came, &g);
+    }
+    for (int i = 0; i < VERBS_FORMS; i++)
+        CHECK(forms[i] > ROUNDS / 50);
+    printf("series: %d headers, %d without, %d without and a step further\n", forms[VERBS_HEADED],
+           forms[VERBS_BARE], forms[VERBS_BARE_STEP]);
+}
+
+/* No code means two things. */
+static void codes(void)
+{
+    enum verbs_form form;
+    uint32_t stream;
+    int bare = 0;
+    bool start;
+
+    for (uint32_t code = 0; code < 1 << 16; code++)
+        if (verbs_code_bared(code, &stream, &form, &start)) {
+            CHECK(code >= VERBS_CODE_RIDES && !verbs_code_rides(code));
+            CHECK(stream < TRANSPORT_STREAMS && form != VERBS_HEADED && form < VERBS_FORMS &&
+                  verbs_code_bare(stream, form, start) == code);
+            bare++;
+        }
+    CHECK(bare == TRANSPORT_STREAMS * (VERBS_FORMS - 1) * 2);
+    CHECK(!verbs_code_rides(verbs_code_place(VERBS_RING_HIGH - VERBS_HEADER)));
+    for (uint32_t i = 0; i < 2 * TRANSPORT_WINDOW; i++)
+        CHECK(verbs_code_rides(verbs_code_riding(i % TRANSPORT_STREAMS, i)));
 }
 
 static void offer_rules(const struct verbs_offer *o)
@@ -188,6 +239,8 @@ int main(int argc, char **argv)
     state = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
     printf("seed %llu\n", (unsigned long long)state);
     frames();
+    series();
+    codes();
     records();
     return 0;
 }

@@ -34,10 +34,10 @@
 
 #include "transports/matching.h"
 #include "transports/pool.h"
-#include "transports/verbs/verbs_library.h"
-#include "transports/verbs/verbs_wire.h"
+#include "transports/verbs/verbs_calls.h"
+#include "transports/verbs/verbs_series.h"
 
-#include <string.h>
+#include <arpa/inet.h>
 
 enum {
     VERBS_PLACES = 32,             /* device ports that are looked at */
@@ -247,8 +247,11 @@ struct endpoint {
     /* Sending. */
     uint32_t           out_next, out_taken;    /* frame numbers */
     uint64_t           head, tail;             /* bytes ever put into and out of the ring */
+    size_t             begun_place, begun_bytes;       /* of the frame that is put together */
     uint64_t           frame_end[VERBS_FRAMES];
     uint32_t           frame_place[VERBS_FRAMES], frame_bytes[VERBS_FRAMES];
+    uint16_t           frame_code[VERBS_FRAMES];
+    struct verbs_series sent[TRANSPORT_STREAMS];
     struct send_window window;
     struct sending    *slots[TRANSPORT_STREAMS][TRANSPORT_WINDOW];
                                                /* grants before their send */
@@ -266,8 +269,12 @@ struct endpoint {
     struct matching    matching;
     uint32_t           in_next;                /* number of the frame to be taken next */
     size_t             in_place;
-    uint32_t           frame_here[VERBS_FRAMES];   /* place in the ring */
+    uint16_t           frame_here[VERBS_FRAMES];   /* its code */
     uint64_t           came[VERBS_FRAMES / 64];
+    bool               coming_known;           /* that frame has been looked at: */
+    struct verbs_frame coming;
+    size_t             coming_place;
+    struct verbs_series taken[TRANSPORT_STREAMS];
     uint32_t           told_taken, told_low[TRANSPORT_STREAMS];
     size_t             untold;                 /* bytes taken since */
     bool               full[TRANSPORT_STREAMS];    /* the sender has used up its window */
@@ -409,8 +416,8 @@ void verbs_cm_end(struct port *port);
 int  verbs_words_make(struct rail *rail);          /* if the rail needs them */
 void verbs_words_free(struct rail *rail);
 void verbs_words_land(struct rail *rail, struct ibv_recv_wr *wr, struct ibv_sge *piece);
-void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
-                    const struct work *work);
+void verbs_announce_by_word(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
+                            const struct work *work);
 /* NULL and what has come is noted, or what is wrong. */
 const char *verbs_announced(struct rail *rail, const struct ibv_wc *wc);
 void verbs_greet(struct rail *rail);
@@ -419,6 +426,18 @@ void verbs_arrival_ask(struct rail *rail);
 
 /* verbs_work.c: work requests and their completions. */
 void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work);
+/* The write of a frame, in a way that the peer hears of. */
+static inline void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
+                                  const struct work *work)
+{
+    if (!rail->adapter->place.immediate) {
+        verbs_announce_by_word(rail, wr, number, work);
+        return;
+    }
+    wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
+    wr->imm_data = htonl(number);
+    verbs_post(rail, wr, work);
+}
 /* Between the two, what is posted for one endpoint goes with one doorbell per rail. */
 void verbs_chain_begin(struct port *port);
 void verbs_chain_end(struct port *port);
@@ -431,20 +450,42 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* verbs_ring.c */
-unsigned char *verbs_frame_begin(struct endpoint *e, size_t payload, bool credit);
+/* Room for the frame: where its payload goes, and what comes then; or NULL. */
+unsigned char *verbs_frame_begin(struct endpoint *e, const struct verbs_frame *frame, bool credit);
 void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
                      struct order *order, uint64_t slices);
+bool verbs_eager(struct endpoint *e, struct verbs_frame *frame, const void *bytes);
 /* DONE of all of an order, with its last slice: after verbs_frame_begin() for nothing. */
 void verbs_frame_ride(struct rail *rail, struct order *o, uint64_t slices);
 int  verbs_frame_repeat(struct endpoint *e, uint32_t number, int rail, struct order *order,
                         uint64_t slices);
 void verbs_frame_came(struct rail *rail, uint32_t immediate);
-bool verbs_frame_peek(struct endpoint *e, struct verbs_frame *frame,
-                      const unsigned char **payload);      /* the next; false: none, or broken */
-void verbs_frame_take(struct endpoint *e, const struct verbs_frame *frame);
+static inline bool verbs_frame_waits(const struct endpoint *e)
+{
+    uint32_t at = e->in_next % VERBS_FRAMES;
+
+    return e->came[at / 64] >> at % 64 & 1;
+}
+const struct verbs_frame *verbs_frame_read(struct endpoint *e);
+/* The next, which stays until it is taken; NULL: none, or broken. */
+static inline const struct verbs_frame *verbs_frame_next(struct endpoint *e)
+{
+    if (!verbs_frame_waits(e) || e->failure || e->broken)
+        return NULL;
+    return e->coming_known ? &e->coming : verbs_frame_read(e);
+}
+static inline const unsigned char *verbs_payload(const struct endpoint *e)
+{
+    return e->landing + e->coming_place + verbs_frame_head(&e->coming);
+}
+void verbs_frame_take(struct endpoint *e);
+/* Credits are told by a frame of their own when half of what the peer may use is taken, and
+ * by headers before, so that a frame of their own is not needed where both send. */
+enum { CREDIT_SHARE = 2, BARE_SHARE = 4 };
 bool verbs_credit_tell(struct endpoint *e, bool idle);
-bool verbs_credit_owed(const struct endpoint *e);
+bool verbs_credit_owed(const struct endpoint *e, uint32_t share);
 const char *verbs_credit_take(struct endpoint *e, const struct verbs_frame *frame);
+void verbs_no_credit(const struct endpoint *e, struct verbs_frame *frame);
 
 /* verbs_paging.c: on-demand paging. */
 void verbs_paging_find(struct port *port);         /* sets `paged` and `everything` */
@@ -505,7 +546,7 @@ int  verbs_recv(struct endpoint *e, const struct message *message,
 int  verbs_take_frames(struct endpoint *e);
 void verbs_incoming_fail(struct endpoint *e);
 /* The frame that came without a header.  NULL, or what is wrong. */
-const char *verbs_ridden(const struct endpoint *e, size_t place, struct verbs_frame *frame);
+const char *verbs_ridden(const struct endpoint *e, uint32_t code, struct verbs_frame *frame);
 void verbs_chunks_serve(struct port *port);        /* whoever waits for bounce memory */
 
 /* verbs_short.c */
@@ -549,52 +590,5 @@ const char *verbs_cause(enum ibv_wc_status status);
 int  verbs_cause_status(enum ibv_wc_status status);
 /* Of what there may be too little, after this errno: to end a text with. */
 const char *verbs_shortage(int error);
-
-/* ---- The functions of libibverbs that are not inline, by the table ------------- */
-
-#undef ibv_get_device_list
-#undef ibv_query_port
-#undef ibv_reg_mr
-#define ibv_fork_init            verbs_library.fork_init
-#define ibv_get_device_list      verbs_library.get_device_list
-#define ibv_free_device_list     verbs_library.free_device_list
-#define ibv_get_device_name      verbs_library.get_device_name
-#define ibv_open_device          verbs_library.open_device
-#define ibv_close_device         verbs_library.close_device
-#define ibv_query_device         verbs_library.query_device
-#define ibv_get_async_event      verbs_library.get_async_event
-#define ibv_ack_async_event      verbs_library.ack_async_event
-#define ibv_event_type_str       verbs_library.event_type_str
-#define ibv_port_state_str       verbs_library.port_state_str
-#define ibv_wc_status_str        verbs_library.wc_status_str
-#define ibv_alloc_pd             verbs_library.alloc_pd
-#define ibv_dealloc_pd           verbs_library.dealloc_pd
-#define ibv_dereg_mr             verbs_library.dereg_mr
-#define ibv_create_comp_channel  verbs_library.create_comp_channel
-#define ibv_destroy_comp_channel verbs_library.destroy_comp_channel
-#define ibv_create_cq            verbs_library.create_cq
-#define ibv_resize_cq            verbs_library.resize_cq
-#define ibv_destroy_cq           verbs_library.destroy_cq
-#define ibv_get_cq_event         verbs_library.get_cq_event
-#define ibv_ack_cq_events        verbs_library.ack_cq_events
-#define ibv_create_qp            verbs_library.create_qp
-#define ibv_modify_qp            verbs_library.modify_qp
-#define ibv_destroy_qp           verbs_library.destroy_qp
-#define ibv_query_gid_table(context, entries, most, flags)                              \
-    verbs_library.query_gid_table(context, entries, most, flags, sizeof *(entries))
-/* Optional kinds of access are left out where the kernel does not know them. */
-#define ibv_reg_mr(pd, address, length, access)                                         \
-    verbs_library.reg_mr_iova2(pd, address, length, (uintptr_t)(address), access)
-
-static inline int verbs_query_port(struct ibv_context *context, uint8_t port,
-                                   struct ibv_port_attr *attr)
-{
-    struct verbs_context *newer = verbs_get_ctx_op(context, query_port);
-
-    memset(attr, 0, sizeof *attr);
-    return newer ? newer->query_port(context, port, attr, sizeof *attr)
-                 : verbs_library.query_port(context, port, (struct _compat_ibv_port_attr *)attr);
-}
-#define ibv_query_port verbs_query_port
 
 #endif

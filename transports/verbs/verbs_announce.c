@@ -82,9 +82,8 @@ void verbs_words_land(struct rail *rail, struct ibv_recv_wr *wr, struct ibv_sge 
     wr->num_sge = 1;
 }
 
-/* Post the write of a frame, in a way that the peer hears of. */
-void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
-                    const struct work *work)
+void verbs_announce_by_word(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
+                            const struct work *work)
 {
     struct port *port = rail->endpoint->port;
     bool chaining = port->chaining;
@@ -94,12 +93,6 @@ void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
     struct ibv_send_wr send = { .opcode = IBV_WR_SEND, .sg_list = &piece, .num_sge = 1 };
     uint32_t index;
 
-    if (rail->adapter->place.immediate) {
-        wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-        wr->imm_data = htonl(number);
-        verbs_post(rail, wr, work);
-        return;
-    }
     /* The word is free again when the frame's number is. */
     index = rail->words->receives + work->frame % VERBS_FRAMES;
     little_put(rail->words->bytes[index], number, VERBS_NUMBER);
@@ -109,7 +102,8 @@ void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
     announcement.bytes = 0;
     wr->opcode = IBV_WR_RDMA_WRITE;
     verbs_chain_begin(port);
-    verbs_post(rail, wr, &bytes);
+    if (wr->num_sge > 0)
+        verbs_post(rail, wr, &bytes);
     verbs_post(rail, &send, &announcement);
     if (!chaining)
         verbs_chain_end(port);

@@ -78,7 +78,7 @@ void verbs_activity(struct endpoint *e)
     struct port *port = e->port;
 
     if (e->failure || !(e->broken || e->queue || e->orders || e->streams || e->repairing ||
-                        verbs_credit_owed(e))) {
+                        verbs_credit_owed(e, CREDIT_SHARE))) {
         active_remove(e);
     } else if (!e->link) {
         e->next_active = port->active;

@@ -71,7 +71,7 @@ static bool work_repeat(struct endpoint *e, struct rail *rail, struct work *work
     if (work->kind == WORK_FRAME && !frame_arrived(e, rail, work->frame)) {
         uint64_t slices = work->order ? work->slices : 0;
 
-        if (verbs_place_rides(e->frame_place[work->frame % VERBS_FRAMES]))
+        if (verbs_code_rides(e->frame_code[work->frame % VERBS_FRAMES]))
             slices >>= 1;              /* the last goes with the frame */
         if (verbs_rail_room(&e->rails[over]) < (uint32_t)__builtin_popcountll(slices) +
                                                verbs_frame_works(&e->rails[over]))

@@ -2,7 +2,7 @@
 /* libibverbs, which is loaded when somebody first asks for devices and there may be
  * some: a host without rdma-core can run Peal, and who does not use verbs does not
  * pay for the library and those that it needs.  Its inline functions are called as
- * such; the others by this table, under their own names (the end of verbs.h).
+ * such; the others by this table, under their own names (verbs_calls.h).
  *
  * Kept for the life of the process: providers have threads and fork handlers.
  *

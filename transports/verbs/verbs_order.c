@@ -130,11 +130,11 @@ static bool order_tell(struct endpoint *e, struct order *o, int *moved)
 
         if (!o->dealt[i])
             continue;
-        if (e->queue || !verbs_frame_room(&e->rails[i]) || !verbs_frame_begin(e, 0, false))
-            return false;
         frame.kind = VERBS_DONE;
         frame.offset = o->offset;
         frame.length = slices_bytes(o, o->dealt[i]);
+        if (e->queue || !verbs_frame_room(&e->rails[i]) || !verbs_frame_begin(e, &frame, false))
+            return false;
         verbs_frame_end(e, &frame, i, o, o->dealt[i]);
         o->dealt[i] = 0;
         (*moved)++;
@@ -160,11 +160,12 @@ static void order_end(struct endpoint *e, struct order *o)
  * the message by its receive: then DONE need not be a write of its own. */
 static bool order_rides(struct endpoint *e, const struct order *o, const struct rail *rail)
 {
+    static const struct verbs_frame done = { .kind = VERBS_DONE };
     uint64_t all = o->dealt[rail->index] | o->left, last = (o->length - 1) / o->slice;
 
     return o->of->posted && o->length == o->of->length && o->left == (uint64_t)1 << last &&
            all == (o->left << 1) - 1 && !e->queue && verbs_frame_room(rail) &&
-           verbs_frame_begin(e, 0, false);
+           verbs_frame_begin(e, &done, false);
 }
 
 int verbs_orders_deal(struct endpoint *e)

@@ -301,11 +301,11 @@ static int granted_match(struct endpoint *e, const struct verbs_frame *f, struct
 }
 
 /* The sender has compared what it sends with what was granted. */
-const char *verbs_ridden(const struct endpoint *e, size_t place, struct verbs_frame *frame)
+const char *verbs_ridden(const struct endpoint *e, uint32_t code, struct verbs_frame *frame)
 {
-    size_t at = (place - VERBS_RING_HIGH) / VERBS_HEADER, stream = at / TRANSPORT_WINDOW;
+    uint32_t at = code - VERBS_CODE_RIDES;
     const struct match *match =
-        stream < TRANSPORT_STREAMS ? e->matching.streams[stream].slots[at % TRANSPORT_WINDOW] : NULL;
+        e->matching.streams[at / TRANSPORT_WINDOW].slots[at % TRANSPORT_WINDOW];
 
     if (!match || match->state != MATCH_POSTED || !incoming_of(match) ||
         !incoming_of(match)->region)
@@ -313,10 +313,9 @@ const char *verbs_ridden(const struct endpoint *e, size_t place, struct verbs_fr
     *frame = (struct verbs_frame){
         .kind = VERBS_DONE, .stream = match->stream, .number = match->number,
         .signature = match->signature, .total = match->landing.bytes,
-        .length = match->landing.bytes, .taken = e->out_taken,
-        .communicator = (uint32_t)e->port->options.communicator
+        .length = match->landing.bytes
     };
-    memcpy(frame->low, e->window.low, sizeof frame->low);
+    verbs_no_credit(e, frame);
     return NULL;
 }
 
@@ -423,15 +422,13 @@ static int take_frame(struct endpoint *e, const struct verbs_frame *f,
 
 int verbs_take_frames(struct endpoint *e)
 {
-    const unsigned char *payload;
-    struct verbs_frame frame;
+    const struct verbs_frame *frame;
     int moved = 0;
 
-    while (verbs_frame_peek(e, &frame, &payload)) {
-        int status = take_frame(e, &frame, payload);
+    for (; (frame = verbs_frame_next(e)); moved++) {
+        int status = take_frame(e, frame, verbs_payload(e));
 
-        verbs_frame_take(e, &frame);
-        moved++;
+        verbs_frame_take(e);
         if (status)
             verbs_break(e, status, "%s", status_text());
     }

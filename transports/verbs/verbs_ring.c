@@ -10,9 +10,12 @@
 
 #include <string.h>
 
-static size_t frame_size(size_t payload)
+/* Of the ring. */
+static size_t frame_size(const struct verbs_frame *frame)
 {
-    return (VERBS_HEADER + payload + VERBS_HEADER - 1) / VERBS_HEADER * VERBS_HEADER;
+    size_t bytes = verbs_frame_head(frame) + verbs_frame_payload(frame);
+
+    return (bytes + VERBS_HEADER - 1) / VERBS_HEADER * VERBS_HEADER;
 }
 
 /* Where a frame of `bytes` bytes goes; SIZE_MAX: there is no room. */
@@ -26,19 +29,25 @@ static size_t place_next(const struct endpoint *e, size_t bytes, size_t reserve)
     return skip ? 0 : place;
 }
 
-unsigned char *verbs_frame_begin(struct endpoint *e, size_t payload, bool credit)
+static inline unsigned char *begin(struct endpoint *e, const struct verbs_frame *frame, bool credit)
 {
     uint32_t most = e->frames_out - !credit;
     size_t place;
 
+    e->begun_bytes = frame_size(frame);
     if (e->stage != STAGE_UP || e->repairing || verbs_lost(e) ||
         e->out_next - e->out_taken >= most || !verbs_frame_room(&e->rails[e->frames_over]))
         return NULL;
-    place = place_next(e, frame_size(payload), credit ? 0 : VERBS_HEADER);
-    return place == SIZE_MAX ? NULL : e->mirror + place + VERBS_HEADER;
+    e->begun_place = place = place_next(e, e->begun_bytes, credit ? 0 : VERBS_HEADER);
+    return place == SIZE_MAX ? NULL : e->mirror + place + verbs_frame_head(frame);
 }
 
-static void frame_post(struct endpoint *e, uint32_t number, int over, struct order *order,
+unsigned char *verbs_frame_begin(struct endpoint *e, const struct verbs_frame *frame, bool credit)
+{
+    return begin(e, frame, credit);
+}
+
+static inline void frame_post(struct endpoint *e, uint32_t number, int over, struct order *order,
                        uint64_t slices)
 {
     struct rail *rail = &e->rails[over];
@@ -46,19 +55,20 @@ static void frame_post(struct endpoint *e, uint32_t number, int over, struct ord
     struct ibv_sge piece = { .addr = (uintptr_t)(e->mirror + e->frame_place[at]),
                              .length = e->frame_bytes[at], .lkey = rail->mirror->lkey };
     struct ibv_send_wr wr = {
-        .sg_list = &piece, .num_sge = 1,
+        .sg_list = &piece, .num_sge = e->frame_bytes[at] > 0,
         .wr.rdma = { .remote_addr = e->ring_remote + e->frame_place[at], .rkey = rail->rkey }
     };
     struct work work = { .kind = WORK_FRAME, .frame = number, .bytes = e->frame_bytes[at],
                          .order = order, .slices = slices };
 
-    if (verbs_place_rides(e->frame_place[at])) {
+    if (verbs_code_rides(e->frame_code[at])) {
         verbs_slice_fill(rail, order, 63u - (unsigned)__builtin_clzll(slices), &wr, &piece);
+        wr.num_sge = 1;
         work.bytes = piece.length;
     }
-    if (piece.length <= rail->most_inline)
+    if (wr.num_sge > 0 && piece.length <= rail->most_inline)
         wr.send_flags |= IBV_SEND_INLINE;
-    verbs_announce(rail, &wr, verbs_immediate(number, e->frame_place[at]), &work);
+    verbs_announce(rail, &wr, verbs_immediate(number, e->frame_code[at]), &work);
 }
 
 static void told(struct endpoint *e)
@@ -72,25 +82,56 @@ static void told(struct endpoint *e)
         }
 }
 
-/* What was begun, with the same payload. */
-void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
-                     struct order *order, uint64_t slices)
+static void header_put(struct endpoint *e, struct verbs_frame *frame, unsigned char *to)
 {
-    size_t payload = verbs_frame_payload(frame), bytes = frame_size(payload);
-    size_t before = e->head & (e->ring_out - 1), place = place_next(e, bytes, 0);
-    uint32_t at = e->out_next % VERBS_FRAMES;
-
     frame->taken = e->in_next;
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++)
         frame->low[i] = matching_low(&e->matching, i);
     frame->communicator = (uint32_t)e->port->options.communicator;
-    verbs_frame_encode(frame, e->mirror + place);
-    e->head += bytes + (place != before ? e->ring_out - before : 0);
+    verbs_frame_encode(frame, to);
+    told(e);
+}
+
+static inline void end(struct endpoint *e, struct verbs_frame *frame, int rail,
+                       struct order *order, uint64_t slices)
+{
+    size_t before = e->head & (e->ring_out - 1), place = e->begun_place;
+    uint32_t at = e->out_next % VERBS_FRAMES;
+
+    if (frame->form == VERBS_HEADED) {
+        header_put(e, frame, e->mirror + place);
+        e->frame_code[at] = (uint16_t)verbs_code_place(place);
+    } else {
+        e->frame_code[at] = (uint16_t)verbs_code_bare(frame->stream, frame->form, place != before);
+    }
+    e->head += e->begun_bytes + (place != before ? e->ring_out - before : 0);
     e->frame_end[at] = e->head;
     e->frame_place[at] = (uint32_t)place;
-    e->frame_bytes[at] = (uint32_t)(VERBS_HEADER + payload);
-    told(e);
+    e->frame_bytes[at] = (uint32_t)(verbs_frame_head(frame) + verbs_frame_payload(frame));
     frame_post(e, e->out_next++, rail < 0 ? e->frames_over : rail, order, slices);
+}
+
+void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
+                     struct order *order, uint64_t slices)
+{
+    end(e, frame, rail, order, slices);
+}
+
+/* Bare, if it can be: it has no room for credits, so these must not be due. */
+bool verbs_eager(struct endpoint *e, struct verbs_frame *frame, const void *bytes)
+{
+    struct verbs_series *sent = &e->sent[frame->stream];
+    unsigned char *to;
+
+    frame->form = verbs_credit_owed(e, BARE_SHARE) ? VERBS_HEADED : verbs_series_form(sent, frame);
+    to = begin(e, frame, false);
+    if (!to)
+        return false;
+    if (frame->length > 0)
+        memcpy(to, bytes, frame->length);
+    verbs_series_add(sent, frame);
+    end(e, frame, -1, NULL, 0);
+    return true;
 }
 
 void verbs_frame_ride(struct rail *rail, struct order *o, uint64_t slices)
@@ -100,7 +141,7 @@ void verbs_frame_ride(struct rail *rail, struct order *o, uint64_t slices)
     uint32_t at = e->out_next % VERBS_FRAMES;
 
     e->frame_end[at] = e->head;
-    e->frame_place[at] = (uint32_t)verbs_place_riding(frame->stream, frame->number);
+    e->frame_code[at] = (uint16_t)verbs_code_riding(frame->stream, frame->number);
     e->frame_bytes[at] = 0;
     frame_post(e, e->out_next++, rail->index, o, slices);
 }
@@ -132,7 +173,7 @@ void verbs_frame_came(struct rail *rail, uint32_t immediate)
         return;
     }
     e->came[at / 64] |= (uint64_t)1 << at % 64;
-    e->frame_here[at] = (immediate & 0xffff) * VERBS_HEADER;
+    e->frame_here[at] = (uint16_t)immediate;
     if (!e->arrived) {
         e->arrived = true;
         e->next_arrived = e->port->arrived;
@@ -140,76 +181,118 @@ void verbs_frame_came(struct rail *rail, uint32_t immediate)
     }
 }
 
-/* The header is looked at once, in a copy: the peer may write it again. */
-bool verbs_frame_peek(struct endpoint *e, struct verbs_frame *frame,
-                      const unsigned char **payload)
+static const char *header_read(struct endpoint *e, uint32_t code, size_t *place)
 {
-    uint32_t at = e->in_next % VERBS_FRAMES;
     unsigned char header[VERBS_HEADER];
-    const char *wrong = NULL;
-    size_t place = e->frame_here[at];
 
-    if (!(e->came[at / 64] >> at % 64 & 1) || verbs_lost(e))
-        return false;
-    if (verbs_place_rides(place)) {
-        wrong = verbs_ridden(e, place, frame);
-        place = 0;                     /* there is no payload */
-    } else if (place != e->in_place && place != 0) {
-        wrong = "a frame at a place that is not the next";
-    } else {
-        memcpy(header, e->landing + place, VERBS_HEADER);
-        wrong = verbs_frame_decode(header, frame);
-    }
-    if (!wrong && verbs_frame_payload(frame) > e->ring_in - place - VERBS_HEADER)
-        wrong = "a frame that goes beyond the ring's end";
-    if (!wrong && frame->communicator != (uint32_t)e->port->options.communicator)
-        wrong = "a frame of another communicator";
-    if (wrong)
-        verbs_break(e, PEAL_ERR_PROTOCOL, "%s sent %s", e->name, wrong);
-    *payload = e->landing + place + VERBS_HEADER;
-    return !wrong;
+    *place = (size_t)code * VERBS_HEADER;
+    if (*place != e->in_place && *place != 0)
+        return "a frame at a place that is not the next";
+    memcpy(header, e->landing + *place, VERBS_HEADER);
+    return verbs_frame_decode(header, &e->coming);
 }
 
-void verbs_frame_take(struct endpoint *e, const struct verbs_frame *frame)
+static const char *bare_read(struct endpoint *e, uint32_t code, size_t *place)
+{
+    enum verbs_form form;
+    uint32_t stream;
+    bool start;
+
+    if (!verbs_code_bared(code, &stream, &form, &start))
+        return "a frame of unknown form";
+    if (!verbs_series_next(&e->taken[stream], stream, form, &e->coming))
+        return "a message without a header where none was before";
+    verbs_no_credit(e, &e->coming);
+    *place = start ? 0 : e->in_place;
+    return NULL;
+}
+
+/* It is looked at once, in a copy: the peer may write it again. */
+const struct verbs_frame *verbs_frame_read(struct endpoint *e)
+{
+    uint32_t code = e->frame_here[e->in_next % VERBS_FRAMES];
+    const char *wrong;
+    size_t place = 0;
+
+    if (code < VERBS_CODE_RIDES)
+        wrong = header_read(e, code, &place);
+    else if (verbs_code_rides(code))
+        wrong = verbs_ridden(e, code, &e->coming);
+    else
+        wrong = bare_read(e, code, &place);
+    if (!wrong && verbs_frame_payload(&e->coming) >
+                  e->ring_in - place - verbs_frame_head(&e->coming))
+        wrong = "a frame that goes beyond the ring's end";
+    if (!wrong && e->coming.communicator != (uint32_t)e->port->options.communicator)
+        wrong = "a frame of another communicator";
+    if (wrong) {
+        verbs_break(e, PEAL_ERR_PROTOCOL, "%s sent %s", e->name, wrong);
+        return NULL;
+    }
+    e->coming_place = place;
+    e->coming_known = true;
+    return &e->coming;
+}
+
+void verbs_frame_take(struct endpoint *e)
 {
     uint32_t at = e->in_next % VERBS_FRAMES;
-    size_t bytes = frame_size(verbs_frame_payload(frame)), place = e->frame_here[at];
+    const struct verbs_frame *frame = &e->coming;
+    size_t bytes = frame_size(frame), place = e->coming_place;
 
+    e->coming_known = false;
     e->came[at / 64] &= ~((uint64_t)1 << at % 64);
     e->in_next++;
-    if (verbs_place_rides(place))
+    if (verbs_code_rides(e->frame_here[at]))
         return;
+    if (frame->kind == VERBS_EAGER)
+        verbs_series_add(&e->taken[frame->stream], frame);
     e->untold += bytes + (place != e->in_place ? e->ring_in - e->in_place : 0);
     e->in_place = (place + bytes) & (e->ring_in - 1);
 }
 
 /* ---- Credits ------------------------------------------------------------------- */
 
-bool verbs_credit_owed(const struct endpoint *e)
+/* Has this share of the ring been taken since the peer was told? */
+static bool ring_owed(const struct endpoint *e, uint32_t share)
 {
-    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++)
-        if (matching_low(&e->matching, i) - e->told_low[i] >= TRANSPORT_WINDOW / 2 ||
-            (e->full[i] && e->told_low[i] != matching_low(&e->matching, i)))
-            return true;
-    return e->in_next - e->told_taken >= e->frames_in / 2 || e->untold >= e->ring_in / 2;
+    return e->in_next - e->told_taken >= e->frames_in / share || e->untold >= e->ring_in / share;
 }
 
-/* Every frame tells, so this is for traffic that flows one way only. */
+bool verbs_credit_owed(const struct endpoint *e, uint32_t share)
+{
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
+        uint32_t news = matching_low(&e->matching, i) - e->told_low[i];
+
+        if (news >= TRANSPORT_WINDOW / share || (e->full[i] && news > 0))
+            return true;
+    }
+    return ring_owed(e, share);
+}
+
+/* Every header tells, so this is for traffic that flows one way only. */
 bool verbs_credit_tell(struct endpoint *e, bool idle)
 {
     struct verbs_frame frame = { .kind = VERBS_CREDIT };
-    bool half = e->in_next - e->told_taken >= e->frames_in / 2 || e->untold >= e->ring_in / 2;
-    bool wanted = half;
+    bool half = ring_owed(e, CREDIT_SHARE), wanted = half;
 
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
         uint32_t news = matching_low(&e->matching, i) - e->told_low[i];
 
-        wanted |= news >= TRANSPORT_WINDOW / 2 || (idle && news > 0 && e->full[i]);
+        wanted |= news >= TRANSPORT_WINDOW / CREDIT_SHARE || (idle && news > 0 && e->full[i]);
     }
-    if (!wanted || !verbs_frame_begin(e, 0, half))
+    if (!wanted || !verbs_frame_begin(e, &frame, half))
         return false;
     verbs_frame_end(e, &frame, -1, NULL, 0);
     return true;
+}
+
+/* A frame that says nothing of credits. */
+void verbs_no_credit(const struct endpoint *e, struct verbs_frame *frame)
+{
+    frame->taken = e->out_taken;
+    memcpy(frame->low, e->window.low, sizeof frame->low);
+    frame->communicator = (uint32_t)e->port->options.communicator;
 }
 
 /* NULL, or what is wrong. */

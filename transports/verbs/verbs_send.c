@@ -48,15 +48,15 @@ void verbs_control(struct endpoint *e, enum verbs_kind kind, const struct messag
 /* The whole frame, if there is room. */
 static bool frame_send(struct endpoint *e, struct sending *s)
 {
-    size_t payload = verbs_frame_payload(&s->frame);
-    unsigned char *to = verbs_frame_begin(e, payload, false);
+    unsigned char *to;
 
+    if (s->frame.kind == VERBS_EAGER)
+        return verbs_eager(e, &s->frame, s->bytes);
+    to = verbs_frame_begin(e, &s->frame, false);
     if (!to)
         return false;
     if (s->frame.kind == VERBS_GRANT_TO)
         verbs_grant_encode(&s->grant, to);
-    else if (payload > 0)
-        memcpy(to, s->bytes, payload);
     verbs_frame_end(e, &s->frame, -1, NULL, 0);
     return true;
 }
@@ -82,13 +82,14 @@ static int push_streams(struct endpoint *e)
         uint64_t left = s->length - s->ended;
         size_t piece = left < e->piece ? (size_t)left : e->piece;
         struct verbs_frame frame = s->frame;
-        unsigned char *to = verbs_frame_begin(e, piece, false);
+        unsigned char *to;
 
-        if (!to)
-            break;
         frame.kind = VERBS_DATA;
         frame.offset = s->ended;
         frame.length = piece;
+        to = verbs_frame_begin(e, &frame, false);
+        if (!to)
+            break;
         memcpy(to, s->bytes + s->ended, piece);
         s->ended += piece;
         verbs_frame_end(e, &frame, -1, NULL, 0);

@@ -5,10 +5,8 @@
 
 #include <string.h>
 
-enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 3, RECORD_MAGIC = 0x7650 };
+enum { FRAME_MAGIC = 0x76, WIRE_VERSION = 4, RECORD_MAGIC = 0x7650 };
 _Static_assert(TRANSPORT_STREAMS == 2, "the header has room for two lows");
-_Static_assert(VERBS_RING_HIGH / VERBS_HEADER + TRANSPORT_STREAMS * TRANSPORT_WINDOW <= 1 << 16,
-               "a place fits the immediate data");
 
 /* ---- Frames --------------------------------------------------------------- */
 
@@ -70,6 +68,7 @@ const char *verbs_frame_decode(const unsigned char wire[VERBS_HEADER],
     if (wire[2] < VERBS_EAGER || wire[2] > VERBS_CREDIT)
         return "a frame of unknown kind";
     f.kind = (enum verbs_kind)wire[2];
+    f.form = VERBS_HEADED;
     f.stream = wire[3];
     f.number = (uint32_t)little_get(wire + 4, 4);
     f.signature.what = little_get(wire + 8, 8);
@@ -89,13 +88,6 @@ const char *verbs_frame_decode(const unsigned char wire[VERBS_HEADER],
     if (!wrong)
         *frame = f;
     return wrong;
-}
-
-size_t verbs_frame_payload(const struct verbs_frame *f)
-{
-    if (f->kind == VERBS_EAGER || f->kind == VERBS_DATA)
-        return f->length;
-    return f->kind == VERBS_GRANT_TO ? VERBS_GRANT : 0;
 }
 
 void verbs_grant_encode(const struct verbs_grant *grant, unsigned char wire[VERBS_GRANT])

@@ -6,15 +6,15 @@
  *
  * A frame is a 64-byte header and its payload, written together into the
  * receiver's ring by one RDMA write with immediate data: frame number modulo 2^16
- * in the upper half, place in the ring (in units of 64 bytes) in the lower.  iWARP
- * has no immediate data: there the same 32 bits follow the write in a SEND of four
- * bytes, and a SEND of none is the greeting of whoever connected.  Frames
+ * in the upper half, a code in the lower, mostly the place in the ring (in units of 64
+ * bytes).  iWARP has no immediate data: there the same 32 bits follow the write in a
+ * SEND of four bytes, and a SEND of none is the greeting of whoever connected.  Frames
  * are numbered from 0 per direction and taken in that order, over whichever rail
  * they come; a frame that does not fit before the ring's end lies at its start.
  *
  *   bytes  field         meaning
  *       0  magic         0x76 ('v')
- *       1  version       3
+ *       1  version       4
  *       2  kind          enum verbs_kind
  *       3  stream        < TRANSPORT_STREAMS
  *    4..7  number        of the message that this is about
@@ -26,12 +26,15 @@
  *   52..59 low[2]        per stream: all messages below have met their receive
  *   60..63 communicator  low 32 bits of its number
  *
- * A short message is one EAGER.  A long one is written by RDMA where a GRANT
- * says, then a DONE per rail tells what went over that rail; or, where the GRANT
- * has no address, comes as DATA frames.  The DONE of all of a message that was
- * granted before it was sent, and went over one rail, has no header: it rides on
- * the last write as immediate data, numbered as any frame, with a place beyond all
- * rings that says which message it is.  A receiver that knows where the message
+ * A short message is one EAGER.  If it is like the one before it, and there is no credit
+ * to tell of, it is bare: only the payload, and a code that tells the stream
+ * (verbs_series.h).  So what fills a packet needs no second one.
+ *
+ * A long message is written by RDMA where a GRANT says, then a DONE per rail tells what
+ * went over that rail; or, where the GRANT has no address, comes as DATA frames.  The
+ * DONE of all of a message that was granted before it was sent, and went over one rail,
+ * has no header: it rides on the last write as immediate data, numbered as any frame,
+ * with a code that says which message it is.  A receiver that knows where the message
  * shall lie grants when the receive is posted; else, and if the grant is not there
  * when the send starts, or expects another message, the sender ANNOUNCEs and the
  * receiver answers GRANT (unless it has) or REFUSED.
@@ -70,8 +73,12 @@ enum verbs_kind {
     VERBS_CREDIT                   /* only taken and low count */
 };
 
+/* BARE: without a header. */
+enum verbs_form { VERBS_HEADED, VERBS_BARE, VERBS_BARE_STEP, VERBS_FORMS };
+
 struct verbs_frame {
     enum verbs_kind  kind;
+    enum verbs_form  form;
     uint32_t         stream, number;
     struct signature signature;
     uint64_t         total, offset, length;
@@ -89,29 +96,68 @@ void verbs_frame_encode(const struct verbs_frame *frame, unsigned char wire[VERB
  * connection's state; or what is wrong. */
 const char *verbs_frame_decode(const unsigned char wire[VERBS_HEADER],
                                struct verbs_frame *frame);
-/* Bytes of the payload behind the header. */
-size_t verbs_frame_payload(const struct verbs_frame *frame);
+/* Bytes of the header, if there is one, and of the payload behind it. */
+static inline size_t verbs_frame_head(const struct verbs_frame *frame)
+{
+    return frame->form == VERBS_HEADED ? VERBS_HEADER : 0;
+}
+static inline size_t verbs_frame_payload(const struct verbs_frame *frame)
+{
+    if (frame->kind == VERBS_EAGER || frame->kind == VERBS_DATA)
+        return frame->length;
+    return frame->kind == VERBS_GRANT_TO ? VERBS_GRANT : 0;
+}
 
 void verbs_grant_encode(const struct verbs_grant *grant, unsigned char wire[VERBS_GRANT]);
 void verbs_grant_decode(const unsigned char wire[VERBS_GRANT], struct verbs_grant *grant);
 
-/* What announces a frame. */
-static inline uint32_t verbs_immediate(uint32_t frame, size_t place)
+/* ---- What announces a frame: number and code --------------------------------------- */
+
+enum {
+    VERBS_CODE_RIDES = VERBS_RING_HIGH / VERBS_HEADER,     /* below: a place */
+    VERBS_CODE_BARE  = VERBS_CODE_RIDES + TRANSPORT_STREAMS * TRANSPORT_WINDOW,
+    VERBS_CODES      = VERBS_CODE_BARE + TRANSPORT_STREAMS * VERBS_FORMS * 2
+};
+_Static_assert(VERBS_CODES <= 1 << 16, "a code fits the immediate data");
+
+static inline uint32_t verbs_immediate(uint32_t frame, uint32_t code)
 {
-    return frame << 16 | (uint32_t)(place / VERBS_HEADER);
+    return frame << 16 | code;
 }
 
-/* The "place" of a DONE that rides on a write.  Until it is there its receive is posted,
- * so that the window names it by its slot. */
-static inline size_t verbs_place_riding(uint32_t stream, uint32_t number)
+static inline uint32_t verbs_code_place(size_t place)
 {
-    return VERBS_RING_HIGH +
-           (stream * TRANSPORT_WINDOW + number % TRANSPORT_WINDOW) * (size_t)VERBS_HEADER;
+    return (uint32_t)(place / VERBS_HEADER);
 }
 
-static inline bool verbs_place_rides(size_t place)
+/* A DONE that rides on a write.  Until it is there its receive is posted, so that the
+ * window names it by its slot. */
+static inline uint32_t verbs_code_riding(uint32_t stream, uint32_t number)
 {
-    return place >= VERBS_RING_HIGH;
+    return VERBS_CODE_RIDES + stream * TRANSPORT_WINDOW + number % TRANSPORT_WINDOW;
+}
+
+static inline bool verbs_code_rides(uint32_t code)
+{
+    return code >= VERBS_CODE_RIDES && code < VERBS_CODE_BARE;
+}
+
+/* A bare frame, behind the one before it or at the ring's start. */
+static inline uint32_t verbs_code_bare(uint32_t stream, enum verbs_form form, bool start)
+{
+    return VERBS_CODE_BARE + (stream * VERBS_FORMS + form) * 2 + start;
+}
+
+/* False: it is none. */
+static inline bool verbs_code_bared(uint32_t code, uint32_t *stream, enum verbs_form *form,
+                                    bool *start)
+{
+    uint32_t at = (code - VERBS_CODE_BARE) / 2;
+
+    *start = (code - VERBS_CODE_BARE) % 2;
+    *stream = at / VERBS_FORMS;
+    *form = (enum verbs_form)(at % VERBS_FORMS);
+    return code >= VERBS_CODE_BARE && code < VERBS_CODES && *form != VERBS_HEADED;
 }
 
 /* ---- Records ------------------------------------------------------------ */

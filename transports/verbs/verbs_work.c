@@ -43,20 +43,26 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     verbs_activity(e);
 }
 
-/* What could not be posted, or not any more, is in the rail's list of work, as if it had been. */
-static void post(struct rail *rail, struct ibv_send_wr *wrs)
+static void post_failed(struct rail *rail, int error)
 {
-    struct ibv_send_wr *bad;
-    int error = rail->qp ? ibv_post_send(rail->qp, wrs, &bad) : 0;
-
     if (error > 0)
         verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "ibv_post_send to %s over %s port %d failed: %s",
                         rail->endpoint->name, rail->adapter->place.device,
                         rail->adapter->place.port, strerror(error));
-    else if (error < 0)                /* soft iWARP: the queue pair is not connected any more */
+    else                               /* soft iWARP: the queue pair is not connected any more */
         verbs_rail_fail(rail, PEAL_ERR_PEER, "the connection of %s port %d to %s has ended: the "
                         "peer, its device or the way to it is gone", rail->adapter->place.device,
                         rail->adapter->place.port, rail->endpoint->name);
+}
+
+/* What could not be posted, or not any more, is in the rail's list of work, as if it had been. */
+static inline void post(struct rail *rail, struct ibv_send_wr *wrs)
+{
+    struct ibv_send_wr *bad;
+    int error = rail->qp ? ibv_post_send(rail->qp, wrs, &bad) : 0;
+
+    if (error)
+        post_failed(rail, error);
 }
 
 static void chain_post(struct chain *chain)
