@@ -155,6 +155,49 @@ static void test_no_channels(void)
     layout_free(l);
 }
 
+/* Rings take turns: the k-th message that a rank sends goes to the next rank of channel k. */
+static void test_turns(void)
+{
+    static const enum collective collectives[] = { ALLREDUCE, ALLGATHER, REDUCE_SCATTER };
+    struct layout_rings rings = { .count = 5 };
+    struct layout *l;
+
+    for (int r = 0; r < rings.count; r++)
+        rings.list[r] = random_ring();
+    l = make_channels(&rings, 2, 8, 1);
+    for (int k = 0; k < 3 && l->channels.count == 5; k++) {
+        const struct algorithm *a = algorithm_find(collectives[k], "channels");
+        struct call call = { .collective = collectives[k], .nranks = 16, .count = 1 << 20, .size = 4,
+                             .commutative = true, .nslices = 1 };
+
+        for (call.rank = 0; call.rank < 16; call.rank++) {
+            struct call c = call_among(&call, l, true);
+            struct schedule s;
+            int sent = 0;
+
+            schedule_init(&s, 16);
+            schedule_peers(&s, c.order);
+            a->build(&s, &c);
+            schedule_finish(&s);
+            for (uint32_t i = 0; i < s.nops; i++) {
+                int at = 0;
+
+                if (s.ops[i].kind != OP_SEND)
+                    continue;
+                while (channel_place(c.channels, sent % 5, at, true) != c.rank)
+                    at++;
+                at = channel_place(c.channels, sent++ % 5, (at + 1) % 16, true);
+                check(s.ops[i].peer == l->order[at], "%s, rank %d: message %d to %d",
+                      collective_name(call.collective), call.rank, sent - 1, s.ops[i].peer);
+            }
+            check(sent == 5 * 15 * (k ? 1 : 2), "%d messages", sent);
+            schedule_free(&s);
+        }
+    }
+    check(l->channels.count == 5, "%d channels", l->channels.count);
+    layout_free(l);
+}
+
 /* ---- Prices ------------------------------------------------------------------------------ */
 
 /* Of all ranks' schedules of a call, what a price says. */
@@ -400,6 +443,7 @@ int main(int argc, char **argv)
     unsetenv("CUDA_VISIBLE_DEVICES");
     test_channels();
     test_no_channels();
+    test_turns();
     test_channel_prices();
     test_channel_choice();
     printf("%d checks, %d failed\n", checks, failures);

@@ -122,9 +122,8 @@ struct algorithm {
      * (NULL: one; far.h has what most need).  Used to choose and to explain. */
     struct price (*price)(int nranks, const struct groups *groups, double bytes);
 
-    /* Not NULL: it uses all channels of the layout, and is worth its price only where there are
-     * several.  Then this makes from the price of one, groups and channels that of all (channels.h).
-     * */
+    /* Not NULL: it uses all channels of the layout, and is worth its price only where there are some.
+     * Then this makes from the price of one, groups and channels that of all (channels.h). */
     struct price (*over)(struct price one, const struct groups *groups,
                          const struct channels *channels);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Hierarchical allreduce over channels: in each, with its share of the buffer, the rings within groups
  * in the order of that channel.  Between groups every piece stays with the members that are at one
- * place of their groups, in all channels, so that what is near to these carries it.
+ * place of their groups, and so on one rail.
  *
  * 2x2 ranks, 8 blocks a b c d e f g h, 2 channels:
  *   step  rank 0                 rank 1                 rank 2                 rank 3

@@ -13,8 +13,8 @@
 /* What one ring remembers between its steps. */
 struct lap { struct span slot[2], sum, result; };
 
-/* A ring algorithm.  In place, a portion of the result may lie where other portions are read as SRC:
- * so steps write only what they own in both, or scratch, and end() the rest. */
+/* A ring algorithm.  In place, what the last step and end() write as DST lies where SRC has the same bytes
+ * of the rank's own block, or lower: so channels go in the order of their portions. */
 struct laps {
     void (*begin)(struct schedule *s, const struct call *c, struct lap *lap);
     int  (*steps)(int n);

@@ -161,15 +161,14 @@ static int take_rings(const struct topology *t, const struct topology_plan *plan
     static const double clearly = 0.98;
     enum { EACH_MOST = 3 };
     double least = INFINITY;
-    int status = PEAL_OK;
+    int status = PEAL_OK, ports = count_ports(plan), n = plan->ngpus;
 
-    if (plan->nrings == 0 || plan->ngpus > RECORD_TURNS)
+    if (plan->nrings == 0 || n > RECORD_TURNS)
         return PEAL_OK;
-    for (int each = 0; each <= EACH_MOST && !status; each++) {
-        int nrings = each ? each * plan->ngpus : count_ports(plan);
+    for (int each = 0; each <= EACH_MOST && each * n <= LAYOUT_CHANNELS && !status; each++) {
         struct topology_plan split;
 
-        status = split_rings(t, plan, nrings < LAYOUT_CHANNELS ? nrings : LAYOUT_CHANNELS, &split);
+        status = split_rings(t, plan, each ? each * n : ports, &split);
         if (!status && split.busiest < least * clearly) {
             least = split.busiest;
             write_rings(&split, widest(plan)->gpus, rings);
