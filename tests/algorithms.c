@@ -4,14 +4,15 @@
  *
  *   algorithms [seed [effort]]     effort 1 takes seconds, 10 ten times as long
  *
- * Those that take places for ranks are given random layouts, too.
+ * Those that take places for ranks are given random layouts, too, with channels where groups allow it.
  * The drawings in src/algorithms/ are compared with what the schedules do. */
 #include "algorithms/algorithm.h"
+#include "random_layout.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RANKS = 257, ALL_CONFIGURATIONS = 8, ALL_RANKS = 33 };
+enum { ALL_CONFIGURATIONS = 8, ALL_RANKS = 33 };
 
 enum mode {
     SUM,             /* commutative, associative */
@@ -42,13 +43,6 @@ static struct schedule     schedules[MOST_RANKS];
 static struct check_memory memory[MOST_RANKS];
 static struct rank         ranks[MOST_RANKS];
 static unsigned long       cases;
-static uint64_t            state = 1;
-
-static unsigned draw(unsigned below)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)((state >> 33) % below);
-}
 
 static uint32_t pair(enum mode mode, uint32_t a, uint32_t b)
 {
@@ -168,25 +162,6 @@ static bool combines(const struct algorithm *a)
            a->collective == REDUCE_SCATTER;
 }
 
-/* Hosts for f->n ranks, in blocks, dealt out or at random; NULL: they change nothing. */
-static struct layout *random_layout(int n)
-{
-    uint64_t keys[2 * MOST_RANKS];
-    int ngroups = 1 + (int)draw((unsigned)n), kind = (int)draw(4);
-    struct layout *layout;
-
-    for (int r = 0; r < n; r++) {
-        keys[2 * r] = kind == 0 ? (unsigned)(r * ngroups / n) : kind == 1 ? (unsigned)(r % ngroups)
-                                : draw((unsigned)ngroups);
-        keys[2 * r + 1] = draw(kind == 3 ? 3 : 1);
-    }
-    if (layout_create(&(struct layout_keys){ .rows = keys, .count = 2 }, n, &layout)) {
-        puts("out of memory");
-        exit(1);
-    }
-    return layout;
-}
-
 static void build(const struct configuration *f, int r)
 {
     bool by_place = f->algorithm->by_place &&
@@ -295,7 +270,7 @@ static void run(const struct configuration *f)
                f->rendezvous ? "rendezvous" : "eager", f->mode, f->seed, why);
         for (int r = 0; r < f->n; r++)
             printf(" %d", f->layout ? f->layout->by_rank.of[r] : 0);
-        puts("");
+        printf(", %d channels\n", f->layout ? f->layout->channels.count : 0);
         exit(1);
     }
     clear(f);
@@ -490,21 +465,32 @@ static bool test_spans(void)
 }
 
 /* The drawing of an algorithm's schedules in place, as in its file's comment. */
-static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nblocks)
+static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nblocks, int nchannels)
 {
     int n = ngroups * each;
     struct configuration f = { .algorithm = a, .n = n, .nslices = 1, .size = 4,
                                .count = nblocks, .form = 2 };
-    uint64_t keys[MOST_RANKS];
+    struct layout_rings rings = { .count = nchannels };
+    uint64_t keys[2 * MOST_RANKS];
     char *text = NULL, *line;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
 
     if (a->collective == ALLGATHER || a->collective == REDUCE_SCATTER)
-        f.count = 1;
-    for (int r = 0; r < n; r++)
-        keys[r] = (unsigned)(r / each);
-    if (layout_create(&(struct layout_keys){ .rows = keys, .count = 1 }, n, &f.layout))
+        f.count = nblocks / (size_t)n;
+    for (int r = 0; r < n; r++) {
+        keys[2 * r] = (unsigned)(r / each);
+        keys[2 * r + 1] = (unsigned)(r % each) + 1;
+    }
+    /* Forwards and backwards. */
+    for (int k = 0; k < nchannels; k++) {
+        rings.list[k].share = 1;
+        for (int i = 0; i < each && i < LAYOUT_MEMBERS; i++)
+            rings.list[k].place[i] = (uint8_t)(k % 2 ? each - 1 - i : i);
+    }
+    if (layout_create(&(struct layout_keys){ .rows = keys, .count = 2, .positions = 2,
+                                             .rings = nchannels ? &rings : NULL, .ring = 1 },
+                      n, &f.layout))
         exit(1);
     for (int r = 0; r < n; r++) {
         lay_out(&f, r);
@@ -528,7 +514,7 @@ static bool test_drawing(const struct algorithm *a, const char *srcdir)
     static char source[1 << 16];
     char path[512], *text, *found;
     bool good;
-    int ngroups = 1, each = 0, nblocks = 0;
+    int ngroups = 1, each = 0, nblocks = 0, nchannels = 0;
     FILE *file;
 
     snprintf(path, sizeof path, "%s/src/algorithms/%s_%s.c", srcdir,
@@ -545,7 +531,10 @@ static bool test_drawing(const struct algorithm *a, const char *srcdir)
         (sscanf(found, " * %d ranks, %d block", &each, &nblocks) != 2 &&
          sscanf(found, " * %dx%d ranks, %d block", &ngroups, &each, &nblocks) != 3))
         return printf("FAIL drawing: %s has no \"N ranks, N blocks:\" or \"NxN ...\"\n", path) < 0;
-    text = drawing(a, ngroups, each, (size_t)nblocks);
+    for (char *c = found; *c && *c != ':'; c++)
+        if (*c == ',')
+            sscanf(c, ", %d channels", &nchannels);
+    text = drawing(a, ngroups, each, (size_t)nblocks, nchannels);
     good = strstr(source, text) != NULL;
     if (!good)
         printf("FAIL drawing: the comment of %s is not this:\n%s", path, text);
@@ -575,9 +564,12 @@ int main(int argc, char **argv)
             good = printf("FAIL: one rank pays %g rounds, %g messages, %g sent\n",
                           alone.rounds, alone.all.messages, alone.all.sent) < 0;
         good &= algorithm_find((*a)->collective, (*a)->name) == *a;
-        printf("%-14s %-18s %7lu cases  %s\n", collective_name((*a)->collective),
+        printf("%-14s %-21s %7lu cases  %s\n", collective_name((*a)->collective),
                (*a)->name, cases, (*a)->cost);
         fflush(stdout);
     }
+    printf("%lu layouts with channels\n", with_channels);
+    if (with_channels < 10000)
+        good = printf("FAIL: too few\n") < 0;
     return good ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The plan's ring in the layout: on the machines of tests/topologies, what the schedules of a ring
+/* The plan's rings in the layout: on the machines of tests/topologies, what the schedules of a ring
  * allreduce send to GPUs that are next to each other on NVLink (XGMI, NVSwitch) and to others, with the
- * ranks of a host in the order of the ring, and in that of their numbers.
+ * ranks of a host in the order of the ring, and in that of their numbers; and what one over all rings
+ * sends.
  *
  *   ring_order [seed] */
 #include "checks.h"
@@ -29,6 +30,7 @@ static int draw(int below)
 struct job_of {
     int            n, hosts, gpus[RANKS];
     struct record  records[RANKS];
+    struct layout_rings rings;         /* that the last of them has found */
 };
 
 static struct layout *find_layout(struct job_of *j, const char *what)
@@ -39,6 +41,7 @@ static struct layout *find_layout(struct job_of *j, const char *what)
     struct coll_speed speed = { .layout = NULL };
 
     job.records = j->records;
+    job.rings = j->rings;
     comm.job = &job;
     comm.job_ranks = job_ranks;
     comm.nranks = j->n;
@@ -54,7 +57,7 @@ static void begin_rank(struct job_of *j, int r, const struct topology *t)
 {
     j->records[r] = (struct record){ .where = { .host = 7 + (uint64_t)(r % j->hosts),
                                                 .process = (uint64_t)r + 1, .cores = 1 } };
-    check(ring_order_find(t, &j->records[r]) == PEAL_OK, "rank %d: %s", r, status_text());
+    check(ring_order_find(t, &j->records[r], &j->rings) == PEAL_OK, "rank %d: %s", r, status_text());
 }
 
 /* Each rank names its GPU, by number, in any order. */
@@ -89,17 +92,17 @@ static void begin_in_turn(struct job_of *j, const struct topology *t)
     }
 }
 
-/* Of a ring allreduce, messages within hosts over NVLink and not, and between hosts. */
-struct sent { int linked, others, between; };
+/* Of an allreduce, messages within hosts over NVLink and not, and between hosts. */
+struct sent { int linked, others, between, channels; };
 
-static struct sent count(struct job_of *j, const struct topology *t, const char *what)
+static struct sent count(struct job_of *j, const struct topology *t, const char *name, const char *what)
 {
     struct layout *layout = find_layout(j, what);
 
-    const struct algorithm *ring = algorithm_find(ALLREDUCE, "ring");
+    const struct algorithm *ring = algorithm_find(ALLREDUCE, name);
     struct call call = { .collective = ALLREDUCE, .nranks = j->n, .count = 1 << 20, .size = 4,
                          .commutative = true, .nslices = 1 };
-    struct sent sent = { 0, 0, 0 };
+    struct sent sent = { .channels = layout ? layout->channels.count : 0 };
 
     for (call.rank = 0; call.rank < j->n; call.rank++) {
         struct call c = call_among(&call, layout, true);
@@ -140,7 +143,7 @@ static void test_job(const char *name, const struct topology *t, int each, int h
 {
     struct job_of j = { .n = each * hosts, .hosts = hosts };
     int messages = 2 * (j.n - 1);
-    struct sent ring, numbers;
+    struct sent ring, numbers, all;
     char what[100];
 
     snprintf(what, sizeof what, "%s, %d of %d%s", name, hosts, each, named ? ", named" : "");
@@ -148,19 +151,25 @@ static void test_job(const char *name, const struct topology *t, int each, int h
         begin_named(&j, t, each);
     else
         begin_in_turn(&j, t);
-    numbers = count(&j, t, what);
+    numbers = count(&j, t, "ring", what);
+    check(numbers.channels == 0, "%s: channels before anybody has met", what);
     check(ring_order_take(j.records, j.n) == PEAL_OK, "%s: %s", what, status_text());
-    ring = count(&j, t, what);
-    printf("  %-40s %5d over NVLink, %4d not; by number %5d, %4d\n", what, ring.linked, ring.others,
-           numbers.linked, numbers.others);
+    ring = count(&j, t, "ring", what);
+    all = count(&j, t, "channels", what);
+    printf("  %-40s %5d over NVLink, %4d not; by number %5d, %4d; over %2d channels %6d, %5d\n", what,
+           ring.linked, ring.others, numbers.linked, numbers.others, all.channels, all.linked, all.others);
     /* Where a ring goes on to another host is decided by ports, not by this. */
     check(hosts > 1 || ring.others <= numbers.others, "%s: %d messages beside NVLink, by number %d", what,
           ring.others, numbers.others);
     check(ring.between == (hosts > 1 ? hosts * messages : 0), "%s: %d messages between hosts", what,
           ring.between);
+    check(all.between == ring.between * (all.channels ? all.channels : 1), "%s: %d messages between hosts, "
+          "over channels %d", what, ring.between, all.between);
     for (int i = 0; all_linked[i]; i++)
-        check(strcmp(all_linked[i], name) || (ring.others == 0 && numbers.others > 0),
-              "%s: %d messages beside NVLink, by number %d", what, ring.others, numbers.others);
+        check(strcmp(all_linked[i], name) ||
+              (ring.others == 0 && all.others == 0 && all.channels >= 4 && numbers.others > 0),
+              "%s: %d messages beside NVLink, over %d channels %d, by number %d", what, ring.others,
+              all.channels, all.others, numbers.others);
 }
 
 static bool test_machine(const char *name, const char *file)
@@ -197,22 +206,52 @@ static struct topology words(const char *description)
 static void test_lists(void)
 {
     struct topology t = words("socket:1 gpu:6@v100 nvlink:ringx1");
-    struct record r;
+    struct layout_rings rings;
+    struct record r, turned;
 
     setenv("PEAL_GPU", "3,1,2,0", 1);
-    check(ring_order_find(&t, &r) == PEAL_OK && r.nturns == 4, "a list of four: %d", r.nturns);
+    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 4, "a list of four: %d", r.nturns);
+    setenv("PEAL_GPU", "0,1,2,3", 1);
+    check(ring_order_find(&t, &turned, &rings) == PEAL_OK && r.where.rings == turned.where.rings,
+          "the same four: other rings");
     for (int i = 0; i < 4; i++)
         check(r.turns[i] >= 1 && r.turns[i] <= 4, "a list of four: place %d", r.turns[i]);
     setenv("PEAL_GPU", "5", 1);
-    check(ring_order_find(&t, &r) == PEAL_OK && r.nturns == 1 && r.turns[0] >= 1, "one GPU");
+    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 1 && r.turns[0] >= 1, "one GPU");
     setenv("PEAL_GPU", "6", 1);
-    check(ring_order_find(&t, &r) == PEAL_ERR_ARGUMENT && r.nturns == 0, "no GPU 6");
+    check(ring_order_find(&t, &r, &rings) == PEAL_ERR_ARGUMENT && r.nturns == 0, "no GPU 6");
     unsetenv("PEAL_GPU");
-    check(ring_order_find(&t, &r) == PEAL_OK && r.nturns == 6, "all six: %d", r.nturns);
+    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 6, "all six: %d", r.nturns);
+    check(rings.count >= 2 && r.where.rings && r.where.rings != turned.where.rings,
+          "all six: %d rings, those of four", rings.count);
     topology_free(&t);
     t = words("socket:2 nic:2@100");
-    check(ring_order_find(&t, &r) == PEAL_OK && r.nturns == 0, "no GPUs");
+    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 0 && rings.count == 0 &&
+          r.where.rings == 0, "no GPUs");
     topology_free(&t);
+}
+
+/* Rings are channels only where all hosts have the same. */
+static void test_alike(void)
+{
+    struct topology some[2] = { words("socket:2 gpu:4@v100 nvlink:all-to-allx2 nic:4@100"),
+                                words("socket:2 gpu:4@v100 nvlink:all-to-allx2 nic:2@100") };
+
+    for (int mixed = 0; mixed < 2; mixed++) {
+        struct job_of j = { .n = 8, .hosts = 2 };
+        struct layout *layout;
+
+        /* The last is of the first kind: what it has found is what the others look at. */
+        for (int r = 0; r < j.n; r++)
+            begin_rank(&j, r, &some[mixed && r % 2 == 0]);
+        check(ring_order_take(j.records, j.n) == PEAL_OK, "%s", status_text());
+        layout = find_layout(&j, "hosts alike or not");
+        check(layout && (layout->channels.count > 1) == !mixed, "hosts %salike: %d channels",
+              mixed ? "not " : "", layout ? layout->channels.count : -1);
+        layout_free(layout);
+    }
+    topology_free(&some[0]);
+    topology_free(&some[1]);
 }
 
 /* Each rank has what it brought itself, by its number among the ranks of its host. */
@@ -243,6 +282,7 @@ int main(int argc, char **argv)
     unsetenv("CUDA_VISIBLE_DEVICES");
     test_lists();
     test_take();
+    test_alike();
     check(each_machine(test_machine) >= 20, "few machines in tests/topologies");
     printf("ring_order: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
     return failures ? 1 : 0;

@@ -5,9 +5,9 @@
  *
  *   topology_load [--table] [seed]      --table: figures for docs/topology.md
  *
- * One order of all ranks is what an algorithm can be told today: a ring of the plan, host after host.  All
- * rings at once, each with its share of the buffer, is what channels will be.  Beside them: the ranks in
- * the order of their numbers, and shuffled. */
+ * "All rings" are the algorithms that use the channels of a layout, in the layout that Peal finds for
+ * such hosts.  Beside them one order of all ranks: a ring of the plan, host after host; the order of
+ * their numbers; and shuffled. */
 #include "topology_load.h"
 
 #include "checks.h"
@@ -18,11 +18,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct algorithm allreduce_ring, allreduce_double_tree, allreduce_hierarchical;
+extern const struct algorithm allreduce_ring, allreduce_double_tree, allreduce_hierarchical,
+                              allreduce_channels, allreduce_hierarchical_channels;
 
 static const struct algorithm *const measured[] = { &allreduce_ring, &allreduce_double_tree,
                                                     &allreduce_hierarchical };
+/* The same over channels. */
+static const struct algorithm *const over_all[] = { &allreduce_channels, NULL,
+                                                    &allreduce_hierarchical_channels };
 enum { RING, DOUBLE_TREE, HIERARCHICAL, MEASURED };
+
+/* More hosts have so many messages in a ring of all that only those of the first ranks are counted. */
+enum { HOSTS_BUILT = 16, HOSTS_SAMPLED = 3 };
 
 enum { RANKS_MOST = 128 * PLAN_GPUS_MOST };
 
@@ -52,9 +59,9 @@ static bool about(double a, double b)
 
 /* ---- Orders --------------------------------------------------------------------------- */
 
-/* Host after host along the ring.  In a ring of rings every second host goes the other way where a host is
- * not left by the port by which it is entered, so that neighbours meet on one rail; a hierarchical
- * algorithm has the same GPU of all hosts at the same place instead. */
+/* Host after host along the ring.  In a ring of rings every second host goes the other way where a
+ * host is not left by the port by which it is entered, so that neighbours meet on one rail; a
+ * hierarchical algorithm has the same GPU of all hosts at the same place instead. */
 static void order_of_ring(const struct hosts *h, const struct topology_ring *ring, int algorithm)
 {
     int m = h->each;
@@ -113,34 +120,25 @@ static struct load_result count_one(struct hosts *h, int algorithm)
     return best;
 }
 
-static struct load_result count_rings(struct hosts *h, const struct topology_plan *plan, int algorithm)
-{
-    const struct sends *sends = sends_of(measured[algorithm], h->n, h->each);
-    struct load_result r;
-
-    hosts_clear(h);
-    for (int i = 0; i < plan->nrings; i++) {
-        order_of_ring(h, &plan->rings[i], algorithm);
-        hosts_load(h, sends, order, plan->rings[i].bandwidth / plan->ring_total);
-    }
-    r = hosts_result(h);
-    r.rings = plan->nrings;
-    return r;
-}
-
-/* As many rings as there are ports, or more, if that is better: ports, and the ways of GPUs to them, are
- * then used more evenly. */
+/* What the algorithm that uses all rings sends, as it is. */
 static struct load_result count_all(struct hosts *h, int algorithm)
 {
-    struct load_result best = count_rings(h, &h->plan, algorithm);
+    struct sends sends = { .algorithm = over_all[algorithm], .nhosts = h->n, .each = h->each };
+    struct layout *layout = hosts_layout(h);
+    bool sampled = algorithm == RING && h->n > HOSTS_BUILT;
+    struct load_result r;
 
-    for (int i = 0; i < 2; i++) {
-        struct load_result r = count_rings(h, &h->wide[i], algorithm);
-
-        if (r.bandwidth > best.bandwidth * (1 + 1e-9))
-            best = r;
-    }
-    return best;
+    sends_in(&sends, layout, (sampled ? HOSTS_SAMPLED : h->n) * h->each);
+    hosts_clear(h);
+    order_of_file(h);
+    hosts_load(h, &sends, order, 1);
+    if (sampled)
+        hosts_alternate(h);
+    r = hosts_result(h);
+    r.rings = layout && layout->channels.count ? layout->channels.count : 1;
+    layout_free(layout);
+    free(sends.list);
+    return r;
 }
 
 /* The mean, as the busiest link of the last. */
@@ -195,7 +193,7 @@ static struct figures count_figures(struct hosts *h, int algorithm)
     struct figures f = { .ideal = fmin(ideal_inside(h), ideal_between(h)) };
 
     f.one = count_one(h, algorithm);
-    f.all = count_all(h, algorithm);
+    f.all = over_all[algorithm] ? count_all(h, algorithm) : f.one;
     order_of_file(h);
     f.file = count_order(h, algorithm);
     f.shuffled = count_shuffled(h, algorithm);

@@ -24,12 +24,16 @@ struct sends {
 const struct sends *sends_of(const struct algorithm *algorithm, int nhosts, int each);
 void sends_forget(void);
 
+/* Of those of the first `nranks` ranks in a layout, from rank to rank; the caller frees the list. */
+void sends_in(struct sends *sends, const struct layout *layout, int nranks);
+
 /* ---- Hosts ------------------------------------------------------------------------ */
 
 struct hosts {
     struct topology one, many;
     struct topology_plan plan;         /* of a host, its rings spread to as many as it has ports */
-    struct topology_plan wide[2];      /* and to two and three times as many as it has GPUs */
+    struct layout_rings rings;         /* as Peal makes channels of them */
+    uint64_t place[PLAN_GPUS_MOST];    /* by GPU: its position on these */
     bool port_added;                   /* the file has none that all GPUs reach */
     int  n, each;                      /* hosts, GPUs of each; rank: host * each + index in plan.gpus */
     int  nports;                       /* of a host, that the plan uses */
@@ -65,6 +69,13 @@ void hosts_clear(struct hosts *h);     /* of all load */
 /* `order`: the rank at each place; `share` of the buffer. */
 void hosts_load(struct hosts *h, const struct sends *sends, const int *order, double share);
 struct load_result hosts_result(const struct hosts *h);
+
+/* Gives all hosts the loads that the second and the third have, every other one alike: where only the ranks of the
+ * first three have been counted, and each sends to its own host or the next. */
+void hosts_alternate(struct hosts *h);
+
+/* Of that many hosts, as Peal finds it. */
+struct layout *hosts_layout(const struct hosts *h);
 
 /* Whether paths of the last host, and those to its ports, are the same as those of the first: the load is
  * counted with the latter. */

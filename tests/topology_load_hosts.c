@@ -4,6 +4,7 @@
 #include "topology_load.h"
 
 #include "base/status.h"
+#include "comm/ring_order.h"
 #include "topology/topology_source.h"
 
 #include <math.h>
@@ -74,21 +75,22 @@ static void number_ports(struct hosts *h)
     }
 }
 
-static void free_plans(struct hosts *h)
+static int find_plan(struct hosts *h)
 {
     topology_plan_free(&h->plan);
-    for (int i = 0; i < 2; i++)
-        topology_plan_free(&h->wide[i]);
+    return plan_find(&h->one, 0, NULL, 0, 1, &h->plan);
 }
 
-static int find_plans(struct hosts *h)
+/* What ranks would bring to their meeting. */
+static int find_rings(struct hosts *h)
 {
-    int status;
+    struct record record;
+    int status = ring_order_find(&h->one, &record, &h->rings);
 
-    free_plans(h);
-    status = plan_find(&h->one, 0, NULL, 0, 1, &h->plan);
-    for (int i = 0; i < 2 && !status; i++)
-        status = plan_find(&h->one, 0, NULL, 0, 1, &h->wide[i]);
+    for (int turn = 0; turn < record.nturns && !status; turn++)
+        for (int g = 0; g < h->each; g++)
+            if (h->plan.gpus[g] == topology_nth(&h->one, TOPOLOGY_GPU, 0, turn))
+                h->place[g] = record.turns[turn];
     return status;
 }
 
@@ -103,7 +105,7 @@ bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
         topology_free(&h->one);
         return tell(why, why_bytes, "fewer than 2 GPUs on one host");
     }
-    status = find_plans(h);
+    status = find_plan(h);
     if (!status && !all_reach_ports(&h->plan)) {
         struct topology with;
 
@@ -111,14 +113,13 @@ bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
         status = add_port(&with, &h->one);
         topology_free(&h->one);
         h->one = with;
-        status = status ? status : find_plans(h);
+        status = status ? status : find_plan(h);
     }
     if (!status) {
         number_ports(h);
         status = plan_spread(&h->one, &h->plan, h->nports);
     }
-    for (int i = 0; i < 2 && !status; i++)
-        status = plan_spread(&h->one, &h->wide[i], h->each * (2 + i));
+    status = status ? status : find_rings(h);
     if (status) {
         hosts_close(h);
         return tell(why, why_bytes, status_text());
@@ -128,7 +129,7 @@ bool hosts_open(struct hosts *h, const char *file, char *why, size_t why_bytes)
 
 void hosts_close(struct hosts *h)
 {
-    free_plans(h);
+    topology_plan_free(&h->plan);
     topology_free(&h->one);
 }
 
@@ -326,6 +327,35 @@ void hosts_load(struct hosts *h, const struct sends *sends, const int *order, do
         else
             over_rail(h, from, to, send->part * share);
     }
+}
+
+void hosts_alternate(struct hosts *h)
+{
+    size_t each = (size_t)h->nslots * 2;
+
+    for (int host = 0; host < h->n; host++)
+        if (host != 1 && host != 2)
+            memcpy(h->loads + (size_t)host * each, h->loads + (host % 2 ? each : 2 * each),
+                   each * sizeof *h->loads);
+}
+
+struct layout *hosts_layout(const struct hosts *h)
+{
+    int n = h->n * h->each;
+    uint64_t *rows = malloc(2 * (size_t)n * sizeof *rows);
+    struct layout_keys keys = { .rows = rows, .count = 2, .positions = 2, .rings = &h->rings, .ring = 1 };
+    struct layout *layout;
+
+    for (int r = 0; r < n && rows; r++) {
+        rows[2 * r] = (uint64_t)(r / h->each);
+        rows[2 * r + 1] = h->place[r % h->each];
+    }
+    if (!rows || layout_create(&keys, n, &layout)) {
+        puts("out of memory");
+        exit(1);
+    }
+    free(rows);
+    return layout;
 }
 
 /* What leaves and enters hosts. */

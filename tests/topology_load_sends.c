@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEPT_MOST = 256, ELEMENTS_EACH = 1024 };
+enum { KEPT_MOST = 256 };
+
+/* Of the buffer, for each rank: so many that cuts do not show. */
+static const size_t elements_each = (size_t)1 << 38;
 
 static struct sends kept[KEPT_MOST];
 static int nkept;
@@ -46,33 +49,42 @@ static void walk(struct sends *sends, const struct schedule *s, int rank, double
     }
 }
 
-static void build(struct sends *sends)
+void sends_in(struct sends *sends, const struct layout *layout, int nranks)
 {
     size_t n = (size_t)sends->nhosts * (size_t)sends->each;
-    int *of = room(NULL, n * sizeof *of), *first = room(NULL, (n + 1) * sizeof *first);
-    struct groups groups = { .count = sends->nhosts, .of = of, .first = first };
     double *to = room(NULL, n * sizeof *to);
 
     memset(to, 0, n * sizeof *to);
-    for (int i = 0; i < (int)n; i++)
-        of[i] = i / sends->each;
-    for (int i = 0; i <= sends->nhosts; i++)
-        first[i] = i * sends->each;
-    for (int rank = 0; rank < (int)n; rank++) {
-        struct call c = { .collective = ALLREDUCE, .rank = rank, .nranks = (int)n, .size = 4,
-            .count = n * ELEMENTS_EACH, .commutative = true, .nslices = 1, .groups = &groups };
+    for (int rank = 0; rank < nranks; rank++) {
+        struct call call = { .collective = ALLREDUCE, .rank = rank, .nranks = (int)n, .size = 4,
+            .count = n * elements_each, .commutative = true, .nslices = 1 };
+        struct call c = call_among(&call, layout, true);
         struct schedule s;
 
         schedule_init(&s, (int)n);
+        schedule_peers(&s, c.order);
         sends->algorithm->build(&s, &c);
         schedule_finish(&s);
         need(!s.failed);
         walk(sends, &s, rank, (double)(c.count * c.size), to);
         schedule_free(&s);
     }
-    free(of);
-    free(first);
     free(to);
+}
+
+/* In the order of ranks. */
+static void build(struct sends *sends)
+{
+    int n = sends->nhosts * sends->each;
+    uint64_t *hosts = room(NULL, (size_t)n * sizeof *hosts);
+    struct layout *layout;
+
+    for (int i = 0; i < n; i++)
+        hosts[i] = (uint64_t)(i / sends->each);
+    need(!layout_create(&(struct layout_keys){ .rows = hosts, .count = 1 }, n, &layout));
+    sends_in(sends, layout, n);
+    layout_free(layout);
+    free(hosts);
 }
 
 const struct sends *sends_of(const struct algorithm *algorithm, int nhosts, int each)

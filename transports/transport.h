@@ -60,6 +60,7 @@ struct where {
     uint16_t numa;                 /* node of those cores, from 1; 0: several, the only one, not known */
     uint8_t  ring;                 /* place of its GPU in a ring over those of the host, from 1, whose
                                       neighbours reach each other best; 0: not known */
+    uint64_t rings;                /* equal: the hosts have the same rings over such places; 0: not known */
     char     hostname[64];         /* for people */
     struct fabric {                /* what transports publish about the rank: */
         char     transport[TRANSPORT_NAME];    /* empty: no more follow */
@@ -139,6 +140,8 @@ struct reach {                     /* how well a peer can be reached */
     double bandwidth;              /* bytes per second, of all devices together that a host has */
     int    devices;                /* how many, if ranks that know which are near leave the others to the
                                       other ranks of their host; else 0 */
+    double ways;                   /* to how many others a rank sends at that bandwidth at once, over ways
+                                      of their own; 0: they share it */
     size_t slice;                  /* bytes of a message above which slices are better */
 };
 

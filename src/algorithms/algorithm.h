@@ -29,6 +29,9 @@ enum collective {
     COLLECTIVES
 };
 
+/* Of a slice only [from, to) of `of` equal pieces; of = 0: all. */
+struct portion { uint32_t from, to, of; };
+
 /* One collective as one rank sees it, or one slice of it.
  *
  * `count` means: ALLREDUCE, BCAST, REDUCE: elements of the whole buffer;
@@ -61,8 +64,10 @@ struct call {
     bool            src_scratch;     /* SRC, DST lie in scratch, at those offsets: only if ... */
     bool            dst_scratch;     /* ... one algorithm has another do a part (team.h) */
     int             slice, nslices;  /* this schedule part is slice of nslices; 0, 1 */
+    struct portion  portion;         /* what goes over one of several channels (channels.h) */
     const struct groups *groups;     /* which ranks are near each other; NULL: all */
     const int      *order;           /* the rank at each place; NULL: these are ranks */
+    const struct channels *channels; /* more orders of these places; NULL: none */
 };
 
 /* The same call among ranks of such a layout (NULL: none), `by_place`: with places for
@@ -90,6 +95,8 @@ struct price {
     struct load busiest;             /* rank */
     struct load all;                 /* ranks together: they may have to share cores */
     struct far  far;                 /* contained in the above; zero where all are near */
+    double      ways;                /* that a rank's messages within a group take at once, if ways
+                                      * do not share what they carry; 0: one */
     bool        failed;              /* no memory to find it */
 };
 
@@ -114,6 +121,11 @@ struct algorithm {
     /* The cost on n ranks for `bytes` (of `count` x size, see above), in such groups
      * (NULL: one; far.h has what most need).  Used to choose and to explain. */
     struct price (*price)(int nranks, const struct groups *groups, double bytes);
+
+    /* Not NULL: it uses all channels of the layout, and is worth its price only where there are some.
+     * Then this makes from the price of one, groups and channels that of all (channels.h). */
+    struct price (*over)(struct price one, const struct groups *groups,
+                         const struct channels *channels);
 
     /* Worth its price only where peers can see each other's memory. */
     bool lent;
@@ -162,7 +174,8 @@ struct span block(const struct call *c, enum space space, int i);
 
 /* Blocks [i, i + n), n >= 1, which lie side by side; 0 <= i, i + n <= nranks.
  * ALLGATHER (DST) and REDUCE_SCATTER (SRC): only if nslices is 1 or
- * there are `counts`, for the slices of two blocks do not touch; and not by place. */
+ * there are `counts`, for the slices of two blocks do not touch; and not by place,
+ * nor of a portion. */
 struct span blocks(const struct call *c, enum space space, int i, int n);
 
 /* Sizes of the same slices, for scratch. */

@@ -52,6 +52,7 @@ struct call call_among(const struct call *c, const struct layout *layout, bool b
         return among;
     groups = by_place ? &layout->by_place : &layout->by_rank;
     among.groups = groups->count > 1 ? groups : NULL;
+    among.channels = by_place && layout->channels.count ? &layout->channels : NULL;
     if (!by_place || !layout->order)
         return among;
     among.order = layout->order;

@@ -7,18 +7,33 @@
  *      2  d>1 c<3  a>2 d<0  b>3 a<1  c>0 b<2
  *      3  c>1 b<3  d>2 c<0  a>3 d<1  b>0 a<2
  */
+#include "algorithms/channels.h"
 #include "algorithms/far.h"
 #include "algorithms/ring.h"
 
+static void begin(struct schedule *s, const struct call *c, struct lap *lap)
+{
+    (void)lap;
+    schedule_copy(s, block(c, DST, c->rank), block(c, SRC, c->rank));
+}
+
+static int steps(int n)
+{
+    return n - 1;
+}
+
+static void step(struct schedule *s, const struct call *c, struct lap *lap, int i)
+{
+    (void)lap;
+    schedule_send(s, ring_next(c), block(c, i ? DST : SRC, c->rank - i));
+    schedule_recv(s, ring_previous(c), block(c, DST, c->rank - i - 1));
+}
+
+const struct laps allgather_laps = { begin, steps, step, laps_no_end };
+
 static void build(struct schedule *s, const struct call *c)
 {
-    int next = ring_next(c), previous = ring_previous(c);
-
-    schedule_copy(s, block(c, DST, c->rank), block(c, SRC, c->rank));
-    for (int step = 0; step < c->nranks - 1; step++) {
-        schedule_send(s, next, block(c, step ? DST : SRC, c->rank - step));
-        schedule_recv(s, previous, block(c, DST, c->rank - step - 1));
-    }
+    laps_build(s, c, &allgather_laps);
 }
 
 static struct price price(int n, const struct groups *groups, double bytes)

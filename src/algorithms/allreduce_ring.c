@@ -8,58 +8,70 @@
  *      3  b>1 a<2   c>2 b<0   a>0 c<1
  *      4  a>1 c<2   b>2 a<0   c>0 b<1
  */
+#include "algorithms/channels.h"
 #include "algorithms/far.h"
 #include "algorithms/ring.h"
 
 /* Where the sum of a step is made, to be sent on at once.  In a result larger than the
  * caches that would cost reading its lines from memory and writing them back; in scratch
  * it stays in a cache. */
-struct sums { struct span scratch[2]; };
-
-static struct sums sums_reserve(struct schedule *s, const struct call *c)
-{
-    struct sums sums = { 0 };
-    size_t most = 0;
-
-    for (int i = 0; i < c->nranks; i++)
-        most = block_bytes(c, i) > most ? block_bytes(c, i) : most;
-    for (int i = 0; i < 2 && c->past_caches; i++)
-        sums.scratch[i] = schedule_scratch(s, most);
-    return sums;
-}
-
-static struct span sum_at(const struct call *c, const struct sums *sums, int step, int i)
+static struct span sum_at(const struct call *c, const struct lap *lap, int step, int i)
 {
     struct span dst = block(c, DST, i);
 
-    return c->past_caches ? part(sums->scratch[step % 2], 0, dst.bytes) : dst;
+    return c->past_caches ? part(lap->slot[step % 2], 0, dst.bytes) : dst;
 }
 
-static void build(struct schedule *s, const struct call *c)
+static void begin(struct schedule *s, const struct call *c, struct lap *lap)
 {
-    int next = ring_next(c), previous = ring_previous(c);
-    int n = c->nranks, r = c->rank;
-    struct sums sums;
-    struct span sum;
+    size_t most = 0;
 
-    if (n == 1) {
+    if (c->nranks == 1) {
         schedule_copy(s, whole(c, DST), whole(c, SRC));
         return;
     }
-    sums = sums_reserve(s, c);
-    sum = block(c, SRC, r);
-    for (int step = 0; step < n - 1; step++) {
-        schedule_send(s, next, sum);
-        sum = sum_at(c, &sums, step, r - step - 1);
-        schedule_recv_combine(s, previous, sum, block(c, SRC, r - step - 1), true);
-    }
-    schedule_send(s, next, sum);
-    schedule_copy(s, block(c, DST, r + 1), sum);
-    for (int step = 0; step < n - 1; step++) {
-        if (step > 0)
-            schedule_send(s, next, block(c, DST, r - step + 1));
-        schedule_recv(s, previous, block(c, DST, r - step));
-    }
+    for (int i = 0; i < c->nranks; i++)
+        most = block_bytes(c, i) > most ? block_bytes(c, i) : most;
+    for (int i = 0; i < 2 && c->past_caches; i++)
+        lap->slot[i] = schedule_scratch(s, most);
+    lap->sum = block(c, SRC, c->rank);
+}
+
+static int steps(int n)
+{
+    return 2 * (n - 1);
+}
+
+static void scatter(struct schedule *s, const struct call *c, struct lap *lap, int step)
+{
+    int from = c->rank - step - 1;
+
+    schedule_send(s, ring_next(c), lap->sum);
+    lap->sum = sum_at(c, lap, step, from);
+    schedule_recv_combine(s, ring_previous(c), lap->sum, block(c, SRC, from), true);
+}
+
+static void gather(struct schedule *s, const struct call *c, struct lap *lap, int step)
+{
+    schedule_send(s, ring_next(c), step ? block(c, DST, c->rank - step + 1) : lap->sum);
+    if (step == 0)
+        schedule_copy(s, block(c, DST, c->rank + 1), lap->sum);
+    schedule_recv(s, ring_previous(c), block(c, DST, c->rank - step));
+}
+
+static void step(struct schedule *s, const struct call *c, struct lap *lap, int i)
+{
+    if (i < c->nranks - 1)
+        scatter(s, c, lap, i);
+    else
+        gather(s, c, lap, i - (c->nranks - 1));
+}
+
+const struct laps allreduce_laps = { begin, steps, step, laps_no_end };
+
+static void build(struct schedule *s, const struct call *c)
+{
+    laps_build(s, c, &allreduce_laps);
 }
 
 static struct price price(int n, const struct groups *groups, double bytes)

@@ -40,15 +40,36 @@ static struct span elements(const struct call *c, enum space space, size_t from,
     return span;
 }
 
-static size_t slice_cut(const struct call *c, size_t count, int slice)
+struct range { size_t from, to; };
+
+/* Of a range, what the call's portion is. */
+static struct range portion_of(const struct call *c, struct range all)
 {
-    return cut(count, slice, c->nslices, elements_per_line(c->size));
+    const struct portion *p = &c->portion;
+    size_t count = all.to - all.from;
+    bool large = count / LAYOUT_CHANNELS * c->size >= LARGE_BLOCK;
+    size_t grain = large ? elements_per_line(c->size) : 1;
+
+    if (p->of == 0)
+        return all;
+    return (struct range){ all.from + cut(count, (int)p->from, (int)p->of, grain),
+                           all.from + cut(count, (int)p->to, (int)p->of, grain) };
+}
+
+/* Of `count` elements, the slice's part. */
+static struct range slice_of(const struct call *c, size_t count)
+{
+    size_t line = elements_per_line(c->size);
+
+    return portion_of(c, (struct range){ cut(count, c->slice, c->nslices, line),
+                                         cut(count, c->slice + 1, c->nslices, line) });
 }
 
 struct span whole(const struct call *c, enum space space)
 {
-    return elements(c, space, slice_cut(c, c->count, c->slice),
-                    slice_cut(c, c->count, c->slice + 1));
+    struct range r = slice_of(c, c->count);
+
+    return elements(c, space, r.from, r.to);
 }
 
 /* The slice's part of block i of a buffer that holds all blocks (`all`), or
@@ -56,7 +77,7 @@ struct span whole(const struct call *c, enum space space)
  * slice's result could lie where another slice's input is. */
 static struct span own_block(const struct call *c, enum space space, int i, bool all)
 {
-    size_t count = c->counts ? c->counts[i] : c->count;
+    struct range r = { 0, 0 };
     size_t start = 0;
 
     if (all && c->counts)
@@ -64,17 +85,18 @@ static struct span own_block(const struct call *c, enum space space, int i, bool
             start += c->counts[k];
     else if (all)
         start = c->count * (size_t)i;
-    if (c->counts)
-        return elements(c, space, start, start + (c->slice == 0 ? count : 0));
-    return elements(c, space, start + slice_cut(c, count, c->slice),
-                    start + slice_cut(c, count, c->slice + 1));
+    if (!c->counts)
+        r = slice_of(c, c->count);
+    else if (c->slice == 0)
+        r = portion_of(c, (struct range){ 0, c->counts[i] });
+    return elements(c, space, start + r.from, start + r.to);
 }
 
 /* Pieces [i, i + n) of whole(). */
 static struct span pieces(const struct call *c, enum space space, int i, int n)
 {
-    size_t from = slice_cut(c, c->count, c->slice);
-    size_t count = slice_cut(c, c->count, c->slice + 1) - from;
+    struct range r = slice_of(c, c->count);
+    size_t from = r.from, count = r.to - from;
     bool large = count / (size_t)c->nranks * c->size >= LARGE_BLOCK;
     size_t grain = large ? elements_per_line(c->size) : 1;
 

@@ -69,8 +69,10 @@ struct call team_call(const struct call *c, enum collective collective, int rank
     sub.nranks = nranks;
     sub.slice = 0;
     sub.nslices = 1;
+    sub.portion = (struct portion){ 0, 0, 0 };
     sub.groups = NULL;
     sub.order = NULL;
+    sub.channels = NULL;
     return sub;
 }
 

@@ -59,7 +59,8 @@ void coll_release(struct peal_request *request);       /* not active */
 struct coll_link {
     double latency;        /* seconds a message takes, besides its bytes ... */
     double overhead;       /* ... of which a core is busy */
-    double bandwidth;      /* bytes per second that a rank sends */
+    double bandwidth;      /* bytes per second that a rank sends ... */
+    double ways;           /* ... to each of so many others at once: 1 or more */
     double slice;          /* bytes of a message above which it is cut ... */
     double least;          /* ... and below which it is not, to fill the rounds sooner */
 };

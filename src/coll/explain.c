@@ -11,7 +11,7 @@ void explain_algorithms(struct report *report)
     for (const struct algorithm *const *a = algorithms; *a; a++) {
         report_row(report);
         report_field(report, "collective", 14, "%s", collective_name((*a)->collective));
-        report_field(report, "algorithm", 18, "%s", (*a)->name);
+        report_field(report, "algorithm", 21, "%s", (*a)->name);
         report_field(report, "cost", 0, "%s", (*a)->cost);
     }
 }

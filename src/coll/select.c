@@ -35,7 +35,9 @@ static struct coll_link link_of(const struct reach *how)
     double most = (double)(slice ? slice : how->slice);
 
     return (struct coll_link){
-        how->latency, how->overhead, how->bandwidth, most, slice || most < least ? most : least
+        .latency = how->latency, .overhead = how->overhead, .bandwidth = how->bandwidth,
+        .ways = how->ways > 1 ? how->ways : 1,
+        .slice = most, .least = slice || most < least ? most : least
     };
 }
 
@@ -75,7 +77,10 @@ bool select_allows(const struct algorithm *a, const struct call *c, bool reprodu
 
 bool select_suits(const struct algorithm *a, const struct coll_speed *speed)
 {
-    return (!a->lent || speed->lends) && (!a->grouped || layout_mixed(speed->layout));
+    const struct layout *l = speed->layout;
+
+    return (!a->lent || speed->lends) && (!a->grouped || layout_mixed(l)) &&
+           (!a->over || (l && l->channels.count));
 }
 
 /* In the order of places operands are not combined in that of ranks. */
@@ -127,15 +132,17 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
     const struct coll_link *near = &speed->near, *far = &speed->far;
     const struct load *busiest = &price->busiest, *all = &price->all;
     const struct far *f = &price->far;
+    double together = larger(price->ways, 1);
+    double near_pace = 1 / (near->bandwidth * (together < near->ways ? together : near->ways));
     /* Slices follow each other through the rounds like wagons: only the first pays all
      * rounds in sequence, of which those count in which the busiest rank waits. */
-    double idle = larger(price->rounds - busiest->messages, 0) * message_bytes(busiest) / nslices;
+    double idle = larger(price->rounds - busiest->messages / together, 0) *
+                  message_bytes(busiest) * together / nslices;
     double far_idle = price->rounds > 0 ? idle * f->rounds / price->rounds : 0;
     double busy = mixed(busiest->messages, f->messages, near->overhead, far->overhead);
     double all_busy = mixed(all->messages, f->all_messages, near->overhead, far->overhead);
-    double moved = mixed(busiest->sent + idle, f->sent + far_idle, 1 / near->bandwidth,
-                         1 / far->bandwidth);
-    double all_moved = mixed(all->sent, f->all_sent, 1 / near->bandwidth, 1 / far->bandwidth);
+    double moved = mixed(busiest->sent + idle, f->sent + far_idle, near_pace, 1 / far->bandwidth);
+    double all_moved = mixed(all->sent, f->all_sent, near_pace, 1 / far->bandwidth);
 
     /* The ranks of a group share its ways to the others. */
     moved = larger(moved, f->leaving / (far->bandwidth * speed->ways));
@@ -152,12 +159,16 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
     struct call among = call_among(c, speed->layout, by_place);
     struct price price = a->price(c->nranks, among.groups, call_bytes(c));
     const struct coll_link *pace = price.far.messages > 0 ? &speed->far : &speed->near;
-    double message = message_bytes(&price.busiest), at_once = c->nranks / speed->crowding;
-    int most = most_slices(&price.busiest), n = 1;
+    double message, at_once = c->nranks / speed->crowding;
     struct coll_choice choice = { a, by_place, 1, -1 };
+    int most, n = 1;
 
     if (price.failed)
         return choice;
+    if (a->over && among.channels)
+        price = a->over(price, among.groups, among.channels);
+    message = message_bytes(&price.busiest);
+    most = most_slices(&price.busiest);
     if (message > pace->slice)
         n = message / pace->slice < most ? (int)(message / pace->slice) : most;
     choice.nslices = n;

@@ -13,7 +13,7 @@
  * the claim names dialler and target, so a proof for one rank is of no use at
  * another.  The bytes that follow are neither encrypted nor authenticated.
  *
- * All messages have a fixed size; 380 bytes are read before the dialler is
+ * All messages have a fixed size; 388 bytes are read before the dialler is
  * believed.  Pure: no I/O, no allocation, no global state; any thread. */
 #ifndef HANDSHAKE_H
 #define HANDSHAKE_H
@@ -21,12 +21,12 @@
 #include "comm/job.h"
 
 enum {
-    HANDSHAKE_VERSION   = 3,
+    HANDSHAKE_VERSION   = 4,
     HANDSHAKE_NONCE     = 32,
     HANDSHAKE_MAC       = 32,
     HANDSHAKE_TEXT      = 200,
     RECORD_TURNS        = 16,
-    HANDSHAKE_RECORD    = 134 + TRANSPORT_FABRICS * (TRANSPORT_NAME + 8) + 2 + RECORD_TURNS,
+    HANDSHAKE_RECORD    = 142 + TRANSPORT_FABRICS * (TRANSPORT_NAME + 8) + 2 + RECORD_TURNS,
     HANDSHAKE_HELLO     = 8 + 4 + 4 + 8 + HANDSHAKE_NONCE,
     HANDSHAKE_CHALLENGE = 8 + 4 + HANDSHAKE_NONCE + HANDSHAKE_MAC,
     HANDSHAKE_CLAIM     = 4 + 4 + 4 + 2 + 2 + 8 + 4 + TRANSPORT_NAME + HANDSHAKE_RECORD,

@@ -29,6 +29,11 @@ const struct where *job_where(const struct job *job, int rank)
     return &job->records[rank].where;
 }
 
+const struct layout_rings *job_rings(const struct job *job)
+{
+    return &job->rings;
+}
+
 /* ---- Commands to the monitor ------------------------------------------ */
 
 static void wake(struct job *job)

@@ -18,6 +18,7 @@
 
 #include "comm/control.h"
 #include "comm/door.h"
+#include "topology/layout.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -123,6 +124,7 @@ struct job {
     struct place       roots[JOB_ADDRESSES];
     int                nroots;
     struct record     *records;          /* of all ranks */
+    struct layout_rings rings;           /* of this host */
     double             visit_timeout, keepalive;
     pthread_t          thread;
     int                wake;             /* eventfd */

@@ -7,7 +7,9 @@
 #include "topology/plan.h"
 #include "topology/topology_source.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double plan_seconds = 1;
 
@@ -23,13 +25,29 @@ static const struct topology_ring *widest(const struct topology_plan *plan)
     return ring;
 }
 
-/* From 1; 0: there is no ring. */
-static uint8_t place_of(const struct topology_plan *plan, int gpu)
+/* Where a GPU, by its index in the plan, stands in a ring. */
+static int place_in(const struct topology_ring *ring, int gpu)
 {
-    for (int i = 0; i < plan->ngpus && plan->nrings > 0; i++)
-        if (plan->gpus[widest(plan)->gpus[i]] == gpu)
-            return (uint8_t)(i + 1);
-    return 0;
+    int i = 0;
+
+    while (ring->gpus[i] != gpu)
+        i++;
+    return i;
+}
+
+/* From 1; 0: there is no ring. */
+static void take_turns(const struct topology_plan *plan, const int *gpus, int n, struct record *record)
+{
+    const struct topology_ring *ring = widest(plan);
+
+    for (int i = 0; i < n; i++) {
+        int gpu = 0;
+
+        while (plan->gpus[gpu] != gpus[i])
+            gpu++;
+        record->turns[i] = plan->nrings > 0 ? (uint8_t)(place_in(ring, gpu) + 1) : 0;
+    }
+    record->nturns = (uint16_t)n;
 }
 
 static bool among(int node, const int *nodes, int n)
@@ -40,8 +58,8 @@ static bool among(int node, const int *nodes, int n)
     return false;
 }
 
-/* Over the GPUs that the ranks have, if several are named; else those of the others are not known, and it
- * is over all. */
+/* Over the GPUs that the ranks have, if several are named; else those of the others are not known, and
+ * it is over all. */
 static int find_plan(const struct topology *t, const int *turns, int nturns,
                      struct topology_plan *plan)
 {
@@ -54,13 +72,121 @@ static int find_plan(const struct topology *t, const int *turns, int nturns,
                    plan_find(t, 0, NULL, 0, plan_seconds, plan);
 }
 
-int ring_order_find(const struct topology *t, struct record *record)
+/* FNV-1a, of numbers and not of what lies between them. */
+static uint64_t hash(uint64_t h, unsigned number)
+{
+    for (int i = 0; i < 2; i++, number >>= 8)
+        h = (h ^ (number & 0xff)) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static uint64_t hash_rings(const struct layout_rings *rings, int ngpus)
+{
+    uint64_t h = hash(UINT64_C(0xcbf29ce484222325), (unsigned)ngpus);
+
+    for (int r = 0; r < rings->count; r++) {
+        h = hash(h, rings->list[r].share);
+        h = hash(h, rings->list[r].alternates);
+        for (int i = 0; i < ngpus; i++)
+            h = hash(h, rings->list[r].place[i]);
+    }
+    return h ? h : 1;
+}
+
+/* Shares are multiples of this part of the largest, so that small ratios are exact. */
+static const double whole_share = 2 * 2 * 2 * 2 * 3 * 3 * 5 * 7 * 11;
+
+/* `index`: of each place, the GPU's in the plan. */
+static void write_rings(const struct topology_plan *plan, const int *index, struct layout_rings *rings)
+{
+    double most = widest(plan)->bandwidth;
+    int n = plan->ngpus;
+
+    rings->count = plan->nrings < LAYOUT_CHANNELS ? plan->nrings : LAYOUT_CHANNELS;
+    for (int r = 0; r < rings->count; r++) {
+        const struct topology_ring *ring = &plan->rings[r];
+        struct layout_ring *to = &rings->list[r];
+
+        to->share = (uint16_t)fmax(1, floor(ring->bandwidth / most * whole_share + 0.5));
+        to->alternates = plan->port[ring->gpus[0]] != plan->port[ring->gpus[n - 1]];
+        for (int i = 0; i < n; i++)
+            to->place[i] = (uint8_t)place_in(ring, index[i]);
+    }
+}
+
+static int count_ports(const struct topology_plan *plan)
+{
+    int ports = 0;
+
+    for (int i = 0; i < plan->ngpus; i++)
+        ports += plan->port[i] >= 0 && !among(plan->port[i], plan->port, i);
+    return ports;
+}
+
+static void free_rings(struct topology_plan *plan)
+{
+    for (int i = 0; i < plan->nrings; i++)
+        free(plan->rings[i].gpus);
+    free(plan->rings);
+}
+
+/* The same plan with rings of its own, split until there are so many. */
+static int split_rings(const struct topology *t, const struct topology_plan *plan, int nrings,
+                       struct topology_plan *split)
+{
+    size_t bytes = (size_t)plan->ngpus * sizeof(int);
+
+    *split = *plan;
+    split->nrings = 0;
+    split->rings = malloc((size_t)plan->nrings * sizeof *split->rings);
+    for (int i = 0; i < plan->nrings && split->rings; i++) {
+        int *gpus = malloc(bytes);
+
+        if (!gpus)
+            break;
+        memcpy(gpus, plan->rings[i].gpus, bytes);
+        split->rings[split->nrings++] = (struct topology_ring){ plan->rings[i].bandwidth, gpus };
+    }
+    if (split->nrings < plan->nrings)
+        return status_fail(PEAL_ERR_MEMORY, "no memory for the rings of %d GPUs", plan->ngpus);
+    return plan_spread(t, split, nrings);
+}
+
+/* The plan's rings over the places of the widest, split so that they use the ways out of the host
+ * evenly: into as many as there are ports, or so many for each GPU that the busiest link clearly has
+ * less to do. */
+static int take_rings(const struct topology *t, const struct topology_plan *plan,
+                      struct layout_rings *rings)
+{
+    static const double clearly = 0.98;
+    enum { EACH_MOST = 3 };
+    double least = INFINITY;
+    int status = PEAL_OK, ports = count_ports(plan), n = plan->ngpus;
+
+    if (plan->nrings == 0 || n > RECORD_TURNS)
+        return PEAL_OK;
+    for (int each = 0; each <= EACH_MOST && each * n <= LAYOUT_CHANNELS && !status; each++) {
+        struct topology_plan split;
+
+        status = split_rings(t, plan, each ? each * n : ports, &split);
+        if (!status && split.busiest < least * clearly) {
+            least = split.busiest;
+            write_rings(&split, widest(plan)->gpus, rings);
+        }
+        free_rings(&split);
+    }
+    return status;
+}
+
+int ring_order_find(const struct topology *t, struct record *record, struct layout_rings *rings)
 {
     int gpus[RECORD_TURNS], n, status = position_turns(t, gpus, RECORD_TURNS, &n);
     struct topology_plan plan;
     char kept[STATUS_TEXT];
 
     record->nturns = 0;
+    record->where.rings = 0;
+    *rings = (struct layout_rings){ .count = 0 };
     if (status || n == 0)
         return status;
     status_keep(kept);
@@ -71,14 +197,16 @@ int ring_order_find(const struct topology *t, struct record *record)
     }
     if (status)
         return status;
-    for (int i = 0; i < n; i++)
-        record->turns[i] = place_of(&plan, gpus[i]);
-    record->nturns = (uint16_t)n;
+    take_turns(&plan, gpus, n, record);
+    if ((status = take_rings(t, &plan, rings)))
+        record->nturns = 0;
+    else if (rings->count > 1)
+        record->where.rings = hash_rings(rings, plan.ngpus);
     topology_plan_free(&plan);
-    return PEAL_OK;
+    return status;
 }
 
-void ring_order_here(struct record *record)
+void ring_order_here(struct record *record, struct layout_rings *rings)
 {
     const struct topology *t;
     char kept[STATUS_TEXT];
@@ -87,7 +215,7 @@ void ring_order_here(struct record *record)
     if (!topology_may_have_gpus())
         return;
     status_keep(kept);
-    if (position_machine(&t) || ring_order_find(t, record))
+    if (position_machine(&t) || ring_order_find(t, record, rings))
         log_warn("rings do not follow the links between the GPUs of this host: %s", status_text());
     status_restore(kept);
 }

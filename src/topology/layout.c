@@ -3,7 +3,6 @@
 
 #include "base/status.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 struct item {
@@ -56,6 +55,89 @@ static void name_by_lowest(const struct item *items, const struct layout_keys *k
         }
 }
 
+/* ---- Channels ------------------------------------------------------------------------ */
+
+static uint64_t position_of(const struct item *item, const struct layout_keys *keys)
+{
+    return item->keys[keys->ring];
+}
+
+/* Does every group have the same positions? */
+static bool regular(const struct item *items, const struct layout_keys *keys, int n, int ngroups)
+{
+    int m = n / ngroups;
+
+    if (n % ngroups || m > LAYOUT_MEMBERS)
+        return false;
+    for (int i = 0; i < n; i++) {
+        uint64_t position = position_of(&items[i], keys);
+
+        if (items[i].keys[0] != items[i / m * m].keys[0] || position < 1 || position > LAYOUT_MEMBERS ||
+            position != position_of(&items[i % m], keys))
+            return false;
+    }
+    return true;
+}
+
+/* Ranks at one position stay as they are. */
+static void order_members(const struct item *items, const struct layout_keys *keys,
+                          const struct layout_ring *ring, int m, uint8_t *at)
+{
+    for (int i = 0; i < m; i++) {
+        uint8_t place = ring->place[position_of(&items[i], keys) - 1];
+        int to = i;
+
+        for (; to > 0 && ring->place[position_of(&items[at[to - 1]], keys) - 1] > place; to--)
+            at[to] = at[to - 1];
+        at[to] = (uint8_t)i;
+    }
+}
+
+/* Is it the same way?  One group's rings are closed, so there it may begin elsewhere. */
+static bool same_channel(const struct channel *a, const struct channel *b, int m, bool closed)
+{
+    for (int turn = 0; turn < (closed ? m : 1); turn++) {
+        int i = 0;
+
+        while (i < m && a->at[i] == b->at[(i + turn) % m])
+            i++;
+        if (i == m)
+            return a->alternates == b->alternates;
+    }
+    return false;
+}
+
+static void find_channels(const struct item *items, const struct layout_keys *keys, int n, int ngroups,
+                          struct channels *channels)
+{
+    int m = n / ngroups;
+
+    *channels = (struct channels){ .members = m };
+    for (int r = 0; r < keys->rings->count; r++) {
+        const struct layout_ring *ring = &keys->rings->list[r];
+        struct channel *c = &channels->list[channels->count];
+        int same = 0;
+
+        c->share = ring->share;
+        c->alternates = ring->alternates && ngroups > 1 && m > 1;
+        order_members(items, keys, ring, m, c->at);
+        while (!same_channel(&channels->list[same], c, m, ngroups == 1))
+            same++;
+        if (same == channels->count)
+            channels->count++;
+        else
+            channels->list[same].share += ring->share;
+    }
+    for (int k = 0; k < channels->count; k++) {
+        channels->list[k].first = channels->total;
+        channels->total += channels->list[k].share;
+    }
+    if (channels->count < 2)
+        channels->count = 0;
+}
+
+/* ---- All ---------------------------------------------------------------------------- */
+
 /* The layout of ranks in the order of `items`, whose first keys name their groups. */
 static struct layout *make(const struct item *items, int n, int ngroups, bool moved)
 {
@@ -92,6 +174,7 @@ static struct layout *make(const struct item *items, int n, int ngroups, bool mo
 int layout_create(const struct layout_keys *keys, int nranks, struct layout **layout)
 {
     struct item *items = calloc((size_t)nranks, sizeof *items);
+    struct channels channels = { .count = 0 };
     uint64_t *names = calloc((size_t)nranks * (size_t)keys->count, sizeof *names);
     struct layout *l = NULL;
     int status = PEAL_OK, ngroups = 0;
@@ -106,10 +189,13 @@ int layout_create(const struct layout_keys *keys, int nranks, struct layout **la
         moved |= items[i].rank != i;
         ngroups += i == 0 || items[i].keys[0] != items[i - 1].keys[0];
     }
-    if (moved || (ngroups > 1 && ngroups < nranks)) {
+    if (keys->rings && regular(items, keys, nranks, ngroups))
+        find_channels(items, keys, nranks, ngroups, &channels);
+    if (moved || (ngroups > 1 && ngroups < nranks) || channels.count) {
         l = make(items, nranks, ngroups, moved);
         if (!l)
             goto no_memory;
+        l->channels = channels;
     }
     *layout = l;
     goto done;

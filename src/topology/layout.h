@@ -10,7 +10,13 @@
 #ifndef LAYOUT_H
 #define LAYOUT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+enum {
+    LAYOUT_MEMBERS  = 16,  /* of a group that has channels, at most */
+    LAYOUT_CHANNELS = 32   /* two for each of them */
+};
 
 /* A partition of numbers 0, 1, ...: ranks or places. */
 struct groups {
@@ -20,12 +26,42 @@ struct groups {
                             * NULL: some group does not lie side by side */
 };
 
+/* One more order of all places: group after group, those of each as `at` says.  What goes round it as
+ * round a ring takes links that the other channels leave free. */
+struct channel {
+    uint32_t first, share; /* of channels.total: what part of a buffer should go this way, and what
+                            * those before it take */
+    bool     alternates;   /* a ring goes through every second group backwards, so that it leaves each by
+                            * the way by which it enters the next */
+    uint8_t  at[LAYOUT_MEMBERS];   /* the i-th of a group is its place number at[i] */
+};
+
+struct channels {
+    int            count;  /* 0: none, else at least 2 */
+    int            members;        /* of every group */
+    uint32_t       total;
+    struct channel list[LAYOUT_CHANNELS];
+};
+
 struct layout {
     int           nranks;
     const int    *order;   /* the rank at each place; NULL: the one of that number */
     const int    *place;   /* the place of each rank; NULL likewise */
     struct groups by_place, by_rank;
+    struct channels channels;
     int           memory[];
+};
+
+/* Rings over the positions of a group, from 1, that some key gives. */
+struct layout_ring {
+    uint16_t share;        /* of what all carry together; not 0 */
+    bool     alternates;   /* see struct channel */
+    uint8_t  place[LAYOUT_MEMBERS];    /* of position p: place[p - 1] */
+};
+
+struct layout_rings {
+    int                count;
+    struct layout_ring list[LAYOUT_CHANNELS];
 };
 
 /* What makes ranks neighbours: of each rank `count` numbers, at least one, from the coarsest to the
@@ -34,14 +70,28 @@ struct layout_keys {
     const uint64_t *rows;
     int             count;
     unsigned        positions; /* bit k: key k is a position, not a name; k > 0 */
+    const struct layout_rings *rings;  /* over the positions that key `ring` is; NULL: none */
+    int             ring;
 };
 
 /* Those with as many equal keys as possible become neighbours, in the order of their positions.  Names
- * are in the order of the lowest ranks that have them, so what lies well stays as it is.  *layout is
- * NULL if there is nothing to know: every rank is at the place of its number, and all links are alike,
- * for there is one group, or each rank is one.  PEAL_ERR_MEMORY. */
+ * are in the order of the lowest ranks that have them, so what lies well stays as it is.  Rings become
+ * channels if the same positions are taken in every group, and they are different orders.  *layout is
+ * NULL if there is nothing to know: every rank is at the place of its number, all links are alike,
+ * for there is one group, or each rank is one, and there are no channels.  PEAL_ERR_MEMORY. */
 int  layout_create(const struct layout_keys *keys, int nranks, struct layout **layout);
 void layout_free(struct layout *layout);       /* NULL allowed */
+
+/* The place at which a channel has its number i: `ring`: gone round as a ring. */
+static inline int channel_place(const struct channels *channels, int channel, int i, bool ring)
+{
+    const struct channel *c = &channels->list[channel];
+    int group = i / channels->members, k = i % channels->members;
+
+    if (ring && c->alternates && group % 2)
+        k = channels->members - 1 - k;
+    return group * channels->members + c->at[k];
+}
 
 /* Are there both fast and slow links: several groups, of which one has several ranks? */
 static inline int layout_mixed(const struct layout *l)

@@ -31,6 +31,8 @@ struct topology_plan {
     struct topology_tree *trees;
     int    nrings, ntrees;
     double ring_total, tree_total;     /* GB/s, sums */
+    double busiest;                    /* if every ring ran at its speed out of the host too: what the busiest
+                                          link of the host would carry, as a part of what it can */
     double bound;                      /* no set of rings carries more: the least max-flow between
                                           GPUs (or a tighter one, see proof) */
     double tree_bound;

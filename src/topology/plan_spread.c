@@ -232,6 +232,15 @@ static int place_of(const struct topology_plan *plan, const struct topology_ring
     return at;
 }
 
+static double busiest(const struct spread *s)
+{
+    double most = 0;
+
+    for (int slot = 0; slot < s->nslots; slot++)
+        most = fmax(most, s->loads[slot] / s->capacity[slot]);
+    return most;
+}
+
 /* KICK_WORK: kicks times rings times GPUs, a tenth of a second. */
 enum { KICKED = 4, KICKS = 1000, KICK_WORK = 1 << 20, KICK_RINGS_MOST = 64, SPREAD_ROUNDS = 8 };
 
@@ -341,8 +350,10 @@ int plan_spread(const struct topology *t, struct topology_plan *plan, int nrings
 
     if (status || plan->nrings == 0)
         return status;
-    if (!(status = spread_make(&s, t, plan)))
+    if (!(status = spread_make(&s, t, plan))) {
         turn_all(&s);
+        plan->busiest = busiest(&s);
+    }
     spread_free(&s);
     return status;
 }
