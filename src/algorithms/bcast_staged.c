@@ -26,10 +26,16 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
+/* A root that only sends need not wait for the others otherwise, and does here: where they
+ * share its core that is worth a round (8 ranks on 2 cores, 32 KiB, call after call: 16 us,
+ * and 9 if the root sends to each). */
 static struct price price(int n, const struct groups *groups, double bytes)
 {
-    return far_star(n, groups, 1, staged_price(n, (struct load){ n - 1, bytes, 0 },
-        (struct load){ n - 1, bytes * n / 2, 0 }));
+    struct price p = staged_price(n, (struct load){ n - 1, bytes, 0 },
+                                  (struct load){ n - 1, bytes * n / 2, 0 });
+
+    p.rounds += n > 1;
+    return far_star(n, groups, 1, p);
 }
 
 const struct algorithm bcast_staged = {
