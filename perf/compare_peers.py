@@ -358,8 +358,8 @@ class Floor(Peer):
     control = 'reno, as Peal has it'
     notes = ['the fastest of them is the floor of a cell; direct ones have a column of their own']
     by_wire = {
-        'shm': ['line', 'linepause', 'one8K', 'one64K', 'one64Knt', 'two8K',
-                'two32K', 'two128K', 'two32Knt', 'two128Knt', 'two128Knts', 'direct',
+        'shm': ['line', 'linepause', 'one8K', 'one8Kslots', 'one64K', 'one64Kslots', 'one64Knt',
+                'two8K', 'two32K', 'two128K', 'two32Knt', 'two128Knt', 'two128Knts', 'direct',
                 'directpause', 'directnt'],
         'tcp': ['flat', 'ring', 'doubling', 'flatsmall', 'ringsmall', 'flatpoll', 'ringpoll'],
     }
@@ -376,7 +376,7 @@ class Floor(Peer):
             self.compile(['cc', '-O3', '-march=native'] + CFLAGS[1:] +
                          [os.path.join(HERE, source) for source in (
                              'side_by_side.c', 'floors/floor_%s.c' % wire, 'floors/library.c',
-                             'floors/processes.c')] +
+                             'floors/loopback.c', 'floors/processes.c')] +
                          ['-lm', '-o', self.program + '_' + wire])
 
     def launch(self, config):
@@ -391,7 +391,8 @@ class Machine(Floor):
 
     def build(self):
         self.compile(['cc', '-O3', '-march=native'] + CFLAGS[1:] +
-                     [os.path.join(HERE, 'floors', name) for name in ('machine.c', 'processes.c')] +
+                     [os.path.join(HERE, 'floors', name)
+                      for name in ('machine.c', 'loopback.c', 'processes.c')] +
                      ['-lm', '-o', self.program])
 
     def launch(self, config):
