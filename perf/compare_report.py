@@ -16,8 +16,8 @@ LEGEND = """\
 # Time: from the first rank's start of a batch to the last one's end, per call; median over the
 # batches of all turns, then over runs (rounds).  p99 of batches: of those means over a batch; p99 of
 # calls: of single calls, timed one by one in a few batches more, on the rank where it is greatest.
-# Whose least time is 1.5 times the fastest one's after three turns has no more turns at that size;
-# its figure is of those it had.
+# Whose least time is 1.5 times the fastest one's after three turns (six where a batch is several
+# calls) has no more turns at that size; its figure is of those it had.
 # best: the fastest peer.  floor: the fastest prototype without a library around it.  Ratios of
 # times: less than 1 is faster; each within one run, to the fastest of that run, then the median over
 # runs."""

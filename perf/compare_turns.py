@@ -20,8 +20,9 @@ BATCH_US, CROWDED_US = 1500, 4000
 LONG_US = 10000                         # a batch that is timed once a turn
 KEEP_BYTES, OPEN_BYTES = 9 << 30, 2 << 30   # all libraries' buffers of a row; one library's
 # Who has been so many times slower than the fastest of its kind, each at its best of so many
-# turns, cannot be it.  Medians would say it of one that had the worse moments of the machine.
-BEHIND_TURNS, BEHIND_TIMES = 3, 1.5
+# turns, cannot be it.  Medians would say it of one that had the worse moments of the machine;
+# short calls, which feel most how near the cores are, have more turns.
+BEHIND_TURNS, BEHIND_TURNS_SHORT, BEHIND_TIMES = 3, 6, 1.5
 
 
 class Row:
@@ -176,11 +177,13 @@ class OpenRow:
         if not self.keep:
             self.turns.ask(peer, 'close')
 
-    def leave_out(self):
+    def leave_out(self, cycles):
         """Those that are too far behind to matter."""
         least = {c: min(r.times) for c, r in self.rows.items() if r.times and kind(c) is not None}
         for column, mine in least.items():
-            if mine > BEHIND_TIMES * min(t for c, t in least.items() if kind(c) == kind(column)):
+            needed = BEHIND_TURNS if self.rows[column].calls == 1 else BEHIND_TURNS_SHORT
+            best = min(t for c, t in least.items() if kind(c) == kind(column))
+            if cycles >= needed and mine > BEHIND_TIMES * best:
                 self.left_out.add(column)
 
     def measure(self, seconds):
@@ -196,8 +199,7 @@ class OpenRow:
             self.turns.draw.shuffle(order)
             for peer in order:
                 self.run(peer, cycle in SINGLES_IN)
-            if cycle + 1 >= BEHIND_TURNS:
-                self.leave_out()
+            self.leave_out(cycle + 1)
         if self.keep:
             for peer in self.peers:
                 self.turns.ask(peer, 'close')
