@@ -7,6 +7,9 @@ import platform
 
 CACHES = '/sys/devices/system/cpu/cpu0/cache/index*'
 OF_A_SERVER = 32 << 20          # assumed where the kernel does not tell
+# Settings of the libraries: what the caller's environment holds of them goes through.
+PASSED_ON = ('PEAL_', 'OMPI_', 'PMIX_', 'PRTE_', 'MPIR_', 'MPICH_', 'HYDRA_', 'I_MPI_', 'CCL_', 'UCX_',
+             'FI_', 'GLOO_', 'OMP_')
 _load = []
 
 
@@ -69,5 +72,8 @@ def facts():
         'caches': ', '.join('L%d %s %s' % c[:3] for c in caches()) or 'unknown',
         'kernel': platform.platform(),
         'huge pages': _read('/sys/kernel/mm/transparent_hugepage/enabled', 'unknown'),
+        'TCP congestion control': _read('/proc/sys/net/ipv4/tcp_congestion_control', 'unknown'),
+        'settings of the caller': ' '.join(
+            '%s=%s' % e for e in sorted(os.environ.items()) if e[0].startswith(PASSED_ON)) or 'none',
         'load before': _load[0] if _load else 'not noted',
     }

@@ -34,13 +34,13 @@ class Peer:
     variants = ['plain']
     source = 'peers/mpi.c'
     collectives = None              # None: all
+    control = "the system's"        # of TCP's congestion
     patience = 1.0                  # times the limit of a launch
     notes = []                      # lines of --help
 
     def __init__(self, options):
         self.options = options
         self.program = os.path.join(options.work, self.name)
-        self.version = None
 
     def serves(self, config, collective):
         """Whether there is anything to measure."""
@@ -75,6 +75,11 @@ class Peer:
         """A Launch without the timing loop's arguments."""
         raise NotImplementedError
 
+    def settings(self, config):
+        """What a reader has to know."""
+        control = ', TCP congestion control: ' + self.control if config.wire == 'tcp' else ''
+        return self.launch(config).settings + control
+
     def compile(self, command, environment=None):
         done = subprocess.run(command, env=dict(os.environ, **(environment or {})),
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -92,6 +97,7 @@ class Peal(Peer):
     name, title = 'peal', 'Peal'
     source = 'peers/peal.c'
     variants = ['plain', 'persistent', 'registered']
+    control = 'reno, its default within a host'
     notes = ['persistent: peal_*_init, then peal_start and peal_wait (to 64K)',
              'registered: buffers of peal_mem_alloc (shm)']
     patience = 2.0
@@ -131,6 +137,23 @@ class PealBefore(Peal):
 
     def serves(self, config, collective):
         return self.options.before is not None
+
+
+class PealSystem(Peal):
+    """Peal with what all peers have: no peer, and none of the figures of a target."""
+
+    name, title = 'peal-system', "Peal over TCP with the system's congestion control"
+    variants = ['plain']
+    control = Peer.control
+    notes = []
+
+    def serves(self, config, collective):
+        return config.wire == 'tcp'
+
+    def launch(self, config):
+        plain = super().launch(config)
+        return Launch(plain.argv, dict(plain.environment, PEAL_TCP_LOOPBACK=''),
+                      plain.settings + ' PEAL_TCP_LOOPBACK=')
 
 
 class OpenMpi(Peer):
@@ -175,8 +198,7 @@ class OpenMpi4Sm(OpenMpi4):
     extra = ['--mca', 'coll_sm_priority', '100']
 
     def serves(self, config, collective):
-        return config.wire == 'shm' and not config.crowded and \
-            super().serves(config, collective)
+        return config.wire == 'shm' and super().serves(config, collective)
 
 
 class OpenMpi5(OpenMpi):
@@ -200,8 +222,7 @@ class OpenMpi5Acoll(OpenMpi5):
     extra = ['--mca', 'coll_acoll_priority', '100']
 
     def serves(self, config, collective):
-        return config.wire == 'shm' and not config.crowded and \
-            super().serves(config, collective)
+        return config.wire == 'shm' and super().serves(config, collective)
 
 
 class Mpich(Peer):
@@ -334,10 +355,11 @@ class Floor(Peer):
     """Prototypes without a library around them, as columns floor-VARIANT."""
 
     name, title = 'floor', 'straight-line prototypes (perf/floors): what the machine allows'
+    control = 'reno, as Peal has it'
     notes = ['the fastest of them is the floor of a cell; direct ones have a column of their own']
     by_wire = {
-        'shm': ['line', 'linepause', 'one8K', 'one64K', 'one64Knt', 'two8K',
-                'two32K', 'two128K', 'two32Knt', 'two128Knt', 'two128Knts', 'direct',
+        'shm': ['line', 'linepause', 'one8K', 'one8Kslots', 'one64K', 'one64Kslots', 'one64Knt',
+                'two8K', 'two32K', 'two128K', 'two32Knt', 'two128Knt', 'two128Knts', 'direct',
                 'directpause', 'directnt'],
         'tcp': ['flat', 'ring', 'doubling', 'flatsmall', 'ringsmall', 'flatpoll', 'ringpoll'],
     }
@@ -354,7 +376,7 @@ class Floor(Peer):
             self.compile(['cc', '-O3', '-march=native'] + CFLAGS[1:] +
                          [os.path.join(HERE, source) for source in (
                              'side_by_side.c', 'floors/floor_%s.c' % wire, 'floors/library.c',
-                             'floors/processes.c')] +
+                             'floors/loopback.c', 'floors/processes.c')] +
                          ['-lm', '-o', self.program + '_' + wire])
 
     def launch(self, config):
@@ -369,12 +391,13 @@ class Machine(Floor):
 
     def build(self):
         self.compile(['cc', '-O3', '-march=native'] + CFLAGS[1:] +
-                     [os.path.join(HERE, 'floors', name) for name in ('machine.c', 'processes.c')] +
+                     [os.path.join(HERE, 'floors', name)
+                      for name in ('machine.c', 'loopback.c', 'processes.c')] +
                      ['-lm', '-o', self.program])
 
     def launch(self, config):
         return Launch([self.program])
 
 
-PEERS = [Peal, PealBefore, OpenMpi4, OpenMpi4Sm, Mpich4, OpenMpi5, OpenMpi5Acoll, Mpich5, IntelMpi, OneCcl,
-         Gloo, Floor]
+PEERS = [Peal, PealSystem, PealBefore, OpenMpi4, OpenMpi4Sm, Mpich4, OpenMpi5, OpenMpi5Acoll, Mpich5,
+         IntelMpi, OneCcl, Gloo, Floor]

@@ -13,11 +13,14 @@ LEGEND = """\
 # bytes: of a rank's send buffer (bcast: the buffer; reduce_scatter: all blocks together).
 # warm: the same buffers in every call.  cold (from 1M): rotated through sets of buffers, so that
 # over 4 x the last cache passes between two uses; alone where one set is that large.
-# Time: of the slowest rank per batch; median over the batches of all turns, then over rounds.
-# Who is 4 times behind the fastest peer after one turn, or 1.5 times after three, has no more turns
-# at that size; its figure is of those it had.
+# Time: from the first rank's start of a batch to the last one's end, per call; median over the
+# batches of all turns, then over runs (rounds).  p99 of batches: of those means over a batch; p99 of
+# calls: of single calls, timed one by one in a few batches more, on the rank where it is greatest.
+# Whose least time is 1.5 times the fastest one's after three turns (six where a batch is several
+# calls) has no more turns at that size; its figure is of those it had.
 # best: the fastest peer.  floor: the fastest prototype without a library around it.  Ratios of
-# times: less than 1 is faster."""
+# times: less than 1 is faster; each within one run, to the fastest of that run, then the median over
+# runs."""
 PROBLEMS = {'timeout': 'timeout', 'wrong result': 'WRONG', 'failed': 'failed',
             'not installed': 'absent'}
 
@@ -40,32 +43,48 @@ def ratio_text(ratio):
     return '-' if ratio is None else '%.2f' % ratio
 
 
+def median(values):
+    """None of none."""
+    values = list(values)
+    return statistics.median(values) if values else None
+
+
 class Cell:
-    """One collective at one size: the rounds of every column."""
+    """One collective at one size: what every column needed in every run."""
 
     def __init__(self, config, collective, count, buffers):
         self.config, self.collective = config, collective
         self.bytes, self.buffers = count, buffers
-        self.rounds = {}                # column -> figures, one per round
+        self.runs = {}                  # column -> {number of the run: figures}
+
+    def all_runs(self):
+        return set().union(*self.runs.values())
+
+    def figure(self, column, name):
+        """Median over the runs."""
+        return median(f[name] for f in self.runs.get(column, {}).values() if name in f)
 
     def time(self, column):
-        """Median over the rounds of the median over the batches."""
-        rows = self.rounds.get(column)
-        return statistics.median(r['median'] for r in rows) if rows else None
-
-    def p99(self, column):
-        rows = self.rounds.get(column)
-        return statistics.median(r['p99'] for r in rows) if rows else None
+        return self.figure(column, 'median')
 
     def least_of(self, columns):
         """(time, column) of the fastest, or (None, None)."""
-        times = [(self.time(c), c) for c in columns if c in self.rounds]
+        times = [(self.time(c), c) for c in columns if c in self.runs]
         return min(times) if times else (None, None)
 
+    def least_in(self, run, columns):
+        """Time of the fastest in one run."""
+        return min((self.runs[c][run]['median'] for c in columns if run in self.runs.get(c, ())),
+                   default=None)
+
+    def ratios(self, column, columns):
+        """{run: time of a column over that of the fastest of others in the same run}"""
+        others = {run: self.least_in(run, columns) for run in self.runs.get(column, ())}
+        return {run: self.runs[column][run]['median'] / other
+                for run, other in others.items() if other}
+
     def ratio(self, column, columns):
-        """Time of a column over that of the fastest of others."""
-        mine, (other, _) = self.time(column), self.least_of(columns)
-        return mine / other if mine and other else None
+        return median(self.ratios(column, columns).values())
 
     def name(self):
         return '%s %s %s %s' % (self.config, self.collective, size_text(self.bytes), self.buffers)
@@ -78,16 +97,18 @@ class Results:
         self.cells = {}
         self.problems = {}              # (config, collective, column) -> problem
         self.versions = {}
+        self.settings = {}              # peer -> {config: text}
         self.columns = []               # of all libraries, in the order of the table
         self.absent = {}                # column -> why
+        self.skipped = {}               # (config, collective, bytes) -> why
         self.texts = []                 # of launches that ended badly
         self.launches = []              # (peer, config, seconds)
         self.machine = compare_machine.Probe()
 
-    def add(self, config, collective, count, buffers, column, figures):
-        key = (config.name, collective, count, buffers)
+    def add(self, key, column, run, figures):
+        """`key`: config, collective, bytes, buffers."""
         cell = self.cells.setdefault(key, Cell(*key))
-        cell.rounds.setdefault(column, []).append(figures)
+        cell.runs.setdefault(column, {})[run] = figures
 
     def note(self, name, config, collective, order, failure):
         """What a library said before it ended badly."""
@@ -132,8 +153,9 @@ def table(results, config, collective, cells):
     """Lines of one table."""
     own = [c for c in results.columns if is_own(c)]
     head = ['bytes', 'buffers'] + own + results.peers() + \
-        ['best peer', 'peal/best', 'floor', 'floor is', 'peal/floor', 'peal p99']
-    if any(c in cell.rounds for cell in cells for c in results.directs()):
+        ['best peer', 'peal/best', 'floor', 'floor is', 'peal/floor', 'p99 of batches',
+         'p99 of calls', 'runs']
+    if any(c in cell.runs for cell in cells for c in results.directs()):
         head += ['direct', 'registered/direct']
     lines = [head]
     for cell in cells:
@@ -141,13 +163,15 @@ def table(results, config, collective, cells):
         for column in own + results.peers():
             problem = 'not installed' if column in results.absent else \
                 results.problems.get((config, collective, column))
-            line.append(time_text(cell.time(column)) if column in cell.rounds
+            line.append(time_text(cell.time(column)) if column in cell.runs
                         else PROBLEMS.get(problem, '-'))
         floor, prototype = cell.least_of(results.floors())
         line += [cell.least_of(results.peers())[1] or '-',
                  ratio_text(cell.ratio(OWN, results.peers())), time_text(floor),
                  (prototype or '-').replace('floor-', ''),
-                 ratio_text(cell.ratio(OWN, results.floors())), time_text(cell.p99(OWN))]
+                 ratio_text(cell.ratio(OWN, results.floors())),
+                 time_text(cell.figure(OWN, 'p99')), time_text(cell.figure(OWN, 'call p99')),
+                 str(len(cell.runs.get(OWN, ())))]
         if 'direct' in head:
             line += [time_text(cell.least_of(results.directs())[0]),
                      ratio_text(cell.ratio(OWN + '-registered', results.directs()))]
@@ -162,9 +186,18 @@ def print_tables(results):
         print('\n'.join(table(results, config, collective, cells)))
 
 
+def problem_lines(results):
+    """What gave no figure, and why."""
+    alike = {}                          # (config, collective, problem) -> columns
+    for (config, collective, column), problem in results.problems.items():
+        alike.setdefault((config, collective, problem), []).append(column)
+    lines = ['%s %s: %s: %s' % (*where, ', '.join(columns)) for where, columns in alike.items()]
+    lines += ['%s %s %s: %s' % (config, collective, size_text(count), why)
+              for (config, collective, count), why in results.skipped.items()]
+    return lines + ['%s: not installed: %s' % entry for entry in results.absent.items()]
+
+
 def print_problems(results):
-    lines = ['%s %s %s: %s' % (config, collective, column, problem)
-             for (config, collective, column), problem in results.problems.items()]
-    lines += ['%s: not installed: %s' % entry for entry in results.absent.items()]
+    lines = problem_lines(results)
     if lines:
         print('\n## What gave no figure\n' + '\n'.join(lines))

@@ -14,30 +14,41 @@ import compare_run
 
 CYCLES_LEAST, CYCLES_MOST = 5, 30       # turns of each in a row
 BATCHES, BATCHES_SHORT = 2, 8           # of a turn; where one call is a short batch
+SINGLES_IN = 1, 3                       # turns with a batch more, of calls timed one by one
 # A batch takes so long.  Ranks that share cores are spread over them anew after each turn.
 BATCH_US, CROWDED_US = 1500, 4000
 LONG_US = 10000                         # a batch that is timed once a turn
 KEEP_BYTES, OPEN_BYTES = 9 << 30, 2 << 30   # all libraries' buffers of a row; one library's
-# Who is so many times behind the fastest of its kind after so many turns cannot be it.
-BEHIND = ((1, 4.0), (3, 1.5))
+# Who has been so many times slower than the fastest of its kind, each at its best of so many
+# turns, cannot be it.  Medians would say it of one that had the worse moments of the machine;
+# short calls, which feel most how near the cores are, have more turns.
+BEHIND_TURNS, BEHIND_TURNS_SHORT, BEHIND_TIMES = 3, 6, 1.5
 
 
 class Row:
     """What one variant needed for a collective, size and kind of buffers; in
     microseconds per call."""
 
-    def __init__(self, calls):
-        self.calls, self.times = calls, []
+    def __init__(self, peer, calls):
+        self.peer, self.calls, self.times = peer, calls, []
+        self.singles = []               # (p99, longest) of calls, a pair for each such batch
 
     def figures(self):
         times = sorted(self.times)
-        return {'median': statistics.median(times), 'least': times[0], 'batches': len(times),
-                'p99': times[math.ceil(0.99 * len(times)) - 1], 'calls': self.calls}
+        p99 = times[math.ceil(0.99 * len(times)) - 1]
+        singles = [(p99, times[-1])] if self.calls == 1 else self.singles
+        found = {'median': statistics.median(times), 'least': times[0], 'batches': len(times),
+                 'p99': p99, 'calls': self.calls}
+        if singles:
+            found['call p99'] = statistics.median(s[0] for s in singles)
+            found['longest call'] = max(s[1] for s in singles)
+        return found
 
 
 def set_bytes(collective, count, ranks):
     """Of one set of buffers, all ranks together; as side_by_side.c counts."""
-    return ranks * count * {'allreduce': 2, 'allgather': 1 + ranks, 'barrier': 0}.get(collective, 1)
+    copies = {'allreduce': 2, 'allgather': 1 + ranks, 'reduce_scatter': 1 + 1 / ranks, 'barrier': 0}
+    return int(ranks * count * copies.get(collective, 1))
 
 
 def kind(column):
@@ -48,14 +59,14 @@ def kind(column):
 
 
 class Turns:
-    """The participants of one configuration."""
+    """The participants of one configuration in one run."""
 
-    def __init__(self, peers, config, options, results):
+    def __init__(self, peers, config, options, results, number):
         self.peers = [p for p in peers if any(p.serves(config, c) for c in options.collectives)]
-        self.config, self.options, self.results = config, options, results
+        self.config, self.options, self.results, self.number = config, options, results, number
         self.running = {}               # peer -> Participant
         self.refused = set()            # peers that did not start
-        self.draw = random.Random(config.name)
+        self.draw = random.Random('%d %d %s' % (options.seed, number, config.name))
         self.collective = None
 
     def limit(self, peer):
@@ -68,7 +79,8 @@ class Turns:
                 peer, self.config, self.options.work, CROWDED_US if self.config.crowded else BATCH_US,
                 compare_machine.last_level_cache(), self.limit(peer))
         except compare_run.Failure as failure:
-            self.note(peer, failure, 'start')
+            left = self.options.collectives[self.options.collectives.index(self.collective):]
+            self.note(peer, failure, 'start', left)
             self.refused.add(peer)
             return
         self.results.launches.append((peer.name, self.config.name,
@@ -76,12 +88,14 @@ class Turns:
         self.results.versions[peer.name] = participant.version
         self.running[peer] = participant
 
-    def note(self, peer, failure, order):
-        """It has no figures for this collective from here on."""
+    def note(self, peer, failure, order, collectives):
+        """It has no figures for these from here on."""
         self.running.pop(peer, None)
-        for variant in peer.variants_for(self.config):
-            key = self.config.name, self.collective, peer.column(variant)
-            self.results.problems[key] = failure.problem
+        for collective in collectives:
+            for variant in peer.variants_for(self.config):
+                if peer.serves(self.config, collective):
+                    key = self.config.name, collective, peer.column(variant)
+                    self.results.problems[key] = failure.problem
         self.results.note(peer.name, self.config.name, self.collective, order, failure)
 
     def ask(self, peer, order):
@@ -91,7 +105,7 @@ class Turns:
         try:
             return self.running[peer].ask(order, self.limit(peer))
         except compare_run.Failure as failure:
-            self.note(peer, failure, order)
+            self.note(peer, failure, order, [self.collective])
             return []
 
     def measure(self):
@@ -107,6 +121,7 @@ class Turns:
             try:
                 participant.end(self.options.limit)
             except compare_run.Failure as failure:      # its figures have been taken
+                self.results.problems[self.config.name, 'end', peer.name] = failure.problem
                 self.results.note(peer.name, self.config.name, self.collective, 'end', failure)
 
     def measure_row(self, peers, count, buffers):
@@ -115,14 +130,16 @@ class Turns:
         bytes_each = max(pass_bytes, cold + 2 * pass_bytes if buffers == 'cold' and
                          pass_bytes <= cold else 0)
         if pass_bytes > OPEN_BYTES:
+            self.results.skipped[self.config.name, self.collective, count] = \
+                'not measured: the ranks\' buffers are over %d GiB' % (OPEN_BYTES >> 30)
             return
         row = OpenRow(self, '%s %d %s' % (self.collective, count, buffers), peers,
                       bytes_each * (len(peers) + 2) <= KEEP_BYTES)
         row.measure(0.7 if self.options.quick else 1.5)
+        key = self.config.name, self.collective, count, buffers
         for column, found in row.rows.items():
-            if found.times:
-                self.results.add(self.config, self.collective, count, buffers, column,
-                                 found.figures())
+            if found.times and found.peer in self.running:      # verified at the end, too
+                self.results.add(key, column, self.number, found.figures())
 
 
 class OpenRow:
@@ -137,10 +154,10 @@ class OpenRow:
     def open(self, peer):
         for words in self.turns.ask(peer, 'open ' + self.what):
             variant, calls, batch_us = words[1], int(words[2]), float(words[3])
-            self.rows.setdefault(peer.column(variant), Row(calls))
+            self.rows.setdefault(peer.column(variant), Row(peer, calls))
             self.pace[peer] = max(self.pace.get(peer, 0), batch_us)
 
-    def run(self, peer):
+    def run(self, peer, singles):
         variants = peer.variants_for(self.turns.config)
         mask = sum(1 << i for i, v in enumerate(variants)
                    if peer.column(v) in self.rows and peer.column(v) not in self.left_out)
@@ -151,18 +168,22 @@ class OpenRow:
         batches = 1 if self.pace[peer] > LONG_US else BATCHES
         if self.pace[peer] < BATCH_US / 4:
             batches = BATCHES_SHORT
-        for words in self.turns.ask(peer, 'run %d %d' % (mask, batches)):
-            self.rows[peer.column(words[1])].times += [float(w) for w in words[2:]]
+        for words in self.turns.ask(peer, 'run %d %d %d' % (mask, batches, singles)):
+            row, found = self.rows[peer.column(words[1])], [float(w) for w in words[2:]]
+            if words[0] == 'times':
+                row.times += found
+            else:
+                row.singles.append(found)
         if not self.keep:
             self.turns.ask(peer, 'close')
 
     def leave_out(self, cycles):
         """Those that are too far behind to matter."""
-        medians = {c: statistics.median(r.times) for c, r in self.rows.items() if r.times}
-        for column, median in medians.items():
-            best = min(m for c, m in medians.items() if kind(c) == kind(column))
-            if kind(column) is not None and any(
-                    cycles >= after and median > times * best for after, times in BEHIND):
+        least = {c: min(r.times) for c, r in self.rows.items() if r.times and kind(c) is not None}
+        for column, mine in least.items():
+            needed = BEHIND_TURNS if self.rows[column].calls == 1 else BEHIND_TURNS_SHORT
+            best = min(t for c, t in least.items() if kind(c) == kind(column))
+            if cycles >= needed and mine > BEHIND_TIMES * best:
                 self.left_out.add(column)
 
     def measure(self, seconds):
@@ -177,7 +198,7 @@ class OpenRow:
             order = self.peers[:]
             self.turns.draw.shuffle(order)
             for peer in order:
-                self.run(peer)
+                self.run(peer, cycle in SINGLES_IN)
             self.leave_out(cycle + 1)
         if self.keep:
             for peer in self.peers:

@@ -12,25 +12,32 @@
  *
  *   open COLLECTIVE BYTES warm|cold    make and verify buffers for all variants
  *                                      calls VARIANT CALLS MICROSECONDS
- *   run MASK BATCHES                   time so many batches of each variant
- *                                      whose bit (in the order of VARIANTS) is set
+ *   run MASK BATCHES SINGLES           time so many batches of each variant
+ *                                      whose bit (in the order of VARIANTS) is set,
+ *                                      then so many in which each call is timed
  *                                      times VARIANT MICROSECONDS...
+ *                                      single VARIANT P99 LONGEST (of calls, if
+ *                                      a batch is more than one)
  *   close                              verify once more, free the buffers
  *   end                                leave the library, exit
  *
  * BYTES counts the send buffer of a rank (bcast: the buffer).  Times are in
  * microseconds per call.  A batch is CALLS calls back to back after a barrier,
- * long enough to last BATCH_US (one call from 1 MiB up); its time is that of
- * the slowest rank.  Each turn begins with BATCH_US of calls that are not timed:
- * the others have used the caches, and connections that rest begin slowly.
+ * long enough to last BATCH_US (one call from 1 MiB up); its time is from the
+ * first rank's start to the last one's end (all have one clock).  Single calls
+ * have the time of the rank where their p99, or the longest, is greatest.  Each
+ * turn begins with BATCH_US of calls that are not timed: the others have used the
+ * caches, and connections that rest begin slowly.
  *
  * "warm" calls use the same buffers every time.  "cold" calls (from 1 MiB up)
  * rotate through sets of buffers, so that more than 4 x CACHE_BYTES of other
  * buffers, of all ranks together, pass before one is used again.  Where one
  * set is that large there is no warm call: no variant answers.
  *
- * Every element of the result is verified before the timing; then the result
- * is wiped, and after the timing elements spread over it are verified again. */
+ * Every element of the result is verified before the timing.  Before each batch
+ * elements spread over the input change, and after the last of a turn those of the
+ * result are verified.  At the end the result is wiped, and what a call more writes
+ * is verified again. */
 #include "side_by_side.h"
 
 #include <fcntl.h>
@@ -42,12 +49,11 @@
 #include <unistd.h>
 
 enum {
-    ORDER_BYTES = 64, ANSWER_BYTES = 4000, BATCHES_MOST = 32, VARIANTS_MOST = 16,
-    CALLS_MOST = 100000, SETS_MOST = 512, SPOTS = 64, WARMING_MOST = 16,
-    EXIT_WRONG_RESULT = 3
+    ORDER_BYTES = 64, ANSWER_BYTES = 4000, BATCHES_MOST = 32, VARIANTS_MOST = 32,
+    CALLS_MOST = 100000, SETS_MOST = 512, SPOTS = 64, WARMING_MOST = 16, LOOKS = 3,
+    CHANGES_MOST = 1000, EXIT_WRONG_RESULT = 3
 };
 
-static const double slow_us = 1e4;
 static const size_t large_bytes = 1 << 20;
 
 static const char *const names[COLLECTIVES] = {
@@ -72,6 +78,7 @@ static size_t cache_bytes;
 static int orders, answers;
 
 static int rank, nranks;
+static int change;                     /* what spots of the input have more than others */
 
 static double now_us(void)
 {
@@ -81,7 +88,8 @@ static double now_us(void)
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
 }
 
-/* Small whole numbers: sums of them are exact in float32 in any order. */
+/* Small whole numbers: sums of them are exact in float32 in any order, those of
+ * ranks' changes too. */
 static float input(int of_rank, size_t i)
 {
     return (float)(of_rank + 1 + (int)(i % 61));
@@ -125,58 +133,146 @@ static void call_fill(const struct call *call)
         call->out[i] = call->what == BCAST && rank == 0 ? input(0, i) : -1.0f;
 }
 
+static void element_verify(const struct call *call, size_t i, float want, const char *when)
+{
+    if (call->out[i] == want)
+        return;
+    fprintf(stderr, "wrong result: %s of %zu floats, rank %d, element %zu is %g instead of %g, "
+            "%s the timing\n", names[call->what], call->n, rank, i, (double)call->out[i],
+            (double)want, when);
+    fflush(NULL);
+    exit(EXIT_WRONG_RESULT);
+}
+
+static int has_result(const struct call *call)
+{
+    return call->what != BARRIER && (call->what != REDUCE || rank == 0);
+}
+
 /* Verify elements 0, step, 2 step, ... and the last. */
 static void call_verify(const struct call *call, size_t step, const char *when)
 {
     size_t out = length_out(call->what, call->n);
 
-    if (call->what == BARRIER || (call->what == REDUCE && rank != 0))
-        return;
-    for (size_t k = 0; k < out + step; k += step) {
+    for (size_t k = 0; has_result(call) && k < out + step; k += step) {
         size_t i = k < out ? k : out - 1;
-        float want = expected(call->what, call->n, i);
 
-        if (call->out[i] != want) {
-            fprintf(stderr, "wrong result: %s of %zu floats, rank %d, element %zu is %g "
-                    "instead of %g, %s the timing\n", names[call->what], call->n, rank, i,
-                    (double)call->out[i], (double)want, when);
-            fflush(NULL);
-            exit(EXIT_WRONG_RESULT);
-        }
+        element_verify(call, i, expected(call->what, call->n, i), when);
     }
 }
 
-/* Rotates through the sets. */
-static double batch_run(struct contender *c, int calls)
-{
-    double start;
+/* ---- Changes of the input ------------------------------------------------------- */
 
+/* Spots are the same elements in every block, so that those of the input are those
+ * of the result. */
+static size_t spots_step(const struct call *call)
+{
+    return call->n / SPOTS + 1;
+}
+
+/* Who would hand out an old result is found by spots_verify. */
+static void spots_change(const struct call *call)
+{
+    float *in = call->what != BCAST ? call->in : rank == 0 ? call->out : NULL;
+    size_t length = length_in(call->what, call->n);
+
+    change = change % CHANGES_MOST + 1;
+    for (size_t block = 0; in && block < length; block += call->n)
+        for (size_t k = 0; k < call->n; k += spots_step(call))
+            in[block + k] = input(rank, block + k) + (float)change;
+}
+
+static void spots_verify(const struct call *call)
+{
+    int summands = call->what == ALLGATHER || call->what == BCAST ? 1 : nranks;
+    size_t length = length_out(call->what, call->n);
+
+    for (size_t block = 0; has_result(call) && block < length; block += call->n)
+        for (size_t k = 0; k < call->n; k += spots_step(call))
+            element_verify(call, block + k, expected(call->what, call->n, block + k) +
+                           (float)(summands * change), "during");
+}
+
+/* ---- Batches -------------------------------------------------------------------- */
+
+/* When a batch ended, and minus when it began: the greatest of either over the
+ * ranks add up to the time from the first rank's start to the last one's end. */
+enum { ENDED, BEGAN, TIMES };
+
+/* The next set; only rows of one call in a batch have more than one. */
+static struct call *batch_begin(struct contender *c)
+{
+    struct call *set = &c->sets[c->next];
+
+    spots_change(set);
+    c->next = (c->next + 1) % nsets;
     library_barrier();
-    start = now_us();
-    if (nsets == 1) {
-        for (int i = 0; i < calls; i++)
-            library_call(c->sets);
-    } else {
-        for (int i = 0; i < calls; i++) {
-            library_call(&c->sets[c->next]);
-            c->next = (c->next + 1) % nsets;
-        }
+    return set;
+}
+
+static void batch_run(struct contender *c, double times[TIMES])
+{
+    struct call *set = batch_begin(c);
+
+    times[BEGAN] = -now_us();
+    for (int i = 0; i < c->calls; i++)
+        library_call(set);
+    times[ENDED] = now_us();
+}
+
+/* Microseconds of `batches` batches, in times. */
+static void batches_time(struct contender *c, double *times, int batches)
+{
+    double both[BATCHES_MOST * TIMES];
+
+    for (int b = 0; b < batches; b++)
+        batch_run(c, both + b * TIMES);
+    library_max(both, batches * TIMES);
+    for (int b = 0; b < batches; b++)
+        times[b] = both[b * TIMES + ENDED] + both[b * TIMES + BEGAN];
+}
+
+static int longer(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* A batch with the clock read after each call: p99 and the longest. */
+static void singles_time(struct contender *c, double found[2])
+{
+    static float calls[CALLS_MOST];
+    struct call *set = batch_begin(c);
+    double before = now_us();
+
+    for (int i = 0; i < c->calls; i++) {
+        double now;
+
+        library_call(set);
+        now = now_us();
+        calls[i] = (float)(now - before);
+        before = now;
     }
-    return now_us() - start;
+    qsort(calls, (size_t)c->calls, sizeof *calls, longer);
+    found[0] = (double)calls[(int)ceil(0.99 * c->calls) - 1];
+    found[1] = (double)calls[c->calls - 1];
+    library_max(found, 2);
 }
 
 /* How many calls make a batch; all ranks agree.  Returns how long it takes; what
- * looks slow is looked at again, lest one interruption decide. */
+ * looks long enough is looked at again, lest one interruption decide. */
 static double batch_size(struct contender *c)
 {
-    int looks = 3;
-
     for (c->calls = 1;; ) {
-        double us = batch_run(c, c->calls), times;
+        double us = INFINITY, times;
 
-        library_max(&us, 1);
-        if (us > slow_us && --looks > 0)
-            continue;
+        for (int looks = 0; looks < LOOKS && us >= 0.7 * batch_us; looks++) {
+            double again;
+
+            batches_time(c, &again, 1);
+            us = fmin(us, again);
+        }
         if (us >= 0.7 * batch_us || row_bytes >= large_bytes || c->calls >= CALLS_MOST)
             return us;
         times = batch_us / (us > 1e-2 ? us : 1e-2);
@@ -291,29 +387,41 @@ static void row_open(const char *collective, size_t bytes, int cold)
     }
 }
 
-static void row_run(unsigned mask, int batches)
+static void contender_run(struct contender *c, int batches, int singles)
 {
-    double times[BATCHES_MOST];
+    double times[BATCHES_MOST], not_timed[TIMES], found[2];
     char text[ANSWER_BYTES];
+    int length, last;
 
+    for (int b = 0; b < c->warming; b++)
+        batch_run(c, not_timed);
+    batches_time(c, times, batches);
+    length = snprintf(text, sizeof text, "times %s", c->name);
+    for (int b = 0; b < batches; b++)
+        length += snprintf(text + length, sizeof text - (size_t)length, " %.4f",
+                           times[b] / c->calls);
+    length += snprintf(text + length, sizeof text - (size_t)length, "\n");
+    for (int s = 0; s < singles && c->calls > 1; s++) {
+        singles_time(c, found);
+        length += snprintf(text + length, sizeof text - (size_t)length, "single %s %.4f %.4f\n",
+                           c->name, found[0], found[1]);
+    }
+    last = (c->next + nsets - 1) % nsets;
+    spots_verify(&c->sets[last]);
+    answer(text);
+}
+
+static void row_run(unsigned mask, int batches, int singles)
+{
     batches = batches < BATCHES_MOST ? batches : BATCHES_MOST;
+    singles = singles < BATCHES_MOST ? singles : BATCHES_MOST;
     for (int i = 0; i < ncontenders; i++) {
         struct contender *c = &contenders[i];
-        int length;
 
         if (!c->kind || !(mask >> i & 1))
             continue;
         library_variant(c->name, row_what, row_bytes);
-        for (int b = 0; b < c->warming; b++)
-            batch_run(c, c->calls);
-        for (int b = 0; b < batches; b++)
-            times[b] = batch_run(c, c->calls) / c->calls;
-        library_max(times, batches);
-        length = snprintf(text, sizeof text, "times %s", c->name);
-        for (int b = 0; b < batches; b++)
-            length += snprintf(text + length, sizeof text - (size_t)length, " %.4f", times[b]);
-        snprintf(text + length, sizeof text - (size_t)length, "\n");
-        answer(text);
+        contender_run(c, batches, singles);
     }
 }
 
@@ -352,12 +460,12 @@ static int order_follow(const char *order)
     char collective[32], buffers[8];
     unsigned mask;
     size_t bytes;
-    int batches;
+    int batches, singles;
 
     if (sscanf(order, "open %31s %zu %7s", collective, &bytes, buffers) == 3)
         row_open(collective, bytes, strcmp(buffers, "cold") == 0);
-    else if (sscanf(order, "run %u %d", &mask, &batches) == 2)
-        row_run(mask, batches);
+    else if (sscanf(order, "run %u %d %d", &mask, &batches, &singles) == 3)
+        row_run(mask, batches, singles);
     else if (strcmp(order, "close") == 0)
         row_close();
     else if (strcmp(order, "end") != 0)

@@ -17,7 +17,10 @@
  *
  * ...pause  the same with the pause instruction while waiting
  *
- * Slots are cache-sized and used again after SLOTS chunks. */
+ * ...slots  with room for many chunks, so that who only writes can go ahead of
+ *           ranks that share its core
+ *
+ * Slots are cache-sized and used again after as many chunks. */
 #include "processes.h"
 #include "side_by_side.h"
 #include "stream.h"
@@ -27,6 +30,7 @@
 
 enum {
     SLOTS = 4, SLOT_FLOATS = (256 << 10) / sizeof(float),
+    MANY_SLOTS = 60, MORE_SLOTS = 15,  /* no powers of 2, lest they begin in the same sets of a cache */
     LINES = 64, LINE_FLOATS = 14
 };
 
@@ -49,23 +53,26 @@ static const struct variant {
     const char *name;
     enum shape shape;
     size_t chunk;                /* floats */
+    size_t slots;
     int around, pauses;
     size_t least, most;
 } variants[] = {
-    { "line", IN_LINE, 0, 0, 0, 0, 56 },
-    { "linepause", IN_LINE, 0, 0, 1, 0, 56 },
-    { "one8K", ONE_SHOT, 2 << 10, 0, 0, 0, 64 << 10 },
-    { "one64K", ONE_SHOT, 16 << 10, 0, 0, 32 << 10, (size_t)-1 },
-    { "one64Knt", ONE_SHOT, 16 << 10, 1, 0, 1 << 20, (size_t)-1 },
-    { "two8K", TWO_SHOT, 2 << 10, 0, 0, 512, 64 << 10 },
-    { "two32K", TWO_SHOT, 8 << 10, 0, 0, 64 << 10, 8 << 20 },
-    { "two128K", TWO_SHOT, 32 << 10, 0, 0, 1 << 20, 8 << 20 },
-    { "two32Knt", TWO_SHOT, 8 << 10, 1, 0, 1 << 20, (size_t)-1 },
-    { "two128Knt", TWO_SHOT, 32 << 10, 1, 0, 1 << 20, (size_t)-1 },
-    { "two128Knts", TWO_SHOT, 32 << 10, 2, 0, 1 << 20, (size_t)-1 },
-    { "direct", DIRECT, 0, 0, 0, 0, 8 << 20 },
-    { "directpause", DIRECT, 0, 0, 1, 0, 64 << 10 },
-    { "directnt", DIRECT, 0, 1, 0, 1 << 20, (size_t)-1 },
+    { "line", IN_LINE, 0, 0, 0, 0, 0, 56 },
+    { "linepause", IN_LINE, 0, 0, 0, 1, 0, 56 },
+    { "one8K", ONE_SHOT, 2 << 10, SLOTS, 0, 0, 0, 64 << 10 },
+    { "one8Kslots", ONE_SHOT, 2 << 10, MANY_SLOTS, 0, 0, 0, 64 << 10 },
+    { "one64K", ONE_SHOT, 16 << 10, SLOTS, 0, 0, 32 << 10, (size_t)-1 },
+    { "one64Kslots", ONE_SHOT, 16 << 10, MORE_SLOTS, 0, 0, 128 << 10, 8 << 20 },
+    { "one64Knt", ONE_SHOT, 16 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
+    { "two8K", TWO_SHOT, 2 << 10, SLOTS, 0, 0, 512, 64 << 10 },
+    { "two32K", TWO_SHOT, 8 << 10, SLOTS, 0, 0, 64 << 10, 8 << 20 },
+    { "two128K", TWO_SHOT, 32 << 10, SLOTS, 0, 0, 1 << 20, 8 << 20 },
+    { "two32Knt", TWO_SHOT, 8 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
+    { "two128Knt", TWO_SHOT, 32 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
+    { "two128Knts", TWO_SHOT, 32 << 10, SLOTS, 2, 0, 1 << 20, (size_t)-1 },
+    { "direct", DIRECT, 0, 0, 0, 0, 0, 8 << 20 },
+    { "directpause", DIRECT, 0, 0, 0, 1, 0, 64 << 10 },
+    { "directnt", DIRECT, 0, 0, 1, 0, 1 << 20, (size_t)-1 },
 };
 
 static struct place *places;
@@ -74,14 +81,17 @@ static size_t arena_used;
 static int arena_blocks;
 static const struct variant *variant;
 static uint64_t sequence;        /* chunks so far; the same on all ranks */
-static uint64_t acknowledged;    /* lines that all readers are known to have read */
+static uint64_t acknowledged;    /* lines or chunks that all readers are known to have read */
 static int me, ranks;
 
+/* A rank's memory for first or for second slots is divided as the variant has it, at
+ * cache lines. */
 static float *slot(int rank, int second, uint64_t chunk)
 {
-    size_t index = ((size_t)rank * 2 + (size_t)second) * SLOTS + chunk % SLOTS;
+    size_t all = (size_t)SLOTS * SLOT_FLOATS, line = LINE / sizeof(float);
+    size_t each = all / variant->slots / line * line;
 
-    return slots + index * SLOT_FLOATS;
+    return slots + ((size_t)rank * 2 + (size_t)second) * all + chunk % variant->slots * each;
 }
 
 static size_t least_of(size_t a, size_t b)
@@ -99,12 +109,21 @@ static int writes(enum collective what, int rank)
     return what == BCAST ? rank == 0 : what == REDUCE ? rank != 0 : 1;
 }
 
-/* Wait until every other rank that reads has combined `chunks` chunks. */
-static void wait_combined(enum collective what, uint64_t chunks)
+/* Wait until every other rank that reads has combined `chunks` chunks; returns how
+ * many all of them have. */
+static uint64_t wait_combined(enum collective what, uint64_t chunks)
 {
-    for (int r = 0; r < ranks; r++)
-        if (r != me && reads(what, r))
-            counter_wait(&places[r].combined, chunks);
+    uint64_t least = UINT64_MAX;
+
+    for (int r = 0; r < ranks; r++) {
+        uint64_t combined;
+
+        if (r == me || !reads(what, r))
+            continue;
+        combined = counter_wait(&places[r].combined, chunks);
+        least = combined < least ? combined : least;
+    }
+    return least == UINT64_MAX ? chunks : least;
 }
 
 /* Take `n` floats of rank `from`, which belong to `at` floats from the start. */
@@ -155,8 +174,8 @@ static void one_shot(struct call *call)
         uint64_t number = sequence + k;
 
         if (k < chunks && writes(call->what, me)) {
-            if (number >= SLOTS)
-                wait_combined(call->what, number + 1 - SLOTS);
+            if (number + 1 - acknowledged > variant->slots)
+                acknowledged = wait_combined(call->what, number + 1 - variant->slots);
             memcpy(slot(me, 0, number), from + k * chunk,
                    least_of(chunk, n - k * chunk) * sizeof *from);
             counter_set(&places[me].written, number + 1);
@@ -286,10 +305,8 @@ static void in_line(struct call *call)
 
     sequence++;
     if (writes(call->what, me)) {
-        if (sequence - acknowledged > LINES) {
-            wait_combined(call->what, sequence - LINES / 2);
-            acknowledged = sequence - LINES / 2;
-        }
+        if (sequence - acknowledged > LINES)
+            acknowledged = wait_combined(call->what, sequence - LINES / 2);
         memcpy(mine->values, call->what == BCAST ? call->out : call->in, n * sizeof(float));
         __atomic_store_n(&mine->number, sequence, __ATOMIC_RELEASE);
     }
@@ -315,7 +332,7 @@ static float *at_rank(float *mine, int rank)
     return mine + ((ptrdiff_t)rank - me) * (ptrdiff_t)arena_floats;
 }
 
-/* Ranks beyond two add into their own result before they hand it on. */
+/* Of two ranks. */
 static void direct(struct call *call)
 {
     size_t at = part(call, me), n = part(call, me + 1) - at;

@@ -14,14 +14,12 @@
  *        again and again, or hand over the core where ranks share it
  *
  * One connection for each pair of ranks, both directions at once. */
+#include "loopback.h"
 #include "processes.h"
 #include "side_by_side.h"
 #include "stream.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,8 +224,19 @@ static void allreduce_doubling(struct call *call)
     }
 }
 
+/* What comes is added to: what one peer sends, to `in`; what several send, to a copy. */
+static const float *sum_begin(struct call *call)
+{
+    if (ranks == 2)
+        return call->in;
+    memcpy(call->out, call->in, call->n * sizeof(float));
+    return call->out;
+}
+
 static void allreduce(struct call *call)
 {
+    const float *sum;
+
     if (pattern == DOUBLING) {
         allreduce_doubling(call);
         return;
@@ -237,12 +246,12 @@ static void allreduce(struct call *call)
         parts_gather(call);
         return;
     }
-    memcpy(call->out, call->in, call->n * sizeof(float));
+    sum = sum_begin(call);
     for (int r = 0; r < ranks; r++) {
         if (r == me)
             continue;
         send_to(r, call->in, call->n * sizeof(float));
-        add_from(r, call->out, call->out, call->n);
+        add_from(r, call->out, sum, call->n);
     }
     transfers_run();
 }
@@ -258,12 +267,14 @@ static void reduce(struct call *call)
         transfers_run();
         return;
     }
-    if (me == 0)
-        memcpy(call->out, call->in, call->n * sizeof(float));
-    else
+    if (me == 0) {
+        const float *sum = sum_begin(call);
+
+        for (int r = 1; r < ranks; r++)
+            add_from(r, call->out, sum, call->n);
+    } else {
         send_to(0, call->in, call->n * sizeof(float));
-    for (int r = 1; r < ranks && me == 0; r++)
-        add_from(r, call->out, call->out, call->n);
+    }
     transfers_run();
 }
 
@@ -342,9 +353,8 @@ static int pattern_serves(enum collective what, size_t bytes)
     case DOUBLING:
         return what == ALLREDUCE && ranks > 2 && (ranks & (ranks - 1)) == 0 &&
             bytes <= DOUBLING_BYTES;
-    default:
-        return what == BARRIER || what == BCAST || what == ALLGATHER ||
-            (what != REDUCE_SCATTER && bytes <= PIECE);
+    default:                           /* whole vectors to all: only short ones, or for two */
+        return what == ALLREDUCE ? ranks == 2 || bytes <= PIECE : what != REDUCE_SCATTER;
     }
 }
 
@@ -371,56 +381,17 @@ int library_variant(const char *name, enum collective what, size_t bytes)
     return 0;
 }
 
-static int connection_take(int listener)
-{
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-    if (fd < 0)
-        library_failed("accept");
-    return fd;
-}
-
-/* 0: as the kernel likes. */
-static void buffer_set(int socket, int bytes)
-{
-    if (bytes && (setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) != 0 ||
-                  setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) != 0))
-        library_failed("buffer size of a socket");
-}
-
-/* What Peal and nobody else sets: a control that paces (bbr, the default of some
- * systems) would make them slower than they are. */
-static void pacing_avoid(int socket)
-{
-    setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
-}
-
 /* Made before the processes part: rank a holds ends[a][b], rank b ends[b][a]. */
 static void connections_make(int ends[RANKS_MOST][RANKS_MOST], int buffer)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(listener, 1) != 0 ||
-        getsockname(listener, (struct sockaddr *)&address, &length) != 0)
-        library_failed("listen");
     for (int a = 0; a < ranks; a++)
         for (int b = a + 1; b < ranks; b++) {
-            ends[a][b] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-            if (connect(ends[a][b], (struct sockaddr *)&address, sizeof address) != 0)
-                library_failed("connect");
-            ends[b][a] = connection_take(listener);
-            setsockopt(ends[a][b], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-            setsockopt(ends[b][a], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-            pacing_avoid(ends[a][b]);
-            pacing_avoid(ends[b][a]);
-            buffer_set(ends[a][b], buffer);
-            buffer_set(ends[b][a], buffer);
+            int both[2];
+
+            loopback_connect(both, buffer);
+            ends[a][b] = both[0];
+            ends[b][a] = both[1];
         }
-    close(listener);
 }
 
 void library_open(int *argc, char ***argv, int *rank, int *nranks)

@@ -2,14 +2,12 @@
 /* What two cores of this machine do, with two processes: prints lines
  * "machine NAME: VALUE UNIT".  Each figure is the best of a few repetitions:
  * a floor.  Takes about two seconds. */
+#include "loopback.h"
 #include "processes.h"
 #include "side_by_side.h"
 #include "stream.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -159,27 +157,6 @@ static void bandwidths(void)
         say("process_vm_readv of 1 MiB", rate, "GB/s");
 }
 
-static void connection_make(void)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-    ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(listener, 1) != 0 ||
-        getsockname(listener, (struct sockaddr *)&address, &length) != 0 ||
-        connect(ends[0], (struct sockaddr *)&address, sizeof address) != 0)
-        library_failed("a loopback connection");
-    ends[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (ends[1] < 0)
-        library_failed("accept");
-    close(listener);
-    for (int i = 0; i < 2; i++)
-        setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
 static void both_on_one_core(void)
 {
     cpu_set_t set;
@@ -195,7 +172,7 @@ static void both_on_one_core(void)
 int main(void)
 {
     shared = floor_map_shared(sizeof *shared);
-    connection_make();
+    loopback_connect(ends, 0);
     floor_fork(2);
     if (posix_memalign((void **)&from, 4096, STREAM_BYTES) != 0 ||
         posix_memalign((void **)&to, 4096, STREAM_BYTES) != 0)

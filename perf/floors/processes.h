@@ -28,9 +28,12 @@ static inline void counter_set(struct counter *counter, uint64_t value)
     __atomic_store_n(&counter->value, value, __ATOMIC_RELEASE);
 }
 
-static inline void number_wait(const uint64_t *number, uint64_t value)
+/* Returns the number that ends the wait. */
+static inline uint64_t number_wait(const uint64_t *number, uint64_t value)
 {
-    while (__atomic_load_n(number, __ATOMIC_ACQUIRE) < value) {
+    uint64_t now;
+
+    while ((now = __atomic_load_n(number, __ATOMIC_ACQUIRE)) < value) {
         if (floor_crowded)
             sched_yield();
 #ifdef __x86_64__
@@ -38,11 +41,12 @@ static inline void number_wait(const uint64_t *number, uint64_t value)
             __builtin_ia32_pause();
 #endif
     }
+    return now;
 }
 
-static inline void counter_wait(const struct counter *counter, uint64_t value)
+static inline uint64_t counter_wait(const struct counter *counter, uint64_t value)
 {
-    number_wait(&counter->value, value);
+    return number_wait(&counter->value, value);
 }
 
 /* Become `ranks` processes; this one is rank 0.  Each stays on core rank modulo
