@@ -14,7 +14,8 @@
 struct lap { struct span slot[2], sum, result; };
 
 /* A ring algorithm.  In place, what the last step and end() write as DST lies where SRC has the same bytes
- * of the rank's own block, or lower: so channels go in the order of their portions. */
+ * of the rank's own block, or lower: so channels go in the order of their portions.  (Two ranks, whose last
+ * step sends from SRC, have one order and so no channels.) */
 struct laps {
     void (*begin)(struct schedule *s, const struct call *c, struct lap *lap);
     int  (*steps)(int n);

@@ -201,7 +201,7 @@ static int explain_place(const struct place *place, const struct question *q,
         c = select_price(*a, &q->call, q->reproducible, &place->speed);
         report_row(report);
         report_field(report, "where", 20, "%s", place->where);
-        report_field(report, "algorithm", 18, "%s", (*a)->name);
+        report_field(report, "algorithm", 21, "%s", (*a)->name);
         report_field(report, "slices", 3, "%d", c.nslices);
         report_number(report, "microseconds", 12, c.seconds * 1e6);
         if (*a == best.algorithm)

@@ -102,7 +102,7 @@ static void write_rings(const struct topology_plan *plan, const int *index, stru
     double most = widest(plan)->bandwidth;
     int n = plan->ngpus;
 
-    rings->count = plan->nrings < LAYOUT_CHANNELS ? plan->nrings : LAYOUT_CHANNELS;
+    rings->count = plan->nrings;
     for (int r = 0; r < rings->count; r++) {
         const struct topology_ring *ring = &plan->rings[r];
         struct layout_ring *to = &rings->list[r];
@@ -169,7 +169,7 @@ static int take_rings(const struct topology *t, const struct topology_plan *plan
         struct topology_plan split;
 
         status = split_rings(t, plan, each ? each * n : ports, &split);
-        if (!status && split.busiest < least * clearly) {
+        if (!status && split.nrings <= LAYOUT_CHANNELS && split.busiest < least * clearly) {
             least = split.busiest;
             write_rings(&split, widest(plan)->gpus, rings);
         }
@@ -199,7 +199,7 @@ int ring_order_find(const struct topology *t, struct record *record, struct layo
         return status;
     take_turns(&plan, gpus, n, record);
     if ((status = take_rings(t, &plan, rings)))
-        record->nturns = 0;
+        rings->count = 0;
     else if (rings->count > 1)
         record->where.rings = hash_rings(rings, plan.ngpus);
     topology_plan_free(&plan);
@@ -212,11 +212,15 @@ void ring_order_here(struct record *record, struct layout_rings *rings)
     char kept[STATUS_TEXT];
 
     record->nturns = 0;
+    record->where.rings = 0;
+    *rings = (struct layout_rings){ .count = 0 };
     if (!topology_may_have_gpus())
         return;
     status_keep(kept);
     if (position_machine(&t) || ring_order_find(t, record, rings))
-        log_warn("rings do not follow the links between the GPUs of this host: %s", status_text());
+        log_warn("%s the links between the GPUs of this host: %s",
+                 record->nturns ? "one ring, and no channels, follows" : "rings do not follow",
+                 status_text());
     status_restore(kept);
 }
 

@@ -240,8 +240,11 @@ void run_broke(struct run *run, int status)
 
     run->fault.told = status_count() != run->failures;
     run_end(run, status);
-    if (run->abandoned)
+    if (run->abandoned) {
+        if (!engine->broken)
+            engine->why[0] = '\0';     /* nobody will be told */
         return;
+    }
     if (!engine->broken) {
         engine->broken = run;
         if (!*engine->why)

@@ -3,9 +3,9 @@
  * keep both within bounds.
  *
  * One frame and 64 bytes are kept back for a CREDIT after half the frames or bytes
- * of the other direction have been taken since the last word.  One is enough: the
- * frames that these were could only be sent because the peer had heard of the credit
- * before, and so told of the frame that it was. */
+ * of the other direction have been taken since the last word.  One is enough: for both
+ * ends to be stuck each must have sent its own before it took the other's, and the later
+ * of the two would then have told nothing new, and so was not owed. */
 #include "transports/verbs/verbs.h"
 
 #include <string.h>
