@@ -53,11 +53,16 @@ static struct layout *find_layout(struct job_of *j, const char *what)
     return speed.layout;
 }
 
-static void begin_rank(struct job_of *j, int r, const struct topology *t)
+/* `like`: the rank on as good a machine with the same PEAL_GPU that has looked for both, or `r`. */
+static void begin_rank(struct job_of *j, int r, int like, const struct topology *t)
 {
-    j->records[r] = (struct record){ .where = { .host = 7 + (uint64_t)(r % j->hosts),
-                                                .process = (uint64_t)r + 1, .cores = 1 } };
-    check(ring_order_find(t, &j->records[r], &j->rings) == PEAL_OK, "rank %d: %s", r, status_text());
+    struct record found = j->records[like];
+
+    if (like == r)
+        check(ring_order_find(t, &found, &j->rings) == PEAL_OK, "rank %d: %s", r, status_text());
+    found.where = (struct where){ .host = 7 + (uint64_t)(r % j->hosts), .process = (uint64_t)r + 1,
+                                  .cores = 1, .rings = found.where.rings };
+    j->records[r] = found;
 }
 
 /* Each rank names its GPU, by number, in any order. */
@@ -78,7 +83,7 @@ static void begin_named(struct job_of *j, const struct topology *t, int each)
         snprintf(word, sizeof word, "%d",
                  t->nodes[topology_nth(t, TOPOLOGY_GPU, 0, j->gpus[r])].number);
         setenv("PEAL_GPU", word, 1);
-        begin_rank(j, r, t);
+        begin_rank(j, r, r - r % j->hosts, t);
     }
     unsetenv("PEAL_GPU");
 }
@@ -88,7 +93,7 @@ static void begin_in_turn(struct job_of *j, const struct topology *t)
 {
     for (int r = 0; r < j->n; r++) {
         j->gpus[r] = r / j->hosts;
-        begin_rank(j, r, t);
+        begin_rank(j, r, 0, t);
     }
 }
 
@@ -243,7 +248,7 @@ static void test_alike(void)
 
         /* The last is of the first kind: what it has found is what the others look at. */
         for (int r = 0; r < j.n; r++)
-            begin_rank(&j, r, &some[mixed && r % 2 == 0]);
+            begin_rank(&j, r, r, &some[mixed && r % 2 == 0]);
         check(ring_order_take(j.records, j.n) == PEAL_OK, "%s", status_text());
         layout = find_layout(&j, "hosts alike or not");
         check(layout && (layout->channels.count > 1) == !mixed, "hosts %salike: %d channels",
