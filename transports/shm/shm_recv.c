@@ -392,13 +392,16 @@ int recv_slots(struct endpoint *endpoint)
 {
     struct slot *slot = NULL;
     uint32_t mark;
-    int moved = 0, status;
+    int moved = 0, status, posted;
 
     while (moved < SHM_SLOTS && !endpoint->broken && (slot = ring_next(endpoint, &mark)) &&
            !may_lie(endpoint, mark)) {
+        posted = endpoint->matching.posted;
         status = recv_slot(endpoint, slot, mark);
         if (status)
             endpoint->broken = status;
+        if (endpoint->matching.posted < posted)
+            endpoint->put_off = 0;         /* what lies behind it has not lain long */
         endpoint->slot_tail++;
         moved++;
     }

@@ -95,6 +95,7 @@ int shm_take(struct endpoint *from, const struct message *message, size_t length
         return PEAL_OK;
     }
     from->slot_tail++;
+    from->put_off = 0;             /* what lies behind it has not lain long */
     matching_skip(&from->matching, message->stream);
     place_met(from, message);
     if (from->peeked == SLOT_OFFER) {
