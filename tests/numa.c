@@ -263,10 +263,10 @@ static void test_rings(uint16_t first, uint16_t second)
     a = measure();
     printf("  rings between nodes %d and %d: %ld KiB prefer a node, %ld do not\n", first - 1, second - 1,
            a.preferring, a.others);
-    /* A ring of 256 KiB and one of slots, less the pages at their ends. */
-    check(a.preferring >= rings * 256 && a.preferring <= rings * (256 + 16), "%ld KiB of %d rings",
+    /* A ring of 2 MiB and one of slots, less the pages at their ends. */
+    check(a.preferring >= rings * 2048 && a.preferring <= rings * (2048 + 16), "%ld KiB of %d rings",
           a.preferring, rings);
-    check(a.others > (2 - rings) * 256, "%ld KiB of %d rings, and what both read", a.others, 2 - rings);
+    check(a.others > (2 - rings) * 2048, "%ld KiB of %d rings, and what both read", a.others, 2 - rings);
     check(first ? a.second > 200 : a.second < 50, "%ld KiB of the second half", a.second);
     for (int i = 0; i < 2; i++)
         shm->close(ends[i].port, false);

@@ -17,15 +17,18 @@
 enum {
     LOOK_POLLS = 256,              /* empty polls between looks at the clock ... */
     LOOK_NS    = 1000000,          /* ... and time between looks at the sockets */
-    RANK_BYTES = 4 << 20,          /* for all rings that one rank writes, about */
+    RANK_BYTES = 4 << 20,          /* for all rings that one rank writes, about ... */
+    WARM_BYTES = 2 << 20,          /* ... and among few ranks, as long as a ring has ... */
+    WARM_RING  = 256 << 10,
     EVENTS     = 16
 };
 
 enum { RING, EAGER, CMA };
 const struct setting shm_settings[] = {
-    [RING]  = { "PEAL_SHM_RING", "256K", "most bytes of the ring per direction and local "
+    [RING]  = { "PEAL_SHM_RING", NULL, "most bytes of the ring per direction and local "
                 "peer, 16K to 64M, rounded down to a power of two; less among more than 16 "
-                "local ranks", NULL },
+                "local ranks (default: 2M between two local ranks, shared out among more, "
+                "but at least 256K)", NULL },
     [EAGER] = { "PEAL_SHM_EAGER", "64K", "most bytes sent before the receive is posted; at "
                 "most 64K and a quarter of the ring", NULL },
     [CMA]   = { "PEAL_SHM_CMA", "0", "1: read a local peer's memory with process_vm_readv "
@@ -64,10 +67,26 @@ static int shm_reach(const struct where *self, const struct where *peer, struct 
     return PEAL_OK;
 }
 
+/* A ring that stays in the writer's second cache is slow: each line has to be fetched from
+ * there, and back before it can be written again.  One that is twice as large lies in the
+ * last cache by then, which both read fast. */
+static size_t ring_bytes(size_t local_ranks)
+{
+    size_t ring = setting_size(&shm_settings[RING], SHM_RING_LOW, SHM_RING_HIGH);
+    size_t peers = local_ranks > 1 ? local_ranks - 1 : 1, chosen = SHM_RING_LOW;
+
+    if (ring == 0)
+        ring = WARM_BYTES / peers > WARM_RING ? WARM_BYTES / peers : WARM_RING;
+    if (local_ranks > 16 && ring > RANK_BYTES / local_ranks)
+        ring = RANK_BYTES / local_ranks;
+    while (chosen * 2 <= ring)
+        chosen *= 2;
+    return chosen;
+}
+
 static int shm_open_port(const struct port_options *options, struct port **out)
 {
     struct port *port = calloc(1, sizeof *port);
-    size_t ring = setting_size(&shm_settings[RING], SHM_RING_LOW, SHM_RING_HIGH);
     int status;
 
     if (!port)
@@ -76,10 +95,7 @@ static int shm_open_port(const struct port_options *options, struct port **out)
     port->eager = setting_size(&shm_settings[EAGER], 0, TRANSPORT_EAGER);
     port->reads_allowed = setting_flag(&shm_settings[CMA]);
     port->fences = fence_register();
-    if (options->local_ranks > 16 && ring > RANK_BYTES / (size_t)options->local_ranks)
-        ring = RANK_BYTES / (size_t)options->local_ranks;
-    for (port->ring = SHM_RING_LOW; port->ring * 2 <= ring; port->ring *= 2)
-        continue;
+    port->ring = ring_bytes((size_t)options->local_ranks);
     match_pool_init(&port->pool);
     pool_init(&port->outs, sizeof(struct outgoing));
     status = transport_epoll(&port->epoll);

@@ -30,6 +30,7 @@ enum {
     SHM_RESERVED = 16,             /* of the slots, for what is no message */
     SHM_NOTICES  = 4 * TRANSPORT_WINDOW,
     SHM_RING_LOW = 16 << 10, SHM_RING_HIGH = 64 << 20,
+    SHM_PIECE    = 64 << 10,       /* most bytes that are streamed through the ring at once */
     SHM_MOVE     = 1 << 20         /* bytes moved per endpoint and progress(), about */
 };
 

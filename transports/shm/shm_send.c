@@ -146,7 +146,8 @@ int send_stream(struct endpoint *endpoint)
 
     while (endpoint->wanted) {
         struct outgoing *out = endpoint->wanted;
-        size_t rest = out->length - out->sent, most = endpoint->ring / 4;
+        size_t rest = out->length - out->sent;
+        size_t most = endpoint->ring / 4 < SHM_PIECE ? endpoint->ring / 4 : SHM_PIECE;
         struct slot_bytes piece = { .offset = out->sent,
                                     .length = (uint32_t)(rest < most ? rest : most) };
         struct message message = { .stream = out->stream, .number = out->number };
