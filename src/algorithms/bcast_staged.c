@@ -27,15 +27,16 @@ static void build(struct schedule *s, const struct call *c)
 }
 
 /* A root that only sends need not wait for the others otherwise, and does here: where they
- * share its core that is worth a round (32 KiB, call after call, on 2 cores: 16 us with 8
- * ranks and 7 with 4, where a root that sends to each takes 9 and 3).  A round beyond the
- * messages of the busiest rank, as with 3 ranks, would be priced with bytes, which it has not. */
+ * share its core that is worth two rounds (64 KiB to 8 ranks, call after call, on 2 cores:
+ * 20 to 23 us, where a tree or a root that sends to each takes 15; from 128 KiB on all are
+ * even or worse).  Rounds beyond the messages of the busiest rank, as with 3 ranks and the
+ * second with 4, would be priced with bytes, which they have not. */
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct price p = staged_price(n, (struct load){ n - 1, bytes, 0 },
                                   (struct load){ n - 1, bytes * n / 2, 0 });
 
-    p.rounds += n > 3;
+    p.rounds += (n > 3) + (n > 4);
     return far_star(n, groups, 1, p);
 }
 
