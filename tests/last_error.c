@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 
 /* An earlier failure, which no later one may be told as. */
 static const char stale[] = "peal_comm_set_timeout";
@@ -214,8 +217,92 @@ static void together(struct rank *me)
     rank_comm_free(me, &world);
 }
 
+/* A connection that breaks though nobody dies: the end of it is seen by the thread of PEAL_PROGRESS,
+ * or by the call that waits. */
+struct ending { const char *name, *transports, *word; bool threads; };
+
+enum { DESCRIPTORS = 256 };
+
+static void mark_sockets(bool is_socket[DESCRIPTORS])
+{
+    struct stat s;
+
+    for (int fd = 0; fd < DESCRIPTORS; fd++)
+        is_socket[fd] = fstat(fd, &s) == 0 && S_ISSOCK(s.st_mode);
+}
+
+/* Those that have come since, which are the communicator's own. */
+static void break_sockets(struct rank *me, const bool before[DESCRIPTORS])
+{
+    bool now[DESCRIPTORS];
+    int broken = 0;
+
+    mark_sockets(now);
+    for (int fd = 0; fd < DESCRIPTORS; fd++)
+        if (now[fd] && !before[fd])
+            broken += shutdown(fd, SHUT_RDWR) == 0;
+    rank_check(me, broken > 0, "no connection to break");
+}
+
+struct waiter { struct rank *me; peal_comm_t world, comm; };
+
+/* A thread that has failed once when it starts the receive: as often as the other thread will have when it
+ * has found the end, so that no number of failures tells which text is whose. */
+static void *receive_the_end(void *argument)
+{
+    const struct waiter *w = argument;
+    const struct ending *ending = w->me->context;
+    const struct timespec nap = { .tv_nsec = 100000000 };
+    peal_request_t request;
+    int word;
+
+    fail_before(w->me, w->world);
+    rank_status(w->me, peal_irecv(&word, 1, PEAL_INT32, 1, w->comm, &request), PEAL_OK, "irecv");
+    rank_meet(w->me);
+    rank_meet(w->me);                  /* it is broken */
+    if (ending->threads)
+        nanosleep(&nap, NULL);
+    expect_failure(w->me, peal_wait(&request), PEAL_ERR_PEER, "a receive", ending->word);
+    fail_before(w->me, w->world);
+    expect_failure(w->me, peal_barrier(w->comm), PEAL_ERR_PEER, "a later call", ending->word);
+    return NULL;
+}
+
+static void lost(struct rank *me)
+{
+    const struct ending *ending = me->context;
+    struct waiter w = { .me = me };
+    bool before[DESCRIPTORS];
+    pthread_t thread;
+
+    setenv("PEAL_PROGRESS", ending->threads ? "1" : "0", 1);
+    if (!rank_comm(me, &w.world) || !rank_status(me, peal_comm_dup(w.world, &w.comm), PEAL_OK, "dup"))
+        return;
+    rank_doing(me, "a connection that breaks");
+    rank_status(me, peal_barrier(w.world), PEAL_OK, "barrier");
+    mark_sockets(before);
+    rank_status(me, peal_barrier(w.comm), PEAL_OK, "barrier");
+    if (me->rank == 0 && !pthread_create(&thread, NULL, receive_the_end, &w)) {
+        pthread_join(thread, NULL);
+    } else {
+        rank_meet(me);
+        break_sockets(me, before);
+        rank_meet(me);
+    }
+    rank_meet(me);
+    rank_status(me, peal_barrier(w.comm), PEAL_ERR_PEER, "a call after it");
+    rank_status(me, peal_comm_free(&w.comm), PEAL_OK, "freeing a broken communicator");
+    rank_comm_free(me, &w.world);
+}
+
 int main(void)
 {
+    static const struct ending endings[] = {
+        { "lost over tcp, PEAL_PROGRESS=1", "self,tcp", "TCP connection", true },
+        { "lost over shm, PEAL_PROGRESS=1", "self,shm", "shm: the connection", true },
+        { "lost over tcp", "self,tcp", "TCP connection", false },
+        { "lost over shm", "self,shm", "shm: the connection", false },
+    };
     static const int sizes[] = { 2, 3, 0 };
     static const struct manner manners[] = {
         { "later, on rank 0", false, false }, { "later, on all", false, true },
@@ -247,6 +334,14 @@ int main(void)
         plan.name = manners[i].name;
         plan.context = &manners[i];
         bad += ranks_run_roads(&plan, sizes);
+    }
+    plan.nranks = 2;
+    plan.body = lost;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        plan.name = endings[i].name;
+        plan.context = &endings[i];
+        config.transports = endings[i].transports;
+        bad += ranks_run(&plan);
     }
     return ranks_verdict("last_error", bad, started);
 }

@@ -54,6 +54,7 @@ static void victim_make(struct victim *victim, const struct transport *transport
         victim->peer[i] = pair[1];
     }
     completion_queue_init(&node->completions);
+    node->completions.why = node->why;
     CHECK(transport->open(&options, &node->port) == PEAL_OK, "open");
     CHECK(transport->connect(node->port, 0, &victim->where, sockets, victim->nsockets, false,
                              &node->peers[0]) == PEAL_OK, "connect");

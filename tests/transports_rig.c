@@ -176,6 +176,7 @@ static void node_run(struct rig *rig, int rank)
                                     .completions = &node->completions };
 
     completion_queue_init(&node->completions);
+    node->completions.why = node->why;
     if (node->processes)           /* tell the others our process id through rank 0 */
         node->wheres[rank].pid = (uint32_t)getpid();
     for (int i = 1; rank == 0 && i < node->nranks; i++)
@@ -284,17 +285,44 @@ void rig_run(const struct transport *transport, int nranks, bool processes, int 
 
 /* ---- What bodies do -------------------------------------------------------- */
 
+/* Before each call: what fails in it must say so itself, whatever this thread's latest
+ * failure was, and wherever this one was found. */
+static const char stale[] = "the text of another failure";
+
+static void make_stale(void)
+{
+    if (strcmp(status_text(), stale) != 0)
+        status_fail(PEAL_ERR_STATE, "%s", stale);
+}
+
+static void check_told(const char *why, int status)
+{
+    CHECK(*why && strcmp(why, stale) != 0, "nobody says why: %s", status_name(status));
+}
+
 int node_progress(struct node *node)
 {
-    int moved = node->port ? node->transport->progress(node->port) : 0;
     struct completion *done;
+    bool failed = false;
+    int moved = 0;
 
+    make_stale();
+    if (node->port)
+        moved = node->transport->progress(node->port);
     while ((done = completion_next(&node->completions))) {
         struct op *op = (struct op *)done;
 
         CHECK(!op->done, "an operation completed twice");
+        /* What does not land says so where it is noted, which may have been long ago. */
+        if (done->status != PEAL_OK && done->status != PEAL_ERR_MISMATCH && done->status != PEAL_ERR_USER)
+            check_told(node->why, done->status);
+        failed |= done->status != PEAL_OK;
         op->done = true;
         moved++;
+    }
+    if (failed) {
+        status_restore(node->why);     /* for whoever waited for it */
+        node->why[0] = '\0';
     }
     return moved;
 }
@@ -388,6 +416,7 @@ void node_send_number(struct node *node, int peer, uint32_t stream, uint32_t num
 
     op->done = false;
     for (;;) {
+        make_stale();
         status = node->transport->send(node->peers[peer], &message, bytes, length,
                                        &op->completion);
         if (status != STATUS_AGAIN)
@@ -396,6 +425,7 @@ void node_send_number(struct node *node, int peer, uint32_t stream, uint32_t num
             node_sleep(node, -1);
     }
     if (status) {                  /* as good as a completion */
+        check_told(status_text(), status);
         op->completion.status = status;
         op->done = true;
     }
@@ -408,9 +438,11 @@ void node_recv_number(struct node *node, int peer, uint32_t stream, uint32_t num
     int status;
 
     op->done = false;
+    make_stale();
     status = node->transport->recv(node->peers[peer], &message, landing, &op->completion);
     CHECK(status != STATUS_AGAIN, "recv() answered AGAIN within the window");
     if (status) {
+        check_told(status_text(), status);
         op->completion.status = status;
         op->done = true;
     }

@@ -38,6 +38,7 @@ struct node {
     uint64_t                seed;              /* the same on all nodes */
     struct where            wheres[RIG_RANKS];
     struct completion_queue completions;
+    char                    why[STATUS_TEXT];  /* of what fails; emptied when it was looked at */
     struct port            *port;              /* NULL once the body has closed it */
     struct endpoint        *peers[RIG_RANKS];
     uint32_t                next_send[RIG_RANKS][TRANSPORT_STREAMS];

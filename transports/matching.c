@@ -170,8 +170,7 @@ static inline void note_landing(struct matching *matching, struct match *match, 
     if (!status || match->status)
         return;
     match->status = status;
-    if (matching->completions->why && !*matching->completions->why)
-        status_keep(matching->completions->why);
+    match->told = completion_note(matching->completions);
 }
 
 /* All bytes have arrived. */
@@ -185,7 +184,8 @@ static bool match_finish(struct matching *matching, struct match *match)
     if (match->state == MATCH_LANDING) {
         if (match->early && match->bytes > 0)
             note_landing(matching, match, landing_put(landing, 0, match->early, match->bytes));
-        completion_done(matching->completions, match->done, match->status);
+        completion_add(matching->completions, match->done, match->status,
+                       match->status && match->told);
     }
     match_give(matching->pool, match);
     return true;

@@ -49,6 +49,7 @@ struct match {
     enum match_state   state;
     uint32_t           stream, number;
     int                status;         /* what the receive will complete with */
+    bool               told;           /* as of a completion: the text of that status is kept */
     bool               held;           /* the bytes wait at the sender */
     size_t             bytes, filled;  /* of the message; arrived so far */
     struct signature   signature;

@@ -25,7 +25,9 @@
  *
  * Failure.  When a peer dies or its connection is lost, every operation posted
  * on the endpoint completes with PEAL_ERR_PEER, and so does each later one.
- * Data that had arrived before is still delivered. */
+ * Data that had arrived before is still delivered.  Whenever a failure other than
+ * a mismatch is returned or completed, the calling thread's status_text() says
+ * why, however long ago and in whichever thread it was found. */
 #ifndef TRANSPORT_H
 #define TRANSPORT_H
 
@@ -96,15 +98,16 @@ struct message {
  * which they happened; the owner takes them off after progress(), send() or
  * recv(). */
 struct completion {
-    int                status;     /* PEAL_OK or an error */
+    int                status;     /* PEAL_OK or an error ... */
+    bool               told;       /* ... of which the queue's `why` is the text */
     struct signature   theirs;     /* valid if status is PEAL_ERR_MISMATCH ... */
     size_t             their_bytes;/* ... the sender's signature and length */
     struct completion *next;
 };
 struct completion_queue {
     struct completion *first, **last;
-    char              *why;        /* STATUS_TEXT bytes for the text of the first message that could not
-                                      be landed, or NULL: other failures may come before it is heard of */
+    char              *why;        /* STATUS_TEXT bytes for the text of the first failure, or NULL: other
+                                      failures may come before it is heard of, and another thread hear it */
 };
 
 static inline void completion_queue_init(struct completion_queue *q)
@@ -114,14 +117,29 @@ static inline void completion_queue_init(struct completion_queue *q)
     q->why = NULL;
 }
 
+static inline void completion_add(struct completion_queue *q, struct completion *done,
+                                  int status, bool told)
+{
+    done->status = status;
+    done->told = told;
+    done->next = NULL;
+    *q->last = done;
+    q->last = &done->next;
+}
+
+/* The calling thread's text is about a failure: keep it, if it is the first. */
+static inline bool completion_note(const struct completion_queue *q)
+{
+    return q->why && status_note(q->why);
+}
+
 /* For transports: `done` has ended with `status`. */
 static inline void completion_done(struct completion_queue *q, struct completion *done,
                                    int status)
 {
-    done->status = status;
-    done->next = NULL;
-    *q->last = done;
-    q->last = &done->next;
+    bool told = status != PEAL_OK && status != PEAL_ERR_MISMATCH && completion_note(q);
+
+    completion_add(q, done, status, told);
 }
 
 /* For the owner: the oldest completion, or NULL. */

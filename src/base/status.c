@@ -61,6 +61,13 @@ void status_restore(const char kept[STATUS_TEXT])
     memcpy(text, kept, sizeof text);
 }
 
+bool status_note(char why[STATUS_TEXT])
+{
+    if (!*why)
+        status_keep(why);
+    return strcmp(why, text) == 0;
+}
+
 const char *status_name(int status)
 {
     switch (status) {

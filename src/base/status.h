@@ -8,6 +8,8 @@
 
 #include "peal.h"
 
+#include <stdbool.h>
+
 /* Not errors.  AGAIN: nothing was started; make progress, then call again.
  * POST: there is no short way for this message (transport.h, peek).
  * LATER: it was started, and ends later (transport.h, put). */
@@ -33,6 +35,10 @@ int status_prefix(int status, const char *format, ...)
 enum { STATUS_TEXT = 2048 };
 void status_keep(char kept[STATUS_TEXT]);
 void status_restore(const char kept[STATUS_TEXT]);
+
+/* Keep the calling thread's text in `why` for whoever tells of the failure, another thread perhaps, unless
+ * one is kept there already; is it the one that is there now? */
+bool status_note(char why[STATUS_TEXT]);
 
 /* The enumerator's name, "PEAL_ERR_PEER"; "unknown status" for others. */
 const char *status_name(int status);

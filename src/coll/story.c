@@ -61,7 +61,8 @@ static void tell_timeout(struct peal_comm *comm, const struct run *run, char *te
 int coll_broke(struct peal_comm *comm, const struct run *run, int status)
 {
     const struct run *broken = comm->engine.broken, *cause = broken ? broken : run;
-    const char *why = broken ? comm->engine.why : status_text();
+    const char *found = broken && run_fault(broken)->told ? comm->engine.why : "";
+    const char *why = broken ? found : status_text();
     char text[COMM_TEXT];
 
     if (status == PEAL_ERR_TIMEOUT && run) {
@@ -73,13 +74,12 @@ int coll_broke(struct peal_comm *comm, const struct run *run, int status)
         return comm_break(comm, PEAL_ERR_MISMATCH, text);
     }
     if (status == PEAL_ERR_PEER) {
-        bool told = cause && run_fault(cause)->told && *why;
         char name[128] = "a peer";
 
         if (cause && run_fault(cause)->peer >= 0)
             comm_peer_name(comm, run_fault(cause)->peer, name, sizeof name);
         snprintf(text, sizeof text, "the connection to %s was lost%s%.1400s", name,
-                 told ? ": " : "", told ? why : "");
+                 *found ? ": " : "", found);
         return comm_break_when_told(comm, status, text);
     }
     return comm_break(comm, status, *why ? why : peal_strerror(status));

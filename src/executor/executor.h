@@ -59,7 +59,8 @@ struct engine {
     void *owner;
 
     char         why[STATUS_TEXT];           /* status_text() where the first failure was found, whichever
-                                                thread that was and whatever it has failed at since */
+                                                thread that was and whatever it has failed at since;
+                                                a run_fault says whether it is about that run */
 };
 
 int  engine_init(struct engine *engine, int rank, int nranks);

@@ -232,25 +232,44 @@ void run_end(struct run *run, int status)
     run->status = status;
 }
 
+/* Nobody will be told of a failure: whoever fails next may have its text kept, unless
+ * one that is under way has the same. */
+static void forget_why(struct engine *engine)
+{
+    for (const struct completion *done = engine->completions.first; done; done = done->next)
+        if (done->status && done->told)
+            return;
+    engine->why[0] = '\0';
+}
+
 /* The run cannot go on, and what it has posted must not be touched any more:
  * that takes the whole engine down (engine_break), which its owner does. */
-void run_broke(struct run *run, int status)
+static void run_broke(struct run *run, int status)
 {
     struct engine *engine = run->engine;
 
-    run->fault.told = status_count() != run->failures;
     run_end(run, status);
     if (run->abandoned) {
-        if (!engine->broken)
-            engine->why[0] = '\0';     /* nobody will be told */
+        if (!engine->broken && run->fault.told)
+            forget_why(engine);
         return;
     }
-    if (!engine->broken) {
+    if (!engine->broken)
         engine->broken = run;
-        if (!*engine->why)
-            status_keep(engine->why);
-    }
     engine_fail(engine, status);
+}
+
+void run_failed(struct run *run, int status, int peer)
+{
+    struct engine *engine = run->engine;
+
+    run->fault.peer = peer;
+    run->fault.told = status_note(engine->why);
+    if (!run->fault.told && !engine->broken && !run->abandoned) {
+        status_keep(engine->why);      /* what was kept is heard of later, and so tells nothing */
+        run->fault.told = true;
+    }
+    run_broke(run, status);
 }
 
 /* Start one ready step: true if it was started or ended the run. */
@@ -263,15 +282,13 @@ static bool start_step(struct run *run, uint32_t index)
         status = try_message(run, index);
         if (status == STATUS_AGAIN)
             return false;
-        if (status != PEAL_OK)
-            run->fault.peer = step->peer;
     } else {
         status = run_local(run, step);
         if (status == PEAL_OK)
             step_done(run, step);
     }
     if (status != PEAL_OK)
-        run_broke(run, status);
+        run_failed(run, status, step->kind <= OP_COMBINE ? step->peer : -1);
     return true;
 }
 
@@ -325,7 +342,7 @@ void run_completed(struct task *task)
         return;
     }
     run->fault = (struct run_fault){
-        .peer = step->peer, .theirs = task->done.theirs,
+        .peer = step->peer, .told = task->done.told, .theirs = task->done.theirs,
         .their_bytes = task->done.their_bytes, .our_bytes = step->dst.bytes,
     };
     run_broke(run, status);
@@ -345,7 +362,6 @@ int run_start(struct run *run, struct engine *engine, const struct binding *bind
     run->status = PEAL_OK;
     run->abandoned = false;
     run->fault = (struct run_fault){ .peer = -1 };
-    run->failures = status_count();
     for (uint32_t i = 0; i < plan->npeers; i++) {
         struct link *link = &engine->links[plan->peers[i].peer];
 

@@ -43,7 +43,6 @@ struct run {
     unsigned char     *scratch;
     void              *staged;              /* the same, if peers can see it; or NULL */
     struct run_fault   fault;
-    unsigned           failures;   /* status_count() when it was started */
 };
 
 static inline unsigned char *run_at(const struct run *run, struct span span)
@@ -83,8 +82,9 @@ static inline struct landing run_landing(const struct run *run, const struct ste
 
 /* Reduce, copy, scale. */
 int  run_local(struct run *run, const struct step *step);
-/* The run cannot go on, and takes the engine down. */
-void run_broke(struct run *run, int status);
+/* A step has returned a failure, with the calling thread's text; `peer` or -1.  The run
+ * cannot go on, and takes the engine down. */
+void run_failed(struct run *run, int status, int peer);
 
 /* Start a message the long way: PEAL_OK, STATUS_AGAIN or an error. */
 int  run_message_start(struct run *run, uint32_t index, struct link *link);

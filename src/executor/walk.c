@@ -206,8 +206,7 @@ int run_walk(struct run *run)
             return PEAL_OK;
         }
         if (status != PEAL_OK) {
-            run->fault.peer = plan->steps[run->walked].peer;
-            run_broke(run, status);
+            run_failed(run, status, plan->steps[run->walked].peer);
             return PEAL_OK;
         }
         run->walked++;

@@ -174,6 +174,7 @@ static int self_send(struct endpoint *to, const struct message *message,
     struct note *note;
 
     if (to->matching.failure) {
+        status_fail(to->matching.failure, "%s", to->why);
         completion_done(completions, done, to->matching.failure);
         return PEAL_OK;
     }
@@ -243,8 +244,11 @@ static int self_recv(struct endpoint *from, const struct message *message,
                      const struct landing *landing, struct completion *done)
 {
     struct match *match;
-    int status = matching_post(&from->matching, message, landing, done, &match);
+    int status;
 
+    if (from->matching.failure)
+        status_fail(from->matching.failure, "%s", from->why);
+    status = matching_post(&from->matching, message, landing, done, &match);
     if (status)
         return status;
     if (match)
@@ -259,6 +263,7 @@ static void endpoint_fail(struct endpoint *endpoint, int status)
     struct completion_queue *completions = endpoint->port->options.completions;
 
     list_init(&endpoint->pulls);
+    snprintf(endpoint->why, sizeof endpoint->why, "%s", status_text());
     matching_fail(&endpoint->matching, status);
     for (struct note_chunk *chunk = endpoint->mine->chunks; chunk; chunk = chunk->next)
         for (int i = 0; i < NOTE_CHUNK; i++)

@@ -78,7 +78,7 @@ struct endpoint {
     struct matching  matching;
     struct note     *free;
     struct note_list pulls;        /* notes with a match: to be landed, in order */
-    char             peer[24];
+    char             peer[24], why[96];    /* `why`: of matching.failure */
 };
 
 struct port {

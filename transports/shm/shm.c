@@ -158,6 +158,14 @@ static int shm_connect(struct port *port, int peer, const struct where *where,
 
 /* ---- Progress ------------------------------------------------------------------ */
 
+void shm_break(struct endpoint *endpoint, int status)
+{
+    if (!status || endpoint->broken)
+        return;
+    endpoint->broken = status;
+    snprintf(endpoint->why, sizeof endpoint->why, "%s", status_text());
+}
+
 static void endpoint_fail(struct endpoint *endpoint)
 {
     if (!endpoint->area && endpoint->me)
@@ -168,6 +176,7 @@ static void endpoint_fail(struct endpoint *endpoint)
     endpoint->socket = -1;
     endpoint->pulls = 0;
     endpoint->notice_tail = endpoint->notice_head;
+    status_fail(endpoint->broken, "%s", endpoint->why);
     matching_fail(&endpoint->matching, endpoint->broken);
     send_fail(endpoint, endpoint->broken);
 }
@@ -206,8 +215,8 @@ static int endpoint_progress(struct endpoint *endpoint)
     if (endpoint->area && !endpoint->broken)
         moved += endpoint_labour(endpoint);
     if (endpoint->socket < 0 && moved == 0 && !endpoint->broken)
-        endpoint->broken = status_fail(PEAL_ERR_PEER, "shm: the connection to %s was lost: "
-                                       "the process ended or closed it", endpoint->peer);
+        shm_break(endpoint, status_fail(PEAL_ERR_PEER, "shm: the connection to %s was lost: "
+                                        "the process ended or closed it", endpoint->peer));
     if (endpoint->broken) {
         endpoint_fail(endpoint);
         moved++;

@@ -29,6 +29,7 @@ enum {
     SHM_EXPECTED = 32,             /* messages that may be expected at a time */
     SHM_RESERVED = 16,             /* of the slots, for what is no message */
     SHM_NOTICES  = 4 * TRANSPORT_WINDOW,
+    SHM_WHY      = 256,            /* bytes of an error text */
     SHM_RING_LOW = 16 << 10, SHM_RING_HIGH = 64 << 20,
     SHM_PIECE    = 64 << 10,       /* most bytes that are streamed through the ring at once */
     SHM_MOVE     = 1 << 20         /* bytes moved per endpoint and progress(), about */
@@ -155,7 +156,8 @@ struct endpoint {
 
     uint64_t         token, peer_token, peer_token_at;
     bool             greeted;      /* the peer's hello has come */
-    int              broken;       /* a failure not yet reported, or 0 */
+    int              broken;       /* a failure not yet reported, or 0 ... */
+    char             why[SHM_WHY]; /* ... and its text */
     struct record    record;       /* being read */
     size_t           record_fill;
     int              record_fd;
@@ -178,6 +180,10 @@ struct port {
 };
 
 extern const struct setting shm_settings[];
+
+/* shm.c: the endpoint cannot go on if `status` is a failure; the calling thread's text says
+ * why.  progress() ends it; the first failure counts. */
+void shm_break(struct endpoint *endpoint, int status);
 
 /* shm_ring.c: the shared area's rings. */
 size_t ring_area_bytes(size_t ring);

@@ -279,8 +279,7 @@ static bool record_read(struct endpoint *endpoint)
     if (endpoint->record_fill == sizeof endpoint->record) {
         int status = record_take(endpoint, &endpoint->record, endpoint->record_fd);
 
-        if (status && !endpoint->broken)
-            endpoint->broken = status;
+        shm_break(endpoint, status);
         if (endpoint->record_fd >= 0)
             close(endpoint->record_fd);
         endpoint->record_fd = -1;

@@ -21,8 +21,8 @@ static void notice_add(struct endpoint *endpoint, enum slot_kind kind, uint32_t 
                        uint32_t number, bool refused)
 {
     if (endpoint->notice_head - endpoint->notice_tail == SHM_NOTICES) {
-        endpoint->broken = status_fail(PEAL_ERR_PROTOCOL, "shm: %s offers more than it may",
-                                       endpoint->peer);
+        shm_break(endpoint, status_fail(PEAL_ERR_PROTOCOL, "shm: %s offers more than it may",
+                                        endpoint->peer));
         return;
     }
     endpoint->notices[endpoint->notice_head++ % SHM_NOTICES] =
@@ -133,8 +133,8 @@ bool recv_closed(struct endpoint *endpoint)
                                   memory_order_acq_rel))
         return false;
     if (!endpoint->broken)
-        endpoint->broken = status_fail(PEAL_ERR_PEER, "shm: %s has closed its port",
-                                       endpoint->peer);
+        shm_break(endpoint, status_fail(PEAL_ERR_PEER, "shm: %s has closed its port",
+                                        endpoint->peer));
     return true;
 }
 
@@ -392,14 +392,13 @@ int recv_slots(struct endpoint *endpoint)
 {
     struct slot *slot = NULL;
     uint32_t mark;
-    int moved = 0, status, posted;
+    int moved = 0;
 
     while (moved < SHM_SLOTS && !endpoint->broken && (slot = ring_next(endpoint, &mark)) &&
            !may_lie(endpoint, mark)) {
-        posted = endpoint->matching.posted;
-        status = recv_slot(endpoint, slot, mark);
-        if (status)
-            endpoint->broken = status;
+        int posted = endpoint->matching.posted;
+
+        shm_break(endpoint, recv_slot(endpoint, slot, mark));
         if (endpoint->matching.posted < posted)
             endpoint->put_off = 0;         /* what lies behind it has not lain long */
         endpoint->slot_tail++;
@@ -416,8 +415,11 @@ int shm_recv(struct endpoint *from, const struct message *message,
              const struct landing *landing, struct completion *done)
 {
     struct match *match;
-    int status = matching_post(&from->matching, message, landing, done, &match);
+    int status;
 
+    if (from->matching.failure)
+        status_fail(from->broken, "%s", from->why);
+    status = matching_post(&from->matching, message, landing, done, &match);
     if (status)
         return status;
     if (match)

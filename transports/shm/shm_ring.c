@@ -76,8 +76,8 @@ static void ring_refresh(struct endpoint *endpoint)
     return;
 fail:
     if (!endpoint->broken)
-        endpoint->broken = status_fail(PEAL_ERR_PROTOCOL, "shm: %s claims to have taken what "
-                                       "was not sent", endpoint->peer);
+        shm_break(endpoint, status_fail(PEAL_ERR_PROTOCOL, "shm: %s claims to have taken what "
+                                        "was not sent", endpoint->peer));
 }
 
 static bool has_room(const struct endpoint *endpoint, size_t bytes, uint32_t slots)

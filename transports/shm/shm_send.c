@@ -64,6 +64,7 @@ int shm_send(struct endpoint *to, const struct message *message, const void *byt
     struct memory_share share;
 
     if (to->matching.failure) {
+        status_fail(to->broken, "%s", to->why);
         completion_done(completions, done, to->matching.failure);
         return PEAL_OK;
     }

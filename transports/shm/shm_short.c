@@ -34,7 +34,7 @@ struct slot *short_next(struct endpoint *from, uint32_t *mark)
 
         if (kind != SLOT_TAKEN && kind != SLOT_EXPECT)
             return slot;
-        from->broken = recv_slot(from, slot, *mark);
+        shm_break(from, recv_slot(from, slot, *mark));
         from->slot_tail++;
         ring_publish(from);
     }
@@ -100,7 +100,7 @@ int shm_take(struct endpoint *from, const struct message *message, size_t length
     place_met(from, message);
     if (from->peeked == SLOT_OFFER) {
         if (recv_closed(from))
-            return PEAL_ERR_PEER;
+            return status_fail(PEAL_ERR_PEER, "%s", from->why);
         recv_taken(from, message->stream, message->number);
         recv_notices(from);
     } else if (from->peeked == SLOT_EAGER) {
