@@ -15,7 +15,8 @@ LEGEND = """\
 # over 4 x the last cache passes between two uses; alone where one set is that large.
 # Time: from the first rank's start of a batch to the last one's end, per call; median over the
 # batches of all turns, then over runs (rounds).  p99 of batches: of those means over a batch; p99 of
-# calls: of single calls, timed one by one in a few batches more, on the rank where it is greatest.
+# calls: of single calls, timed one by one in a few batches more, on the rank where it is greatest;
+# whether calls of more ranks than cores collapse to milliseconds is judged by it.
 # Whose least time is 1.5 times the fastest one's after three turns (six where a batch is several
 # calls) has no more turns at that size; its figure is of those it had.
 # best: the fastest peer.  floor: the fastest prototype without a library around it.  Ratios of

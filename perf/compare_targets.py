@@ -55,11 +55,12 @@ class NearFloorTarget(Target):
 
 
 class CollapseTarget(Target):
-    """p99 of batches in microseconds at most `limit`."""
+    """p99 of calls in microseconds at most `limit`: a mean over a batch would hide single calls that
+    collapse.  A run that timed none of them one by one is not counted."""
 
     def found(self, cell, results):
-        return {run: (figures['p99'] / self.limit, figures['p99'])
-                for run, figures in cell.runs.get(self.column, {}).items()}
+        return {run: (figures['call p99'] / self.limit, figures['call p99'])
+                for run, figures in cell.runs.get(self.column, {}).items() if 'call p99' in figures}
 
 
 SHM2, CROWDED, TCP = ('shm2',), ('shm4', 'shm8'), ('tcp2', 'tcp4')
@@ -90,7 +91,7 @@ TARGETS = [
     Target('shm, %s ranks, above 64 KiB <= 0.9 x best peer' % config[3:], (config,), ALL,
            (64 * KIB + 1, EVERY[1]), 'best', 0.9) for config in CROWDED
 ] + [
-    CollapseTarget('shm, 4 and 8 ranks, to 64 KiB: p99 of batches under 1 ms (us)', CROWDED, ALL,
+    CollapseTarget('shm, 4 and 8 ranks, to 64 KiB: p99 of calls under 1 ms (us)', CROWDED, ALL,
                    (0, 64 * KIB), 'best', 1000.0),
 ] + [
     Target('tcp, %s ranks, to 4 KiB <= 0.8 x best peer' % config[3:], (config,), ALL,
