@@ -19,6 +19,8 @@
  *
  * ...slots  with room for many chunks, so that who only writes can go ahead of
  *           ranks that share its core
+ * ...room   the same with twice as much room, more than the second cache holds:
+ *           who reads finds the chunk in the last one
  *
  * Slots are cache-sized and used again after as many chunks. */
 #include "processes.h"
@@ -30,7 +32,9 @@
 
 enum {
     SLOTS = 4, SLOT_FLOATS = (256 << 10) / sizeof(float),
+    ROOM_FLOATS = SLOTS * SLOT_FLOATS, /* for the slots of a rank, and of those with `room` twice that */
     MANY_SLOTS = 60, MORE_SLOTS = 15,  /* no powers of 2, lest they begin in the same sets of a cache */
+    ROOM_SLOTS = 247, MORE_ROOM_SLOTS = 31, PART_ROOM_SLOTS = 19,
     LINES = 64, LINE_FLOATS = 14
 };
 
@@ -56,16 +60,22 @@ static const struct variant {
     size_t slots;
     int around, pauses;
     size_t least, most;
+    int room;
 } variants[] = {
     { "line", IN_LINE, 0, 0, 0, 0, 0, 56 },
     { "linepause", IN_LINE, 0, 0, 0, 1, 0, 56 },
     { "one8K", ONE_SHOT, 2 << 10, SLOTS, 0, 0, 0, 64 << 10 },
     { "one8Kslots", ONE_SHOT, 2 << 10, MANY_SLOTS, 0, 0, 0, 64 << 10 },
+    { "one8Kroom", ONE_SHOT, 2 << 10, ROOM_SLOTS, 0, 0, 4 << 10, 64 << 10, 1 },
     { "one64K", ONE_SHOT, 16 << 10, SLOTS, 0, 0, 32 << 10, (size_t)-1 },
     { "one64Kslots", ONE_SHOT, 16 << 10, MORE_SLOTS, 0, 0, 128 << 10, 8 << 20 },
+    { "one64Kroom", ONE_SHOT, 16 << 10, MORE_ROOM_SLOTS, 0, 0, 128 << 10, (size_t)-1, 1 },
+    { "one64Kroomnt", ONE_SHOT, 16 << 10, MORE_ROOM_SLOTS, 1, 0, 1 << 20, (size_t)-1, 1 },
     { "one64Knt", ONE_SHOT, 16 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
     { "two8K", TWO_SHOT, 2 << 10, SLOTS, 0, 0, 512, 64 << 10 },
     { "two32K", TWO_SHOT, 8 << 10, SLOTS, 0, 0, 64 << 10, 8 << 20 },
+    { "two32Kroom", TWO_SHOT, 8 << 10, PART_ROOM_SLOTS, 0, 0, 64 << 10, 8 << 20, 1 },
+    { "two32Kroomnt", TWO_SHOT, 8 << 10, PART_ROOM_SLOTS, 1, 0, 1 << 20, (size_t)-1, 1 },
     { "two128K", TWO_SHOT, 32 << 10, SLOTS, 0, 0, 1 << 20, 8 << 20 },
     { "two32Knt", TWO_SHOT, 8 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
     { "two128Knt", TWO_SHOT, 32 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
@@ -84,14 +94,19 @@ static uint64_t sequence;        /* chunks so far; the same on all ranks */
 static uint64_t acknowledged;    /* lines or chunks that all readers are known to have read */
 static int me, ranks;
 
-/* A rank's memory for first or for second slots is divided as the variant has it, at
- * cache lines. */
+/* Floats from slot to slot: a rank's memory for first or for second slots is divided as
+ * the variant has it, at cache lines. */
+static size_t slot_floats(const struct variant *v)
+{
+    size_t all = (size_t)ROOM_FLOATS << v->room, line = LINE / sizeof(float);
+
+    return all / v->slots / line * line;
+}
+
 static float *slot(int rank, int second, uint64_t chunk)
 {
-    size_t all = (size_t)SLOTS * SLOT_FLOATS, line = LINE / sizeof(float);
-    size_t each = all / variant->slots / line * line;
-
-    return slots + ((size_t)rank * 2 + (size_t)second) * all + chunk % variant->slots * each;
+    return slots + ((size_t)rank * 2 + (size_t)second) * 2 * ROOM_FLOATS +
+           chunk % variant->slots * slot_floats(variant);
 }
 
 static size_t least_of(size_t a, size_t b)
@@ -374,7 +389,7 @@ static int variant_serves(const struct variant *v, enum collective what)
         return 0;
     if (v->shape == TWO_SHOT)
         return (what == ALLREDUCE || what == REDUCE_SCATTER || what == REDUCE) &&
-            (size_t)(ranks - 1) * v->chunk <= SLOT_FLOATS;
+            (size_t)(ranks - 1) * v->chunk <= slot_floats(v);
     return v->shape != DIRECT || (what == ALLREDUCE && ranks == 2);
 }
 
@@ -414,7 +429,7 @@ void library_open(int *argc, char ***argv, int *rank, int *nranks)
     if (ranks < 1 || ranks > RANKS_MOST)
         library_failed("not a number of ranks");
     places = floor_map_shared((size_t)ranks * sizeof *places);
-    slots = floor_map_shared((size_t)ranks * 2 * SLOTS * SLOT_FLOATS * sizeof *slots);
+    slots = floor_map_shared((size_t)ranks * 2 * 2 * ROOM_FLOATS * sizeof *slots);
     arena = floor_map_shared((size_t)ranks * arena_bytes);
     floor_fork(ranks);
     *rank = me = floor_rank;

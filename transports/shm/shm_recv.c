@@ -396,7 +396,7 @@ int recv_slots(struct endpoint *endpoint)
 
     while (moved < SHM_SLOTS && !endpoint->broken && (slot = ring_next(endpoint, &mark)) &&
            !may_lie(endpoint, mark)) {
-        int posted = endpoint->matching.posted;
+        unsigned posted = endpoint->matching.posted;
 
         shm_break(endpoint, recv_slot(endpoint, slot, mark));
         if (endpoint->matching.posted < posted)
