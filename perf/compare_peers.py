@@ -152,8 +152,8 @@ class PealSystem(Peal):
 
     def launch(self, config):
         plain = super().launch(config)
-        return Launch(plain.argv, dict(plain.environment, PEAL_TCP_LOOPBACK=''),
-                      plain.settings + ' PEAL_TCP_LOOPBACK=')
+        return Launch(plain.argv, dict(plain.environment, PEAL_TCP_LOOPBACK='system'),
+                      plain.settings + ' PEAL_TCP_LOOPBACK=system')
 
 
 class OpenMpi(Peer):

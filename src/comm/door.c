@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "comm/door.h"
 
+#include "base/log.h"
+#include "base/settings.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -41,6 +44,59 @@ static int open_local(struct door *door)
         return status_fail(PEAL_ERR_SYSTEM, "cannot listen on an abstract Unix socket: %m");
     return PEAL_OK;
 }
+
+/* ---- Within the host ------------------------------------------------------------------ */
+
+/* There nothing is lost and no link must be spared, but a control that paces (bbr) still waits between
+ * packets: it halved what loopback moves.  The kernel goes on pacing a connection that began with such a
+ * control whatever is set later, so it is set before: by who dials, and on the listener, whose connections
+ * inherit it. */
+static const char *control_within(void)
+{
+    const char *name = setting_text(&job_settings[JOB_LOOPBACK], NULL);
+
+    return strcmp(name, "system") ? name : NULL;
+}
+
+static void set_control(int fd, const char *name)
+{
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) < 0)
+        log_debug("cannot set TCP_CONGESTION to %s on socket %d: %m", name, fd);
+}
+
+static void begin_within(struct door *door)
+{
+    const char *name = control_within();
+    socklen_t bytes = sizeof(door->control);
+
+    if (!name)
+        return;
+    if (getsockopt(door->tcp, IPPROTO_TCP, TCP_CONGESTION, door->control, &bytes) < 0) {
+        door->control[0] = 0;          /* then others could not have theirs back */
+        return;
+    }
+    door->control[sizeof(door->control) - 1] = 0;
+    set_control(door->tcp, name);
+}
+
+/* Does a connection go from an address to itself?  Only one that stays on the host does. */
+static bool stays_within(int fd)
+{
+    struct sockaddr_storage ends[2] = { { 0 }, { 0 } };
+    socklen_t bytes[2] = { sizeof(*ends), sizeof(*ends) };
+
+    if (getsockname(fd, (struct sockaddr *)&ends[0], &bytes[0]) < 0 ||
+        getpeername(fd, (struct sockaddr *)&ends[1], &bytes[1]) < 0 ||
+        ends[0].ss_family != ends[1].ss_family)
+        return false;
+    if (ends[0].ss_family == AF_INET)
+        return ((struct sockaddr_in *)&ends[0])->sin_addr.s_addr ==
+               ((struct sockaddr_in *)&ends[1])->sin_addr.s_addr;
+    return memcmp(&((struct sockaddr_in6 *)&ends[0])->sin6_addr,
+                  &((struct sockaddr_in6 *)&ends[1])->sin6_addr, 16) == 0;
+}
+
+/* ---- Opening -------------------------------------------------------------------------- */
 
 /* A listener that job_listen() made. */
 static int adopt(const struct job_options *options, const struct place *root,
@@ -106,8 +162,10 @@ int door_open(const struct job_options *options, const struct place *roots, int 
 
     *door = (struct door){ .tcp = -1, .local = -1 };
     status = open_tcp(options, roots, nroots, door);
-    if (status == PEAL_OK)
+    if (status == PEAL_OK) {
+        begin_within(door);
         status = open_local(door);
+    }
     if (status)
         door_close(door);
     return status;
@@ -162,6 +220,8 @@ int door_dial(const struct place *place)
 
     if (fd < 0)
         return -1;
+    if (place->here && control_within())
+        set_control(fd, control_within());
     if (connect(fd, (const struct sockaddr *)&place->address, place->bytes) == 0 ||
         errno == EINPROGRESS || errno == EINTR)
         return fd;
@@ -171,7 +231,7 @@ int door_dial(const struct place *place)
     return -1;
 }
 
-int door_accept(int listener)
+static int accept_one(int listener)
 {
     int fd;
 
@@ -179,6 +239,20 @@ int door_accept(int listener)
         fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     while (fd < 0 && errno == EINTR);
     return fd;
+}
+
+int door_accept_tcp(const struct door *door)
+{
+    int fd = accept_one(door->tcp);
+
+    if (fd >= 0 && *door->control && !stays_within(fd))
+        set_control(fd, door->control);
+    return fd;
+}
+
+int door_accept_local(const struct door *door)
+{
+    return accept_one(door->local);
 }
 
 bool door_same_user(int fd)

@@ -12,6 +12,8 @@ struct door {
     int           tcp, local;      /* nonblocking listening sockets; -1: closed */
     struct place  shown;           /* the TCP address that others dial */
     unsigned char name[16];        /* the abstract socket's name is made of it */
+    char          control[16];     /* congestion control for connections from other hosts; empty: any
+                                    * has what it should have */
 };
 
 /* Open both sockets: the TCP one on the interface that leads to the root, or
@@ -32,7 +34,8 @@ void door_place(const struct door *self, const struct record *record, bool local
 int door_dial(const struct place *place);
 
 /* Accept one: the socket, or -1 with errno. */
-int door_accept(int listener);
+int door_accept_tcp(const struct door *door);
+int door_accept_local(const struct door *door);
 
 /* Is the other end of a Unix socket of our user? */
 bool door_same_user(int fd);

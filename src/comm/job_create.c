@@ -26,6 +26,9 @@ const struct setting job_settings[] = {
     [JOB_KEEPALIVE] = { "PEAL_KEEPALIVE", "10",
                         "seconds until a silent rank (stopped, cut off) counts as dead; "
                         "0: never", NULL },
+    [JOB_LOOPBACK] = { "PEAL_TCP_LOOPBACK", "reno",
+                       "congestion control between ranks on one host; system: as elsewhere",
+                       NULL },
     { NULL, NULL, NULL, NULL }
 };
 

@@ -31,8 +31,12 @@ static void find_places(struct job *job, struct errand *errand, enum socket_kind
     }
     if (kind != SOCKET_INET && record->where.host == self->where.host)
         door_place(&job->door, record, true, &errand->places[errand->nplaces++]);
-    if (kind != SOCKET_LOCAL)
-        door_place(&job->door, record, false, &errand->places[errand->nplaces++]);
+    if (kind != SOCKET_LOCAL) {
+        struct place *place = &errand->places[errand->nplaces++];
+
+        door_place(&job->door, record, false, place);
+        place->here = record->where.host == self->where.host;
+    }
 }
 
 struct errand *errand_start(struct job *job, enum handshake_purpose purpose,

@@ -165,7 +165,7 @@ void visit_accept(struct job *job, int door)
 
         if (!make_room(job, door))
             return;
-        fd = door_accept(door == 0 ? job->door.tcp : job->door.local);
+        fd = door == 0 ? door_accept_tcp(&job->door) : door_accept_local(&job->door);
         if (fd >= 0) {
             receive_visitor(job, door, fd);
             continue;

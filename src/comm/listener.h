@@ -11,13 +11,14 @@
 #include <sys/socket.h>
 
 /* Rows of job_settings[]. */
-enum { JOB_INTERFACE, JOB_PORTS, JOB_FAMILY, JOB_VISIT_TIMEOUT, JOB_KEEPALIVE };
+enum { JOB_INTERFACE, JOB_PORTS, JOB_FAMILY, JOB_VISIT_TIMEOUT, JOB_KEEPALIVE, JOB_LOOPBACK };
 
 enum { PLACE_TEXT = 64 };
 
 struct place {                     /* something to connect to, or to bind */
     struct sockaddr_storage address;
     socklen_t               bytes;
+    bool                    here;      /* known to be on this host */
 };
 
 /* "host:port" or "[v6 address]:port" into its parts; PEAL_ERR_LAUNCH. */

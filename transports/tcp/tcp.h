@@ -144,7 +144,7 @@ void tcp_endpoint_free(struct endpoint *e);        /* completes nothing */
 size_t tcp_option_eager(void);
 uint32_t tcp_option_chunk(void);
 int  tcp_option_sockets(void);
-void tcp_option_apply(int fd, bool loopback);
+void tcp_option_apply(int fd);
 
 /* tcp_send.c */
 int  tcp_send(struct endpoint *e, const struct message *message, const void *bytes,

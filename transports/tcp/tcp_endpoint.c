@@ -86,12 +86,12 @@ static void lane_init(struct lane *lane, struct endpoint *e, int index, int fd)
     lane->last = &lane->queue;
 }
 
-static int lane_start(struct lane *lane, bool loopback)
+static int lane_start(struct lane *lane)
 {
     if (tcp_lane_watch(lane) != 0)
         return status_fail(PEAL_ERR_SYSTEM, "tcp: cannot watch the connection to %s: %m",
                            lane->endpoint->name);
-    tcp_option_apply(lane->fd, loopback);
+    tcp_option_apply(lane->fd);
     return PEAL_OK;
 }
 
@@ -118,7 +118,6 @@ static struct endpoint *endpoint_new(struct port *port, int peer, const struct w
 int tcp_connect(struct port *port, int peer, const struct where *where,
                 const int *sockets, int nsockets, bool dialled, struct endpoint **endpoint)
 {
-    bool loopback = where->host == port->options.where->host;
     struct endpoint *e = NULL;
     int status;
 
@@ -131,7 +130,7 @@ int tcp_connect(struct port *port, int peer, const struct where *where,
     else
         status = PEAL_OK;
     for (int i = 0; !status && i < nsockets; i++)
-        status = lane_start(&e->lanes[i], loopback);
+        status = lane_start(&e->lanes[i]);
     if (status)
         goto fail;
     e->next = port->endpoints;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { SOCKETS, EAGER, CHUNK, SNDBUF, RCVBUF, LOOPBACK, KEEPALIVE, USER_TIMEOUT, END };
+enum { SOCKETS, EAGER, CHUNK, SNDBUF, RCVBUF, KEEPALIVE, USER_TIMEOUT, END };
 
 /* A peer that computes for minutes does not read, its window closes, and then
  * TCP_USER_TIMEOUT would kill a healthy connection: hence off by default.  A cut
@@ -25,9 +25,6 @@ const struct setting tcp_settings[] = {
                  "bytes of SO_SNDBUF; 0: the kernel adapts it (best)", NULL },
     [RCVBUF] = { "PEAL_TCP_RCVBUF", "0",
                  "bytes of SO_RCVBUF; 0: the kernel adapts it (best)", NULL },
-    [LOOPBACK] = { "PEAL_TCP_LOOPBACK", "reno",
-                   "congestion control between ranks on one host; empty: the system's",
-                   NULL },
     [KEEPALIVE] = { "PEAL_TCP_KEEPALIVE", "60",
                     "seconds until a cut link is noticed on an idle connection; 0: never",
                     NULL },
@@ -78,18 +75,7 @@ static void apply_keepalive(int fd)
     apply(fd, IPPROTO_TCP, TCP_KEEPCNT, probes, "TCP_KEEPCNT");
 }
 
-/* Within a host nothing is lost and no link must be spared, but a control that
- * paces (bbr) still waits between packets: it halved what loopback moves. */
-static void apply_loopback(int fd)
-{
-    const char *name = setting_text(&tcp_settings[LOOPBACK], NULL);
-
-    if (*name && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name,
-                            (socklen_t)strlen(name)) != 0)
-        log_debug("tcp: cannot set TCP_CONGESTION to %s on socket %d: %m", name, fd);
-}
-
-void tcp_option_apply(int fd, bool loopback)
+void tcp_option_apply(int fd)
 {
     int sndbuf = (int)setting_size(&tcp_settings[SNDBUF], 0, 1 << 30);
     int rcvbuf = (int)setting_size(&tcp_settings[RCVBUF], 0, 1 << 30);
@@ -102,7 +88,5 @@ void tcp_option_apply(int fd, bool loopback)
         apply(fd, SOL_SOCKET, SO_RCVBUF, rcvbuf, "SO_RCVBUF");
     if (timeout > 0)
         apply(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout, "TCP_USER_TIMEOUT");
-    if (loopback)
-        apply_loopback(fd);
     apply_keepalive(fd);
 }
