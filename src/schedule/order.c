@@ -10,16 +10,28 @@
 
 #define NOBODY UINT32_MAX
 
+enum { FEW_READERS = 4, CHUNK_SEGMENTS = 16, FIRST_ITEMS = 8 };
+
 struct segment {
     size_t          start, end;
     uint32_t        writer;              /* last operation that wrote it */
-    uint32_t        nreaders, *readers;  /* those that have read it since */
+    uint32_t        nreaders, room;      /* those that have read it since; room: in `more` */
+    uint32_t        few[FEW_READERS];    /* all of them, as long as there are not more */
+    uint32_t       *more;                /* else all are here; kept while it is spare */
     struct segment *next;
 };
 
+/* Schedules of a few operations are made by the million (tests) and one by one while a call
+ * waits, so neither segments nor short lists of readers are allocated one by one. */
+struct chunk {
+    struct chunk  *next;
+    struct segment segments[CHUNK_SEGMENTS];
+};
+
 struct order {
-    void           *tree[SPACES];        /* of tsearch(); by position */
-    struct segment *first[SPACES];
+    void           *tree[SPACES];        /* of tsearch(); by position; empty until the space is used */
+    struct segment *spare;
+    struct chunk    chunk;               /* the first one; the others hang on it */
     uint32_t       *stamps, nstamps;     /* last operation that needed this one */
 };
 
@@ -31,45 +43,94 @@ static int compare(const void *left, const void *right)
     return a->end <= b->start ? -1 : a->start >= b->end;
 }
 
-static void segment_free(struct segment *segment)
+static void spare_all(struct order *order, struct chunk *chunk)
 {
-    free(segment->readers);
-    free(segment);
+    for (int i = 0; i < CHUNK_SEGMENTS; i++) {
+        chunk->segments[i].next = order->spare;
+        order->spare = &chunk->segments[i];
+    }
+}
+
+/* Without readers; NULL: out of memory. */
+static struct segment *segment_take(struct order *order)
+{
+    struct segment *segment;
+
+    if (order->spare == NULL) {
+        struct chunk *chunk = calloc(1, sizeof *chunk);
+
+        if (chunk == NULL)
+            return NULL;
+        chunk->next = order->chunk.next;
+        order->chunk.next = chunk;
+        spare_all(order, chunk);
+    }
+    segment = order->spare;
+    order->spare = segment->next;
+    segment->nreaders = 0;
+    return segment;
+}
+
+static void segment_give(struct order *order, struct segment *segment)
+{
+    segment->next = order->spare;
+    order->spare = segment;
+}
+
+static const uint32_t *readers(const struct segment *segment)
+{
+    return segment->nreaders > FEW_READERS ? segment->more : segment->few;
+}
+
+static bool reader_add(struct segment *segment, uint32_t op)
+{
+    uint32_t n = segment->nreaders;
+
+    if (n < FEW_READERS) {
+        segment->few[n] = op;
+    } else {
+        if (n >= segment->room) {
+            uint32_t *more = realloc(segment->more, 2 * n * sizeof *more);
+
+            if (more == NULL)
+                return false;
+            segment->more = more;
+            segment->room = 2 * n;
+        }
+        if (n == FEW_READERS)
+            memcpy(segment->more, segment->few, sizeof segment->few);
+        segment->more[n] = op;
+    }
+    segment->nreaders = n + 1;
+    return true;
 }
 
 struct order *order_create(void)
 {
     struct order *order = calloc(1, sizeof *order);
 
-    for (int space = 0; order && space < SPACES; space++) {
-        struct segment *all = calloc(1, sizeof *all);
-
-        order->first[space] = all;
-        if (all)
-            *all = (struct segment){ .end = SIZE_MAX, .writer = NOBODY };
-        if (all == NULL || tsearch(all, &order->tree[space], compare) == NULL) {
-            order_free(order);
-            return NULL;
-        }
-    }
+    if (order)
+        spare_all(order, &order->chunk);
     return order;
 }
 
 static void keep(void *segment)
 {
-    (void)segment;       /* the list frees it */
+    (void)segment;       /* it is in a chunk */
 }
 
 void order_free(struct order *order)
 {
     if (order == NULL)
         return;
-    for (int space = 0; space < SPACES; space++) {
+    for (int space = 0; space < SPACES; space++)
         tdestroy(order->tree[space], keep);
-        for (struct segment *at = order->first[space], *next; at; at = next) {
-            next = at->next;
-            segment_free(at);
-        }
+    for (struct chunk *chunk = &order->chunk, *next; chunk; chunk = next) {
+        next = chunk->next;
+        for (int i = 0; i < CHUNK_SEGMENTS; i++)
+            free(chunk->segments[i].more);
+        if (chunk != &order->chunk)
+            free(chunk);
     }
     free(order->stamps);
     free(order);
@@ -80,8 +141,8 @@ bool array_push(void *array, uint32_t *used, const void *item, size_t size)
     char *items;
 
     memcpy(&items, array, sizeof items);
-    if ((*used & (*used - 1)) == 0) {
-        items = realloc(items, (*used ? 2 * (size_t)*used : 1) * size);
+    if (*used == 0 || (*used >= FIRST_ITEMS && (*used & (*used - 1)) == 0)) {
+        items = realloc(items, (*used ? 2 * (size_t)*used : FIRST_ITEMS) * size);
         if (items == NULL)
             return false;
         memcpy(array, &items, sizeof items);
@@ -90,23 +151,44 @@ bool array_push(void *array, uint32_t *used, const void *item, size_t size)
     return true;
 }
 
+/* The segment that holds byte `at`; NULL: out of memory. */
+static struct segment *segment_of(struct order *order, enum space space, size_t at)
+{
+    struct segment key = { .start = at, .end = at + 1 }, *all;
+    void *found = tfind(&key, &order->tree[space], compare);
+
+    if (found)
+        return *(struct segment **)found;
+    all = segment_take(order);           /* of a space that was not used before */
+    if (all == NULL)
+        return NULL;
+    all->start = 0;
+    all->end = SIZE_MAX;
+    all->writer = NOBODY;
+    all->next = NULL;
+    if (tsearch(all, &order->tree[space], compare) == NULL) {
+        segment_give(order, all);
+        return NULL;
+    }
+    return all;
+}
+
 /* The segment that starts at `at`, cut out of a longer one if necessary. */
 static struct segment *segment_at(struct order *order, enum space space, size_t at)
 {
-    struct segment key = { .start = at, .end = at + 1 };
-    struct segment *left = *(struct segment **)tfind(&key, &order->tree[space], compare);
-    struct segment *right;
+    struct segment *left = segment_of(order, space, at), *right;
 
-    if (left->start == at)
+    if (left == NULL || left->start == at)
         return left;
-    right = malloc(sizeof *right);
+    right = segment_take(order);
     if (right == NULL)
         return NULL;
-    *right = (struct segment){ .start = at, .end = left->end, .writer = left->writer,
-                               .next = left->next };
+    right->start = at;
+    right->end = left->end;
+    right->writer = left->writer;
+    right->next = left->next;
     for (uint32_t i = 0; i < left->nreaders; i++)
-        if (!array_push(&right->readers, &right->nreaders, &left->readers[i],
-                        sizeof *left->readers))
+        if (!reader_add(right, readers(left)[i]))
             goto fail;
     left->end = at;                      /* before the insertion: they must differ */
     if (tsearch(right, &order->tree[space], compare) == NULL) {
@@ -116,7 +198,7 @@ static struct segment *segment_at(struct order *order, enum space space, size_t 
     left->next = right;
     return right;
 fail:
-    segment_free(right);
+    segment_give(order, right);
     return NULL;
 }
 
@@ -160,8 +242,7 @@ bool order_read(struct schedule *s, uint32_t op, struct span span)
     for (; at != end; at = at->next) {
         if (!need(s, op, at->writer))
             return false;
-        if ((at->nreaders == 0 || at->readers[at->nreaders - 1] != op) &&
-            !array_push(&at->readers, &at->nreaders, &op, sizeof op))
+        if ((at->nreaders == 0 || readers(at)[at->nreaders - 1] != op) && !reader_add(at, op))
             return false;
     }
     return true;
@@ -178,7 +259,7 @@ bool order_write(struct schedule *s, uint32_t op, struct span span)
         if (at->nreaders == 0 && !need(s, op, at->writer))
             return false;
         for (uint32_t i = 0; i < at->nreaders; i++)
-            if (!need(s, op, at->readers[i]))
+            if (!need(s, op, readers(at)[i]))
                 return false;
     }
     /* From now on these bytes have one history. */
@@ -187,7 +268,7 @@ bool order_write(struct schedule *s, uint32_t op, struct span span)
         tdelete(at, &s->order->tree[span.space], compare);
         first->end = at->end;
         first->next = next;
-        segment_free(at);
+        segment_give(s->order, at);
     }
     first->writer = op;
     first->nreaders = 0;

@@ -16,8 +16,8 @@ void order_free(struct order *order);          /* NULL is allowed */
 bool order_read(struct schedule *s, uint32_t op, struct span span);
 bool order_write(struct schedule *s, uint32_t op, struct span span);
 
-/* Append one item to an array whose capacity is the power of two at or above
- * *used.  False: out of memory, nothing changed. */
+/* Append one item to an array that only this function enlarges, NULL in the beginning.
+ * False: out of memory, nothing changed. */
 bool array_push(void *array, uint32_t *used, const void *item, size_t size);
 
 #endif
