@@ -52,6 +52,8 @@ void double_hold(int device);
 void double_release(int device);
 /* How many work requests were posted, and doorbells rung for them, by this process. */
 void double_counts(uint64_t *requests, uint64_t *doorbells);
+/* How often all processes have asked for completions. */
+uint64_t double_polls(void);
 /* Memory regions ever registered, by all processes, paged on demand or pinned. */
 uint64_t double_registered(bool paged);
 /* Memory regions that this process has now. */

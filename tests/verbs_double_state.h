@@ -86,6 +86,7 @@ struct arena {
     uint64_t              registered[2];       /* regions ever; [1]: paged on demand */
     int                   refused;             /* connections */
     uint64_t              moved[DOUBLE_DEVICES];   /* bytes */
+    uint64_t              polls;
     struct double_context contexts[CONTEXTS];
     struct double_mr      mrs[MRS];
     struct double_qp      qps[QPS];

@@ -18,6 +18,16 @@ void double_counts(uint64_t *requests, uint64_t *rung)
     *rung = __atomic_load_n(&doorbells, __ATOMIC_RELAXED);
 }
 
+uint64_t double_polls(void)
+{
+    uint64_t polls;
+
+    double_lock();
+    polls = arena->polls;
+    double_unlock();
+    return polls;
+}
+
 static uint64_t chance(uint64_t below)
 {
     uint64_t x = (arena->random += 0x9e3779b97f4a7c15u) + arena->faults.seed;
@@ -432,6 +442,7 @@ int double_poll_cq(struct ibv_cq *base, int most, struct ibv_wc *wc)
     int n = 0;
 
     double_lock();
+    arena->polls++;
     if (arena->faults.slow > 0)
         run_some();
     for (; n < most && cq->count > 0; n++, cq->count--, cq->first++) {

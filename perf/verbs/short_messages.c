@@ -6,9 +6,10 @@
  * Usage: short_messages send|recv|root|leaf|allreduce|look BYTES TURNS */
 #include "peal.h"
 
+#include "tests/verbs_double.h"
+
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WARM = 512 };               /* turns that are not counted */
+enum { WARM = 512, LOOKS = 16 };   /* turns that are not counted; `look`: of rank 0, at least, each turn */
 
 struct board {
     peal_unique_id_t id;
@@ -126,8 +127,12 @@ static void look_turn(struct rank *me, long turn, bool counts)
         else
             recv_one(me);
     } else {
+        uint64_t seen;
+
         await(&me->board->asked, turn);
         recv_one(me);
+        for (seen = double_polls(); double_polls() < seen + LOOKS; )
+            sched_yield();
         send_one(me);
     }
 }
