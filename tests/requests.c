@@ -448,12 +448,61 @@ static void cancelled(struct rank *me, peal_comm_t world)
     rank_check(me, r == PEAL_REQUEST_NULL, "the request's handle was not nulled");
 }
 
+/* ---- The same blocking calls again ------------------------------------------------ */
+
+enum { CALLS = 10, WORDS = 9 };
+
+/* One of CALLS, which differ in buffers, count, operation or root; true: its result is right. */
+static bool call_once(struct rank *me, peal_comm_t comm, unsigned which, uint32_t step)
+{
+    static _Thread_local uint32_t in[2][WORDS], out[2][WORDS];
+    unsigned which_buffer = which & 1, n = (unsigned)me->nranks;
+    uint32_t *from = in[which_buffer], *to = out[which_buffer];
+    size_t count = WORDS - (which >> 1 & 1);
+    int root = which_buffer ? me->nranks - 1 : 0;
+    bool bcast = which >= 8, good = true;
+
+    for (uint32_t i = 0; i < WORDS; i++) {
+        from[i] = step + (unsigned)me->rank + i;
+        to[i] = bcast && me->rank == root ? step + i : UINT32_MAX;
+    }
+    if (bcast)
+        began(me, peal_bcast(to, count, PEAL_UINT32, root, comm));
+    else
+        began(me, peal_allreduce(from, to, count, PEAL_UINT32, which & 4 ? PEAL_MAX : PEAL_SUM, comm));
+    for (uint32_t i = 0; i < WORDS; i++) {
+        uint32_t wanted = step + i;
+
+        if (!bcast)
+            wanted = which & 4 ? wanted + n - 1 : n * wanted + n * (n - 1) / 2;
+        good &= to[i] == (i < count || (bcast && me->rank == root) ? wanted : UINT32_MAX);
+    }
+    return good;
+}
+
+/* Few in turn, which are recognised, then more, or others. */
+static void repeated(struct rank *me, peal_comm_t comm)
+{
+    enum { STEPS = 800, PHASE = 40 };
+    uint64_t random = 1;
+
+    rank_doing(me, "blocking calls that repeat those before");
+    for (uint32_t step = 0; step < STEPS; step++) {
+        unsigned phase = step / PHASE, which;
+
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        which = (phase * 3 + (unsigned)(random >> 33) % (1 + phase % 6)) % CALLS;
+        if (!rank_check(me, call_once(me, comm, which, step), "call %u, step %u", which, step))
+            return;
+    }
+}
+
 static void body(struct rank *me)
 {
     static void (*const parts[])(struct rank *, peal_comm_t) = {
         overlap, many, out_of_order, interleaved, nothing_to_do, with_myself, shift, persistent,
         misused, wrong_arguments, user_function_fails, moves_by_itself, cancelled,
-        interleaved,
+        repeated, interleaved,
     };
     peal_comm_t comm;
 

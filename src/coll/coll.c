@@ -35,8 +35,9 @@ void coll_free(struct peal_comm *comm)
     if (!coll)
         return;
     requests_orphan(coll);
-    if (coll->latest.seat)
-        seat_give_back(coll->latest.seat);
+    for (int i = 0; i < RECENT_CALLS; i++)
+        if (coll->recent[i].seat)
+            seat_give_back(coll->recent[i].seat);
     cache_free(&coll->cache);
     layout_free(coll->speed.layout);
     free(coll);
@@ -231,7 +232,7 @@ int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat 
 /* Would a look-up find the same seat again?  Created operations may have been freed
  * meanwhile, and counts have to be read.  One test: calls that do not repeat are
  * found out as fast as those that do. */
-static bool repeats(const struct coll_call *a, const struct coll_call *b)
+static inline bool repeats(const struct coll_call *a, const struct coll_call *b)
 {
     uint64_t differ = ((uintptr_t)a->sendbuf ^ (uintptr_t)b->sendbuf) |
                       ((uintptr_t)a->recvbuf ^ (uintptr_t)b->recvbuf) |
@@ -259,31 +260,67 @@ static int run_seat(struct peal_comm *comm, struct seat *seat)
     return status ? coll_broke(comm, run, status) : PEAL_OK;
 }
 
+static inline bool is_recent(const struct recent *r, const struct coll_call *user)
+{
+    return r->seat && repeats(&r->call, user);
+}
+
+/* The seat of an equal recent call, or NULL. */
+static struct seat *find_recent(struct coll *coll, const struct coll_call *user)
+{
+    unsigned *then = &coll->recent[coll->latest].then, at = *then;
+
+    if (!is_recent(&coll->recent[at], user)) {
+        for (at = 0; at < RECENT_CALLS && !is_recent(&coll->recent[at], user); at++)
+            continue;
+        if (at == RECENT_CALLS)
+            return NULL;
+        *then = at;
+    }
+    coll->latest = at;
+    return coll->recent[at].seat;
+}
+
+/* It takes the place of the oldest. */
+static void note_recent(struct coll *coll, const struct coll_call *user, struct seat *seat)
+{
+    unsigned at = (coll->newest + 1) % RECENT_CALLS;
+
+    for (unsigned i = 0; i < RECENT_CALLS; i++) {
+        struct recent *r = &coll->recent[i];
+
+        if (r->seat && (i == at || r->seat->entry->bytes > RECENT_BYTES)) {
+            seat_give_back(r->seat);
+            r->seat = NULL;
+        }
+    }
+    coll->recent[at] = (struct recent){ *user, seat, at };
+    coll->recent[coll->latest].then = at;
+    coll->latest = coll->newest = at;
+}
+
 bool coll_again(struct peal_comm *comm, const struct coll_call *user, int *status)
 {
-    struct latest *latest = &comm->coll->latest;
+    struct seat *seat = find_recent(comm->coll, user);
 
-    if (!latest->seat || !repeats(&latest->call, user))
+    if (!seat)
         return false;
     comm_enter(comm);
     *status = comm_check(comm);
     if (*status == PEAL_OK)
-        *status = run_seat(comm, latest->seat);
+        *status = run_seat(comm, seat);
     comm_leave(comm);
     return true;
 }
 
 static int run_new(struct peal_comm *comm, const struct coll_call *user)
 {
-    struct latest *latest = &comm->coll->latest;
     struct seat *seat;
     int status = comm_check(comm);
 
     if (status || (status = coll_seat(comm, user, &seat)))
         return status;
-    if (latest->seat)
-        seat_give_back(latest->seat);
-    *latest = (struct latest){ *user, seat };
+    note_recent(comm->coll, user, seat);
     return run_seat(comm, seat);
 }
 

@@ -35,7 +35,7 @@ void coll_free(struct peal_comm *comm);
 
 /* Blocking: start and wait. */
 int coll_run(struct peal_comm *comm, const struct coll_call *call);
-/* If it is the blocking call made last, once more: then it needs neither checks nor
+/* If it is one of the blocking calls made last, once more: then it needs neither checks nor
  * a look-up; *status is its outcome.  Else false, and nothing was done. */
 bool coll_again(struct peal_comm *comm, const struct coll_call *call, int *status);
 

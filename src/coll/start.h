@@ -5,15 +5,19 @@
 
 #include "coll/cache.h"
 
-/* The latest blocking call: a loop repeats it, and then needs no look-up.  It
- * keeps its seat until another call takes its place. */
-struct latest {
+/* The latest blocking calls: a loop repeats them, one or a few in turn, and then they need no
+ * look-up.  Each keeps its seat until another call takes its place, or until another is made
+ * that is not among them, if its plan holds much memory. */
+enum { RECENT_CALLS = 4, RECENT_BYTES = 64 << 10 };
+struct recent {
     struct coll_call call;
     struct seat     *seat;             /* NULL: none */
+    unsigned         then;             /* which one followed it the last time */
 };
 
 struct coll {
-    struct latest           latest;
+    struct recent           recent[RECENT_CALLS];
+    unsigned                latest, newest;    /* of them: made last; taken in last */
     struct cache            cache;
     const struct algorithm *forced[COLLECTIVES];
     struct coll_speed       speed;
