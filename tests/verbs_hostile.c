@@ -2,7 +2,7 @@
 /* A peer that has connected well, and then fills the landing ring with nonsense. */
 #include "tests/verbs_faults.h"
 
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,8 @@
  * defect once, or would not have been noticed if it had been one. */
 #include "tests/verbs_moments.h"
 
+#include "transports/verbs/verbs_ring.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -219,7 +219,7 @@ static inline void send_window_start(struct send_window *window, uint32_t stream
     window->started[stream][at / 64] |= (uint64_t)1 << at % 64;
 }
 
-/* It was not started after all, or is below low now. */
+/* It was not started after all. */
 static inline void send_window_forget(struct send_window *window, uint32_t stream,
                                       uint32_t number)
 {

@@ -111,8 +111,11 @@ static inline bool window_has(const struct window *window, uint32_t n)
 
 static inline void window_started(struct window *window, uint32_t n)
 {
-    window->started[n % TRANSPORT_WINDOW / 64] |= UINT64_C(1) << n % 64;
-    for (; window_has(window, window->low); window->low++)
+    if (n != window->low) {
+        window->started[n % TRANSPORT_WINDOW / 64] |= UINT64_C(1) << n % 64;
+        return;
+    }
+    for (window->low++; window_has(window, window->low); window->low++)
         window->started[window->low % TRANSPORT_WINDOW / 64] &=
             ~(UINT64_C(1) << window->low % 64);
 }

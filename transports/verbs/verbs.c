@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of the verbs transport, its ports, and how a port moves. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include "base/clock.h"
 

@@ -273,7 +273,7 @@ struct endpoint {
     uint64_t           came[VERBS_FRAMES / 64];
     bool               coming_known;           /* that frame has been looked at: */
     struct verbs_frame coming;
-    size_t             coming_place;
+    size_t             coming_place, coming_bytes;     /* in the ring */
     struct verbs_series taken[TRANSPORT_STREAMS];
     uint32_t           told_taken, told_low[TRANSPORT_STREAMS];
     size_t             untold;                 /* bytes taken since */
@@ -419,7 +419,7 @@ void verbs_words_land(struct rail *rail, struct ibv_recv_wr *wr, struct ibv_sge 
 void verbs_announce_by_word(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
                             const struct work *work);
 /* NULL and what has come is noted, or what is wrong. */
-const char *verbs_announced(struct rail *rail, const struct ibv_wc *wc);
+const char *verbs_announced_by_word(struct rail *rail, const struct ibv_wc *wc);
 void verbs_greet(struct rail *rail);
 /* Ask for the end of all that was posted before. */
 void verbs_arrival_ask(struct rail *rail);
@@ -448,44 +448,6 @@ void verbs_drain(struct adapter *a);
 void verbs_watch(struct port *port);
 void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* verbs_ring.c */
-/* Room for the frame: where its payload goes, and what comes then; or NULL. */
-unsigned char *verbs_frame_begin(struct endpoint *e, const struct verbs_frame *frame, bool credit);
-void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
-                     struct order *order, uint64_t slices);
-bool verbs_eager(struct endpoint *e, struct verbs_frame *frame, const void *bytes);
-/* DONE of all of an order, with its last slice: after verbs_frame_begin() for nothing. */
-void verbs_frame_ride(struct rail *rail, struct order *o, uint64_t slices);
-int  verbs_frame_repeat(struct endpoint *e, uint32_t number, int rail, struct order *order,
-                        uint64_t slices);
-void verbs_frame_came(struct rail *rail, uint32_t immediate);
-static inline bool verbs_frame_waits(const struct endpoint *e)
-{
-    uint32_t at = e->in_next % VERBS_FRAMES;
-
-    return e->came[at / 64] >> at % 64 & 1;
-}
-const struct verbs_frame *verbs_frame_read(struct endpoint *e);
-/* The next, which stays until it is taken; NULL: none, or broken. */
-static inline const struct verbs_frame *verbs_frame_next(struct endpoint *e)
-{
-    if (!verbs_frame_waits(e) || e->failure || e->broken)
-        return NULL;
-    return e->coming_known ? &e->coming : verbs_frame_read(e);
-}
-static inline const unsigned char *verbs_payload(const struct endpoint *e)
-{
-    return e->landing + e->coming_place + verbs_frame_head(&e->coming);
-}
-void verbs_frame_take(struct endpoint *e);
-/* Credits are told by a frame of their own when half of what the peer may use is taken, and
- * by headers before, so that a frame of their own is not needed where both send. */
-enum { CREDIT_SHARE = 2, BARE_SHARE = 4 };
-bool verbs_credit_tell(struct endpoint *e, bool idle);
-bool verbs_credit_owed(const struct endpoint *e, uint32_t share);
-const char *verbs_credit_take(struct endpoint *e, const struct verbs_frame *frame);
-void verbs_no_credit(const struct endpoint *e, struct verbs_frame *frame);
 
 /* verbs_paging.c: on-demand paging. */
 void verbs_paging_find(struct port *port);         /* sets `paged` and `everything` */

@@ -13,7 +13,7 @@
  * Such a rail has words, in memory that the peer is not told of:
  *
  *   one for each posted receive | one for each frame number | where the READ's go */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include "transports/little_endian.h"
 
@@ -109,17 +109,10 @@ void verbs_announce_by_word(struct rail *rail, struct ibv_send_wr *wr, uint32_t 
         verbs_chain_end(port);
 }
 
-const char *verbs_announced(struct rail *rail, const struct ibv_wc *wc)
+const char *verbs_announced_by_word(struct rail *rail, const struct ibv_wc *wc)
 {
-    bool immediate = wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM && wc->wc_flags & IBV_WC_WITH_IMM;
     struct words *words = rail->words;
 
-    if (rail->adapter->place.immediate) {
-        if (!immediate)
-            return "something over verbs that is no write with immediate data";
-        verbs_frame_came(rail, ntohl(wc->imm_data));
-        return NULL;
-    }
     if (wc->opcode != IBV_WC_RECV)
         return "something over verbs that is no number of a frame";
     if (wc->byte_len == 0) {

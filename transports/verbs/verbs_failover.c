@@ -7,7 +7,7 @@
  * over another one: frames with their old numbers at their old places, and before
  * each DONE the slices that it tells of.  A DONE that the peer has is not repeated,
  * nor are its slices, whose memory may belong to the user again. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include "base/log.h"
 

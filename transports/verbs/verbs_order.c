@@ -3,7 +3,7 @@
  * turn, each as much as its rate and what it has under way allow.  When all are
  * dealt out, a DONE on each rail follows its slices, or rides on the last: queue
  * pairs keep their order.  The end of the DONE is the end of the slices before it. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Posting receives, and what the frames that came say.  Nothing in a frame is used
  * before it was compared with what this side knows. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include <string.h>
 
@@ -396,7 +396,7 @@ static int take_frame(struct endpoint *e, const struct verbs_frame *f,
                       const unsigned char *payload)
 {
     struct verbs_grant grant;
-    const char *wrong = verbs_credit_take(e, f);
+    const char *wrong = f->form == VERBS_HEADED ? verbs_credit_take(e, f) : NULL;
 
     switch (wrong ? VERBS_CREDIT : f->kind) {
     case VERBS_EAGER:

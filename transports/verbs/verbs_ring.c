@@ -6,20 +6,18 @@
  * of the other direction have been taken since the last word.  One is enough: for both
  * ends to be stuck each must have sent its own before it took the other's, and the later
  * of the two would then have told nothing new, and so was not owed. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include <string.h>
 
 /* Of the ring. */
-static size_t frame_size(const struct verbs_frame *frame)
+static inline size_t frame_size(size_t bytes)
 {
-    size_t bytes = verbs_frame_head(frame) + verbs_frame_payload(frame);
-
     return (bytes + VERBS_HEADER - 1) / VERBS_HEADER * VERBS_HEADER;
 }
 
 /* Where a frame of `bytes` bytes goes; SIZE_MAX: there is no room. */
-static size_t place_next(const struct endpoint *e, size_t bytes, size_t reserve)
+static inline size_t place_next(const struct endpoint *e, size_t bytes, size_t reserve)
 {
     size_t place = e->head & (e->ring_out - 1);
     size_t skip = place + bytes > e->ring_out ? e->ring_out - place : 0;
@@ -29,22 +27,22 @@ static size_t place_next(const struct endpoint *e, size_t bytes, size_t reserve)
     return skip ? 0 : place;
 }
 
-static inline unsigned char *begin(struct endpoint *e, const struct verbs_frame *frame, bool credit)
+static inline unsigned char *begin(struct endpoint *e, size_t head, size_t payload, bool credit)
 {
     uint32_t most = e->frames_out - !credit;
     size_t place;
 
-    e->begun_bytes = frame_size(frame);
+    e->begun_bytes = frame_size(head + payload);
     if (e->stage != STAGE_UP || e->repairing || verbs_lost(e) ||
         e->out_next - e->out_taken >= most || !verbs_frame_room(&e->rails[e->frames_over]))
         return NULL;
     e->begun_place = place = place_next(e, e->begun_bytes, credit ? 0 : VERBS_HEADER);
-    return place == SIZE_MAX ? NULL : e->mirror + place + verbs_frame_head(frame);
+    return place == SIZE_MAX ? NULL : e->mirror + place + head;
 }
 
 unsigned char *verbs_frame_begin(struct endpoint *e, const struct verbs_frame *frame, bool credit)
 {
-    return begin(e, frame, credit);
+    return begin(e, verbs_frame_head(frame), verbs_frame_payload(frame), credit);
 }
 
 static inline void frame_post(struct endpoint *e, uint32_t number, int over, struct order *order,
@@ -92,45 +90,59 @@ static void header_put(struct endpoint *e, struct verbs_frame *frame, unsigned c
     told(e);
 }
 
-static inline void end(struct endpoint *e, struct verbs_frame *frame, int rail,
+/* What tells the receiver where the frame is that was begun. */
+static inline uint32_t code_of(const struct endpoint *e, uint32_t stream, enum verbs_form form)
+{
+    if (form == VERBS_HEADED)
+        return verbs_code_place(e->begun_place);
+    return verbs_code_bare(stream, form, e->begun_place != (e->head & (e->ring_out - 1)));
+}
+
+static inline void end(struct endpoint *e, uint32_t code, size_t bytes, int rail,
                        struct order *order, uint64_t slices)
 {
     size_t before = e->head & (e->ring_out - 1), place = e->begun_place;
     uint32_t at = e->out_next % VERBS_FRAMES;
 
-    if (frame->form == VERBS_HEADED) {
-        header_put(e, frame, e->mirror + place);
-        e->frame_code[at] = (uint16_t)verbs_code_place(place);
-    } else {
-        e->frame_code[at] = (uint16_t)verbs_code_bare(frame->stream, frame->form, place != before);
-    }
+    e->frame_code[at] = (uint16_t)code;
     e->head += e->begun_bytes + (place != before ? e->ring_out - before : 0);
     e->frame_end[at] = e->head;
     e->frame_place[at] = (uint32_t)place;
-    e->frame_bytes[at] = (uint32_t)(verbs_frame_head(frame) + verbs_frame_payload(frame));
-    frame_post(e, e->out_next++, rail < 0 ? e->frames_over : rail, order, slices);
+    e->frame_bytes[at] = (uint32_t)bytes;
+    frame_post(e, e->out_next++, rail, order, slices);
 }
 
 void verbs_frame_end(struct endpoint *e, struct verbs_frame *frame, int rail,
                      struct order *order, uint64_t slices)
 {
-    end(e, frame, rail, order, slices);
+    header_put(e, frame, e->mirror + e->begun_place);
+    end(e, code_of(e, frame->stream, VERBS_HEADED), VERBS_HEADER + verbs_frame_payload(frame),
+        rail < 0 ? e->frames_over : rail, order, slices);
 }
 
 /* Bare, if it can be: it has no room for credits, so these must not be due. */
-bool verbs_eager(struct endpoint *e, struct verbs_frame *frame, const void *bytes)
+bool verbs_eager(struct endpoint *e, const struct message *message, const void *bytes,
+                 size_t length)
 {
-    struct verbs_series *sent = &e->sent[frame->stream];
-    unsigned char *to;
+    struct verbs_series *sent = &e->sent[message->stream];
+    enum verbs_form form = verbs_credit_owed(e, BARE_SHARE) ? VERBS_HEADED
+        : verbs_series_form(sent, message->number, &message->signature, length);
+    size_t head = form == VERBS_HEADED ? VERBS_HEADER : 0;
+    unsigned char *to = begin(e, head, length, false);
 
-    frame->form = verbs_credit_owed(e, BARE_SHARE) ? VERBS_HEADED : verbs_series_form(sent, frame);
-    to = begin(e, frame, false);
     if (!to)
         return false;
-    if (frame->length > 0)
-        memcpy(to, bytes, frame->length);
-    verbs_series_add(sent, frame);
-    end(e, frame, -1, NULL, 0);
+    if (length > 0)
+        memcpy(to, bytes, length);
+    verbs_series_add(sent, message->number, &message->signature, length);
+    if (form == VERBS_HEADED) {
+        struct verbs_frame frame = { .kind = VERBS_EAGER, .stream = message->stream,
+                                     .number = message->number, .signature = message->signature,
+                                     .total = length, .length = length };
+
+        header_put(e, &frame, e->mirror + e->begun_place);
+    }
+    end(e, code_of(e, message->stream, form), head + length, e->frames_over, NULL, 0);
     return true;
 }
 
@@ -184,15 +196,19 @@ void verbs_frame_came(struct rail *rail, uint32_t immediate)
 static const char *header_read(struct endpoint *e, uint32_t code, size_t *place)
 {
     unsigned char header[VERBS_HEADER];
+    const char *wrong;
 
     *place = (size_t)code * VERBS_HEADER;
     if (*place != e->in_place && *place != 0)
         return "a frame at a place that is not the next";
     memcpy(header, e->landing + *place, VERBS_HEADER);
-    return verbs_frame_decode(header, &e->coming);
+    wrong = verbs_frame_decode(header, &e->coming);
+    if (!wrong && e->coming.communicator != (uint32_t)e->port->options.communicator)
+        wrong = "a frame of another communicator";
+    return wrong;
 }
 
-static const char *bare_read(struct endpoint *e, uint32_t code, size_t *place)
+static inline const char *bare_read(struct endpoint *e, uint32_t code, size_t *place)
 {
     enum verbs_form form;
     uint32_t stream;
@@ -202,7 +218,6 @@ static const char *bare_read(struct endpoint *e, uint32_t code, size_t *place)
         return "a frame of unknown form";
     if (!verbs_series_next(&e->taken[stream], stream, form, &e->coming))
         return "a message without a header where none was before";
-    verbs_no_credit(e, &e->coming);
     *place = start ? 0 : e->in_place;
     return NULL;
 }
@@ -212,7 +227,7 @@ const struct verbs_frame *verbs_frame_read(struct endpoint *e)
 {
     uint32_t code = e->frame_here[e->in_next % VERBS_FRAMES];
     const char *wrong;
-    size_t place = 0;
+    size_t place = 0, bytes;
 
     if (code < VERBS_CODE_RIDES)
         wrong = header_read(e, code, &place);
@@ -220,16 +235,15 @@ const struct verbs_frame *verbs_frame_read(struct endpoint *e)
         wrong = verbs_ridden(e, code, &e->coming);
     else
         wrong = bare_read(e, code, &place);
-    if (!wrong && verbs_frame_payload(&e->coming) >
-                  e->ring_in - place - verbs_frame_head(&e->coming))
+    bytes = verbs_frame_head(&e->coming) + verbs_frame_payload(&e->coming);
+    if (!wrong && bytes > e->ring_in - place)
         wrong = "a frame that goes beyond the ring's end";
-    if (!wrong && e->coming.communicator != (uint32_t)e->port->options.communicator)
-        wrong = "a frame of another communicator";
     if (wrong) {
         verbs_break(e, PEAL_ERR_PROTOCOL, "%s sent %s", e->name, wrong);
         return NULL;
     }
     e->coming_place = place;
+    e->coming_bytes = frame_size(bytes);
     e->coming_known = true;
     return &e->coming;
 }
@@ -238,7 +252,7 @@ void verbs_frame_take(struct endpoint *e)
 {
     uint32_t at = e->in_next % VERBS_FRAMES;
     const struct verbs_frame *frame = &e->coming;
-    size_t bytes = frame_size(frame), place = e->coming_place;
+    size_t bytes = e->coming_bytes, place = e->coming_place;
 
     e->coming_known = false;
     e->came[at / 64] &= ~((uint64_t)1 << at % 64);
@@ -246,35 +260,19 @@ void verbs_frame_take(struct endpoint *e)
     if (verbs_code_rides(e->frame_here[at]))
         return;
     if (frame->kind == VERBS_EAGER)
-        verbs_series_add(&e->taken[frame->stream], frame);
+        verbs_series_add(&e->taken[frame->stream], frame->number, &frame->signature,
+                         frame->total);
     e->untold += bytes + (place != e->in_place ? e->ring_in - e->in_place : 0);
     e->in_place = (place + bytes) & (e->ring_in - 1);
 }
 
 /* ---- Credits ------------------------------------------------------------------- */
 
-/* Has this share of the ring been taken since the peer was told? */
-static bool ring_owed(const struct endpoint *e, uint32_t share)
-{
-    return e->in_next - e->told_taken >= e->frames_in / share || e->untold >= e->ring_in / share;
-}
-
-bool verbs_credit_owed(const struct endpoint *e, uint32_t share)
-{
-    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
-        uint32_t news = matching_low(&e->matching, i) - e->told_low[i];
-
-        if (news >= TRANSPORT_WINDOW / share || (e->full[i] && news > 0))
-            return true;
-    }
-    return ring_owed(e, share);
-}
-
 /* Every header tells, so this is for traffic that flows one way only. */
 bool verbs_credit_tell(struct endpoint *e, bool idle)
 {
     struct verbs_frame frame = { .kind = VERBS_CREDIT };
-    bool half = ring_owed(e, CREDIT_SHARE), wanted = half;
+    bool half = verbs_ring_owed(e, CREDIT_SHARE), wanted = half;
 
     for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
         uint32_t news = matching_low(&e->matching, i) - e->told_low[i];

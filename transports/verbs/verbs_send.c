@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Starting messages, and what their receiver answers. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include <string.h>
 
@@ -50,8 +50,11 @@ static bool frame_send(struct endpoint *e, struct sending *s)
 {
     unsigned char *to;
 
-    if (s->frame.kind == VERBS_EAGER)
-        return verbs_eager(e, &s->frame, s->bytes);
+    if (s->frame.kind == VERBS_EAGER) {
+        struct message message = { s->frame.stream, s->frame.number, s->frame.signature };
+
+        return verbs_eager(e, &message, s->bytes, s->length);
+    }
     to = verbs_frame_begin(e, &s->frame, false);
     if (!to)
         return false;

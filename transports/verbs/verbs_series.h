@@ -20,26 +20,27 @@ struct verbs_series {
 };
 
 /* How a short message may go that comes next. */
-static inline enum verbs_form verbs_series_form(const struct verbs_series *s,
-                                                const struct verbs_frame *frame)
+static inline enum verbs_form verbs_series_form(const struct verbs_series *s, uint32_t number,
+                                                const struct signature *signature, uint64_t total)
 {
-    if (!s->begun || frame->number != s->number || frame->total != s->total ||
-        frame->signature.what != s->signature.what)
+    if (!s->begun || number != s->number || total != s->total ||
+        signature->what != s->signature.what)
         return VERBS_HEADED;
-    if (frame->signature.count == s->signature.count)
+    if (signature->count == s->signature.count)
         return VERBS_BARE;
-    return frame->signature.count == s->signature.count + s->step ? VERBS_BARE_STEP : VERBS_HEADED;
+    return signature->count == s->signature.count + s->step ? VERBS_BARE_STEP : VERBS_HEADED;
 }
 
 /* It has gone, or has come. */
-static inline void verbs_series_add(struct verbs_series *s, const struct verbs_frame *frame)
+static inline void verbs_series_add(struct verbs_series *s, uint32_t number,
+                                    const struct signature *signature, uint64_t total)
 {
-    if (frame->signature.count != s->signature.count)
-        s->step = frame->signature.count - s->signature.count;
+    if (signature->count != s->signature.count)
+        s->step = signature->count - s->signature.count;
     s->begun = true;
-    s->number = frame->number + 1;
-    s->signature = frame->signature;
-    s->total = frame->total;
+    s->number = number + 1;
+    s->signature = *signature;
+    s->total = total;
 }
 
 /* What a bare frame stands for, but for what concerns credits.  False: nothing came before. */

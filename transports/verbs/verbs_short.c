@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The short way (transport.h): a message straight into the mirror of the peer's
  * ring, and straight out of ours. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include <string.h>
 
@@ -10,15 +10,12 @@ int verbs_put(struct endpoint *e, const struct message *message, const void *byt
 {
     uint32_t at = message->number % TRANSPORT_WINDOW;
     struct sending **slot = &e->slots[message->stream][at];
-    struct verbs_frame frame = { .kind = VERBS_EAGER, .stream = message->stream,
-                                 .number = message->number, .signature = message->signature,
-                                 .total = length, .length = length };
 
-    (void)done;
-    if (length > e->eager || e->failure || e->stage != STAGE_UP || e->queue || e->streams ||
+    (void)done;                        /* verbs_eager() sends nothing over what is not up */
+    if (length > e->eager || e->queue || e->streams ||
         !send_window_open(&e->window, message->stream, message->number) ||
         send_window_started(&e->window, message->stream, message->number) ||
-        !verbs_eager(e, &frame, bytes))
+        !verbs_eager(e, message, bytes, length))
         return STATUS_AGAIN;
     if (*slot) {                       /* a grant that it does not need */
         verbs_sending_give(e->port, *slot);
@@ -40,7 +37,7 @@ int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
         return matching_peek_early(&e->matching, message, length, view);
     if (!verbs_frame_waits(e) && (verbs_poll(e->port) == 0 || !verbs_frame_waits(e)))
         return verbs_lost(e) ? STATUS_POST : STATUS_AGAIN;
-    frame = verbs_frame_next(e);
+    frame = verbs_frame_look(e);
     if (!frame)
         return STATUS_POST;
     if (frame->kind == VERBS_CREDIT && !verbs_credit_take(e, frame)) {
@@ -66,7 +63,7 @@ int verbs_take(struct endpoint *e, const struct message *message, size_t length)
     if (matching_is_early(&e->matching, message)) {
         matching_take(&e->matching, message);
     } else {
-        if (!verbs_frame_next(e))
+        if (!e->coming_known || verbs_lost(e))
             return e->broken ? e->broken : PEAL_ERR_PROTOCOL;
         verbs_frame_take(e);
         if (message->number - e->told_low[message->stream] >= TRANSPORT_WINDOW - 1)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Work requests and their completions.  Every completion belongs to a rail, whose
  * address is in its number; one that was sent tells about all before it. */
-#include "transports/verbs/verbs.h"
+#include "transports/verbs/verbs_ring.h"
 
 #include "base/log.h"
 
@@ -103,7 +103,7 @@ void verbs_chain_end(struct port *port)
  * says so follows. */
 void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work)
 {
-    struct work *kept = &rail->work[rail->posted % rail->depth];
+    struct work *kept = &rail->work[rail->posted & (rail->depth - 1)];
     struct port *port = rail->endpoint->port;
 
     bool ask = work->kind != WORK_NOTHING && ((work->order && work->kind == WORK_FRAME) ||
@@ -131,7 +131,7 @@ void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *wo
 static void sent(struct rail *rail)
 {
     while (rail->ended != rail->posted) {
-        const struct work *work = &rail->work[rail->ended++ % rail->depth];
+        const struct work *work = &rail->work[rail->ended++ & (rail->depth - 1)];
 
         rail->flying -= work->bytes;
         if (work->order)
@@ -165,7 +165,7 @@ static void receives_again(struct rail *rail)
         verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "%s", status_text());
 }
 
-static void received(struct rail *rail, const struct ibv_wc *wc)
+static inline void received(struct rail *rail, const struct ibv_wc *wc)
 {
     const char *wrong;
 
@@ -184,11 +184,11 @@ static void received(struct rail *rail, const struct ibv_wc *wc)
         verbs_break(rail->endpoint, PEAL_ERR_PROTOCOL, "%s sent %s", rail->endpoint->name, wrong);
 }
 
-static void completed(const struct ibv_wc *wc)
+static inline void completed(const struct ibv_wc *wc)
 {
     struct rail *rail = (struct rail *)(uintptr_t)(wc->wr_id & ~(uint64_t)1);
 
-    if (verbs_lost(rail->endpoint) && rail->endpoint->failure)
+    if (rail->endpoint->failure)
         return;
     if (wc->wr_id & 1)
         received(rail, wc);
@@ -200,7 +200,7 @@ static void completed(const struct ibv_wc *wc)
         verbs_rejoin_tried(rail);
 }
 
-static int queue_poll(struct queue *q)
+static inline __attribute__((always_inline)) int queue_poll(struct queue *q)
 {
     struct ibv_wc wc[VERBS_POLL];
     int n = VERBS_POLL, moved = 0;
