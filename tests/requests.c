@@ -456,11 +456,11 @@ enum { CALLS = 10, WORDS = 9 };
 static bool call_once(struct rank *me, peal_comm_t comm, unsigned which, uint32_t step)
 {
     static _Thread_local uint32_t in[2][WORDS], out[2][WORDS];
-    unsigned which_buffer = which & 1, n = (unsigned)me->nranks;
-    uint32_t *from = in[which_buffer], *to = out[which_buffer];
-    size_t count = WORDS - (which >> 1 & 1);
-    int root = which_buffer ? me->nranks - 1 : 0;
+    unsigned side = which & 1, n = (unsigned)me->nranks;
     bool bcast = which >= 8, good = true;
+    uint32_t *from = in[side], *to = out[bcast ? 0 : side];
+    size_t count = WORDS - (which >> 1 & 1);
+    int root = side ? me->nranks - 1 : 0;
 
     for (uint32_t i = 0; i < WORDS; i++) {
         from[i] = step + (unsigned)me->rank + i;
