@@ -57,6 +57,13 @@ void topology_plan_free(struct topology_plan *plan);
  * it forwards and backwards in turn meet on the same rail.  PEAL_ERR_MEMORY. */
 int  plan_spread(const struct topology *t, struct topology_plan *plan, int nrings);
 
+/* Splits the widest trees until there are `ntrees` (more are left as they are), and hangs all from GPUs by whose
+ * ports they can be joined to the same trees of other hosts with little on the busiest links (found by trying);
+ * of such GPUs from the one from which a tree is lowest.  *busiest: if every tree ran at its speed between hosts
+ * too, the part of what it can that the busiest link would carry; as it was if there is no tree.
+ * PEAL_ERR_MEMORY. */
+int  plan_hang(const struct topology *t, struct topology_plan *plan, int ntrees, double *busiest);
+
 /* What a set of rings (trees) over `ngpus` GPU nodes carries together on this machine, whoever found
  * it, if the shares are to each other as their bandwidths; 0: a hop of them has no path.
  * PEAL_ERR_MEMORY. */

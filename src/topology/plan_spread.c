@@ -5,7 +5,7 @@
  * of its last, in place of the hop from the last to the first.  What ports carry adds to the PCI links and
  * sockets that rings use too; what that hop would carry is taken off them.  All of it is added up by link,
  * and rings are turned until the busiest links carry little of what they can. */
-#include "topology/plan.h"
+#include "topology/plan_loads.h"
 
 #include "base/status.h"
 #include "topology/room.h"
@@ -14,152 +14,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Links ------------------------------------------------------------------------------------ */
-
-/* A slot is a direction of a link that some way uses.  Ways: from each GPU to each other, n * n; from each to
- * its port, n; from its port to each, n. */
-struct spread {
-    const struct topology_plan *plan;
-    int     n, nslots;
-    int    *first, *slots;             /* way w: slots[first[w]] ... slots[first[w + 1] - 1] */
-    double *loads, *capacity;          /* by slot, GB/s */
-    int     nundo, undo[3 * PATH_HOPS];
-    double  before[3 * PATH_HOPS];     /* what the slots changed last carried */
-};
-
-/* `number`: by hop, the slot, or -1. */
-static void add_way(struct spread *s, const struct topology *t, const struct topology_path *path, bool back,
-                    int way, int *number)
-{
-    int at = s->first[way];
-
-    for (int i = 0; path && i < path->nhops; i++) {
-        int hop = path->hops[i] ^ back;
-
-        if (number[hop] < 0) {
-            s->capacity[s->nslots] = t->links[hop / 2].bandwidth;
-            number[hop] = s->nslots++;
-        }
-        s->slots[at++] = number[hop];
-    }
-    s->first[way + 1] = at;
-}
-
-/* `paths`: from each GPU to the GPUs and then to the `nports` ports. */
-static void add_ways(struct spread *s, const struct topology *t, const struct topology_path *paths,
-                     const int *ports, int nports, int *number)
-{
-    int n = s->n, each = n + nports;
-
-    for (int hop = 0; hop < 2 * t->nlinks; hop++)
-        number[hop] = -1;
-    for (int way = 0; way < n * n; way++)
-        add_way(s, t, &paths[way / n * each + way % n], false, way, number);
-    for (int back = 0; back < 2; back++)
-        for (int i = 0; i < n; i++) {
-            int p = 0;
-
-            while (p < nports && ports[p] != s->plan->port[i])
-                p++;
-            add_way(s, t, p < nports ? &paths[i * each + n + p] : NULL, back, (n + back) * n + i, number);
-        }
-}
-
-static int list_ports(const struct topology_plan *plan, int *ports)
-{
-    int nports = 0;
-
-    for (int i = 0; i < plan->ngpus; i++) {
-        int p = 0;
-
-        while (p < nports && ports[p] != plan->port[i])
-            p++;
-        if (p == nports && plan->port[i] >= 0)
-            ports[nports++] = plan->port[i];
-    }
-    return nports;
-}
-
-static void spread_free(struct spread *s)
-{
-    free(s->first);
-    free(s->slots);
-    free(s->loads);
-}
-
-static int spread_make(struct spread *s, const struct topology *t, const struct topology_plan *plan)
-{
-    size_t n = (size_t)plan->ngpus, ways = n * n + 2 * n, hops = 2 * (size_t)t->nlinks;
-    int nodes[2 * PLAN_GPUS_MOST], nports, *number = malloc(hops * sizeof *number + 1);
-    struct topology_path *paths = malloc(2 * n * n * sizeof *paths);
-    int status = PEAL_OK;
-
-    *s = (struct spread){ .plan = plan, .n = plan->ngpus, .first = calloc(ways + 1, sizeof *s->first),
-                          .slots = malloc(ways * PATH_HOPS * sizeof *s->slots),
-                          .loads = calloc(hops + 1, 2 * sizeof *s->loads) };
-    memcpy(nodes, plan->gpus, n * sizeof *nodes);
-    nports = list_ports(plan, nodes + n);
-    if (!number || !paths || !s->first || !s->slots || !s->loads)
-        status = room_none("rings", plan->ngpus);
-    else
-        status = paths_to(t, nodes, s->n, nodes, s->n + nports, CLASS_SYS, paths);
-    if (!status) {
-        s->capacity = s->loads + hops;
-        add_ways(s, t, paths, nodes + n, nports, number);
-    }
-    free(number);
-    free(paths);
-    return status;
-}
-
-/* ---- Loads ------------------------------------------------------------------------------------ */
-
-/* The sum of these is small where the busiest links carry little.  With higher powers only the busiest count,
- * and the search has no way to follow. */
-static double burden_of(const struct spread *s, int slot)
-{
-    double x = s->loads[slot] / s->capacity[slot];
-
-    x *= x;
-    return x * x;
-}
-
-/* What the sum changes by. */
-static double load_way(struct spread *s, int way, double bandwidth)
-{
-    double sum = 0;
-
-    for (int i = s->first[way]; i < s->first[way + 1]; i++) {
-        int slot = s->slots[i];
-
-        s->undo[s->nundo] = slot;
-        s->before[s->nundo++] = s->loads[slot];
-        sum -= burden_of(s, slot);
-        s->loads[slot] += bandwidth;
-        sum += burden_of(s, slot);
-    }
-    return sum;
-}
-
 /* As if the ring, closed, were opened before its GPU number `at`; `bandwidth` below 0: closed again. */
-static double open_ring(struct spread *s, const struct topology_ring *ring, int at, double bandwidth)
+static double open_ring(struct plan_loads *s, const struct topology_ring *ring, int at, double bandwidth)
 {
     int n = s->n, gpu = ring->gpus[at], last = ring->gpus[(at + n - 1) % n];
 
-    s->nundo = 0;
-    return load_way(s, last * n + gpu, -bandwidth) + load_way(s, n * n + last, bandwidth) +
-           load_way(s, (n + 1) * n + gpu, bandwidth);
+    plan_loads_begin(s);
+    return plan_load_way(s, last * n + gpu, -bandwidth) + plan_load_way(s, n * n + last, bandwidth) +
+           plan_load_way(s, (n + 1) * n + gpu, bandwidth);
 }
 
 /* What opening it there would change the sum by. */
-static double burden(struct spread *s, const struct topology_ring *ring, int at)
+static double burden(struct plan_loads *s, const struct topology_ring *ring, int at)
 {
     double sum = open_ring(s, ring, at, ring->bandwidth);
 
-    while (s->nundo > 0) {
-        s->nundo--;
-        s->loads[s->undo[s->nundo]] = s->before[s->nundo];
-    }
+    plan_loads_undo(s);
     return sum;
 }
 
@@ -172,7 +42,7 @@ static bool stays_on_rail(const struct topology_plan *plan, const struct topolog
     return plan->port[ring->gpus[at]] == plan->port[last];
 }
 
-static void turn_to(struct spread *s, struct topology_ring *ring, int at)
+static void turn_to(struct plan_loads *s, struct topology_ring *ring, int at)
 {
     int turned[PLAN_GPUS_MOST];
 
@@ -186,7 +56,7 @@ static const double rounding = 1e-9;
 
 /* Turns the ring, closed, to where it burdens links least; of such places to one between two GPUs of a port,
  * so that it stays on a rail. */
-static void turn(struct spread *s, struct topology_ring *ring)
+static void turn(struct plan_loads *s, struct topology_ring *ring)
 {
     double least = burden(s, ring, 0);
     int best = 0;
@@ -203,7 +73,7 @@ static void turn(struct spread *s, struct topology_ring *ring)
     turn_to(s, ring, best);
 }
 
-static void turn_again(struct spread *s, int index, int at)
+static void turn_again(struct plan_loads *s, int index, int at)
 {
     struct topology_ring *ring = &s->plan->rings[index];
 
@@ -212,15 +82,6 @@ static void turn_again(struct spread *s, int index, int at)
         turn(s, ring);
     else
         turn_to(s, ring, at);
-}
-
-static double all_burden(const struct spread *s)
-{
-    double sum = 0;
-
-    for (int slot = 0; slot < s->nslots; slot++)
-        sum += burden_of(s, slot);
-    return sum;
 }
 
 static int place_of(const struct topology_plan *plan, const struct topology_ring *ring, int gpu)
@@ -232,25 +93,16 @@ static int place_of(const struct topology_plan *plan, const struct topology_ring
     return at;
 }
 
-static double busiest(const struct spread *s)
-{
-    double most = 0;
-
-    for (int slot = 0; slot < s->nslots; slot++)
-        most = fmax(most, s->loads[slot] / s->capacity[slot]);
-    return most;
-}
-
 /* KICK_WORK: kicks times rings times GPUs, a tenth of a second. */
 enum { KICKED = 4, KICKS = 1000, KICK_WORK = 1 << 20, KICK_RINGS_MOST = 64, SPREAD_ROUNDS = 8 };
 
 /* Where no ring is better off by turning alone, a few are turned at random and all are asked again; what
  * is worse is undone (iterated local search; the same each time). */
-static void kick(struct spread *s)
+static void kick(struct plan_loads *s)
 {
     const struct topology_plan *plan = s->plan;
     int entry[KICK_RINGS_MOST], kicks = KICK_WORK / (plan->nrings * plan->ngpus);
-    double best = all_burden(s);
+    double best = plan_burden(s);
     uint64_t state = 1;
 
     for (int k = 0; k < kicks && k < KICKS; k++) {
@@ -265,7 +117,7 @@ static void kick(struct spread *s)
         }
         for (int i = 0; i < 2 * plan->nrings; i++)
             turn_again(s, i % plan->nrings, -1);
-        now = all_burden(s);
+        now = plan_burden(s);
         if (now < best * (1 - rounding)) {
             best = now;
             continue;
@@ -276,7 +128,7 @@ static void kick(struct spread *s)
 }
 
 /* The first of several rings chooses without knowing the others: each is asked again. */
-static void turn_all(struct spread *s)
+static void turn_all(struct plan_loads *s)
 {
     const struct topology_plan *plan = s->plan;
 
@@ -284,8 +136,8 @@ static void turn_all(struct spread *s)
         for (int k = 0; k < s->n; k++) {
             const int *gpus = plan->rings[i].gpus;
 
-            s->nundo = 0;
-            load_way(s, gpus[k] * s->n + gpus[(k + 1) % s->n], plan->rings[i].bandwidth);
+            plan_loads_begin(s);
+            plan_load_way(s, gpus[k] * s->n + gpus[(k + 1) % s->n], plan->rings[i].bandwidth);
         }
     for (int i = 0; i < plan->nrings; i++)
         turn(s, &plan->rings[i]);
@@ -346,14 +198,14 @@ static int split(struct topology_plan *plan, int nrings)
 int plan_spread(const struct topology *t, struct topology_plan *plan, int nrings)
 {
     int status = plan->nrings && nrings > plan->nrings ? split(plan, nrings) : PEAL_OK;
-    struct spread s;
+    struct plan_loads s;
 
     if (status || plan->nrings == 0)
         return status;
-    if (!(status = spread_make(&s, t, plan))) {
+    if (!(status = plan_loads_make(&s, t, plan))) {
         turn_all(&s);
-        plan->busiest = busiest(&s);
+        plan->busiest = plan_busiest(&s);
     }
-    spread_free(&s);
+    plan_loads_free(&s);
     return status;
 }

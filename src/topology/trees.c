@@ -153,10 +153,9 @@ static bool keep_rows(struct grower *g)
 
 /* ---- Roots ------------------------------------------------------------------------------ */
 
-/* Distances from `from` in the tree, by walking it; returns the farthest. */
-static int distances(const int *parents, int n, int from, int *far)
+int tree_height(const int *parents, int n, int from)
 {
-    int most = 0;
+    int far[FABRIC_GPUS_MOST], most = 0;
     bool more = true;
 
     for (int v = 0; v < n; v++)
@@ -178,26 +177,31 @@ static int distances(const int *parents, int n, int from, int *far)
     return most;
 }
 
-/* Hangs the tree from the GPU from which it is lowest. */
-static int reroot(int *parents, int n)
+void tree_hang(int *parents, int top)
 {
-    int far[FABRIC_GPUS_MOST], root = 0, lowest = n, child = -1;
-
-    for (int v = 0; v < n; v++) {
-        int height = distances(parents, n, v, far);
-
-        if (height < lowest) {
-            lowest = height;
-            root = v;
-        }
-    }
-    for (int v = root; v >= 0;) {
+    for (int v = top, child = -1; v >= 0;) {
         int up = parents[v];
 
         parents[v] = child;
         child = v;
         v = up;
     }
+}
+
+/* Hangs the tree from the GPU from which it is lowest. */
+static int reroot(int *parents, int n)
+{
+    int root = 0, lowest = n;
+
+    for (int v = 0; v < n; v++) {
+        int height = tree_height(parents, n, v);
+
+        if (height < lowest) {
+            lowest = height;
+            root = v;
+        }
+    }
+    tree_hang(parents, root);
     return root;
 }
 

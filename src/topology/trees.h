@@ -21,4 +21,8 @@ struct trees {
 int  trees_find(const struct fabric *f, struct effort *effort, struct trees *trees);
 void trees_free(struct trees *trees);
 
+/* Levels below `from`, if the tree hung from there; and hanging it there.  parents[]: -1 for the root. */
+int  tree_height(const int *parents, int n, int from);
+void tree_hang(int *parents, int top);
+
 #endif
