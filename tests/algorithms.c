@@ -293,7 +293,8 @@ static void run(const struct configuration *f)
                f->rendezvous ? "rendezvous" : "eager", f->mode, f->seed, why);
         for (int r = 0; r < f->n; r++)
             printf(" %d", f->layout ? f->layout->by_rank.of[r] : 0);
-        printf(", %d channels\n", f->layout ? f->layout->channels.count : 0);
+        printf(", %d channels, %d trees\n", f->layout ? f->layout->channels.count : 0,
+               f->layout ? f->layout->trees.count : 0);
         exit(1);
     }
     clear(f);
@@ -488,12 +489,14 @@ static bool test_spans(void)
 }
 
 /* The drawing of an algorithm's schedules in place, as in its file's comment. */
-static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nblocks, int nchannels)
+static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nblocks, int nchannels,
+                     int ntrees)
 {
     int n = ngroups * each;
     struct configuration f = { .algorithm = a, .n = n, .nslices = 1, .size = 4,
                                .count = nblocks, .form = 2 };
     struct layout_rings rings = { .count = nchannels };
+    struct layout_trees trees = { .count = ntrees };
     uint64_t keys[2 * MOST_RANKS];
     char *text = NULL, *line;
     size_t bytes = 0;
@@ -511,8 +514,15 @@ static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nb
         for (int i = 0; i < each && i < LAYOUT_MEMBERS; i++)
             rings.list[k].place[i] = (uint8_t)(k % 2 ? each - 1 - i : i);
     }
+    /* Tree k hangs from rank k as a chain: upwards, then from 0 on. */
+    for (int k = 0; k < ntrees; k++) {
+        trees.list[k].share = 1;
+        for (int i = 0; i < each && i < LAYOUT_MEMBERS; i++)
+            trees.list[k].parent[(k + i) % each] = (uint8_t)(i ? (k + i - 1) % each + 1 : 0);
+    }
     if (layout_create(&(struct layout_keys){ .rows = keys, .count = 2, .positions = 2,
-                                             .rings = nchannels ? &rings : NULL, .ring = 1 },
+                                             .rings = nchannels ? &rings : NULL,
+                                             .trees = ntrees ? &trees : NULL, .ring = 1 },
                       n, &f.layout))
         exit(1);
     for (int r = 0; r < n; r++) {
@@ -532,12 +542,21 @@ static char *drawing(const struct algorithm *a, int ngroups, int each, size_t nb
     return line;
 }
 
+/* ", N WHAT", if that is here. */
+static void read_count(const char *text, const char *what, int *count)
+{
+    int number, end = 0;
+
+    if (sscanf(text, ", %d %n", &number, &end) == 1 && !strncmp(text + end, what, strlen(what)))
+        *count = number;
+}
+
 static bool test_drawing(const struct algorithm *a, const char *srcdir)
 {
     static char source[1 << 16];
     char path[512], *text, *found;
     bool good;
-    int ngroups = 1, each = 0, nblocks = 0, nchannels = 0;
+    int ngroups = 1, each = 0, nblocks = 0, nchannels = 0, ntrees = 0;
     FILE *file;
 
     snprintf(path, sizeof path, "%s/src/algorithms/%s_%s.c", srcdir,
@@ -555,9 +574,11 @@ static bool test_drawing(const struct algorithm *a, const char *srcdir)
          sscanf(found, " * %dx%d ranks, %d block", &ngroups, &each, &nblocks) != 3))
         return printf("FAIL drawing: %s has no \"N ranks, N blocks:\" or \"NxN ...\"\n", path) < 0;
     for (char *c = found; *c && *c != ':'; c++)
-        if (*c == ',')
-            sscanf(c, ", %d channels", &nchannels);
-    text = drawing(a, ngroups, each, (size_t)nblocks, nchannels);
+        if (*c == ',') {
+            read_count(c, "channels", &nchannels);
+            read_count(c, "trees", &ntrees);
+        }
+    text = drawing(a, ngroups, each, (size_t)nblocks, nchannels, ntrees);
     good = strstr(source, text) != NULL;
     if (!good)
         printf("FAIL drawing: the comment of %s is not this:\n%s", path, text);
@@ -591,8 +612,8 @@ int main(int argc, char **argv)
                (*a)->name, cases, (*a)->cost);
         fflush(stdout);
     }
-    printf("%lu layouts with channels\n", with_channels);
-    if (with_channels < 10000)
+    printf("%lu layouts with channels, %lu with trees\n", with_channels, with_trees);
+    if (with_channels < 10000 || with_trees < 10000)
         good = printf("FAIL: too few\n") < 0;
     return good ? 0 : 1;
 }

@@ -1,65 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Channels: rings of a layout against their promises; what the algorithms that use them say they cost,
+/* Channels: rings of a layout against their promises; what the algorithms that use them, or trees, say they cost,
  * against their schedules; when they are chosen; and real processes whose machine is a file's.
  *
  *   channels [seed] */
+#include "algorithms/plan_trees.h"
 #include "checks.h"
 #include "coll/start.h"
 #include "ranks.h"
+#include "ways.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RANKS = 64 };
-
-static uint64_t state;
-
-static unsigned draw(unsigned below)
-{
-    return (unsigned)ranks_below(&state, below);
-}
-
-static struct layout *make_of(const struct layout_keys *keys, int n)
-{
-    struct layout *layout = NULL;
-
-    if (layout_create(keys, n, &layout)) {
-        puts("out of memory");
-        exit(1);
-    }
-    return layout;
-}
-
 /* ---- In layouts ------------------------------------------------------------------------ */
-
-/* A ring over positions in any order. */
-static struct layout_ring random_ring(void)
-{
-    struct layout_ring ring = { .share = (uint16_t)(1 + draw(UINT16_MAX)), .alternates = draw(2) };
-
-    for (int i = 0; i < LAYOUT_MEMBERS; i++) {
-        int k = (int)draw((unsigned)i + 1);
-
-        ring.place[i] = ring.place[k];
-        ring.place[k] = (uint8_t)i;
-    }
-    return ring;
-}
-
-/* Of ranks dealt to `hosts`, the i-th of each at position i / same + 1. */
-static struct layout *make_channels(const struct layout_rings *rings, int hosts, int each, int same)
-{
-    uint64_t keys[2 * MOST_RANKS];
-
-    for (int r = 0; r < hosts * each; r++) {
-        keys[2 * r] = (unsigned)(r % hosts);
-        keys[2 * r + 1] = (unsigned)(r / hosts / same) + 1;
-    }
-    return make_of(&(struct layout_keys){ .rows = keys, .count = 2, .positions = 2, .rings = rings,
-                                          .ring = 1 }, hosts * each);
-}
 
 /* Along the ring, or against it, with all ranks once. */
 static void check_channel(const struct layout *l, int k, const struct layout_ring *ring, int hosts, int each,
@@ -246,7 +201,34 @@ static void compare(const struct algorithm *a, int n, const char *what, double p
           collective_name(a->collective), a->name, n, what, priced, counted);
 }
 
-/* What the rows that use channels say they cost, against their schedules. */
+static struct price over_price(const struct algorithm *a, const struct call *call, const struct layout *l)
+{
+    struct call c = call_among(call, l, true);
+
+    return a->over(&c, (double)c.count, a->price(c.nranks, c.groups, (double)c.count));
+}
+
+/* How many others of its group each rank sends to or receives from, at least: ways that a price may count. */
+static int least_peers(const struct layout *l)
+{
+    int least = LAYOUT_MEMBERS;
+
+    for (int v = 0; v < l->trees.members; v++) {
+        int peers = 0;
+
+        for (int w = 0; w < l->trees.members; w++) {
+            bool joined = false;
+
+            for (int k = 0; k < l->trees.count; k++)
+                joined |= v != w && (l->trees.list[k].parent[v] == w || l->trees.list[k].parent[w] == v);
+            peers += joined;
+        }
+        least = peers < least ? peers : least;
+    }
+    return least;
+}
+
+/* What the rows that use channels or trees say they cost, against their schedules. */
 static void test_channel_prices(void)
 {
     static const int sizes[][2] = { { 2, 4 }, { 4, 4 }, { 4, 8 }, { 2, 16 } };
@@ -256,36 +238,45 @@ static void test_channel_prices(void)
         for (int i = 0; i < 4 * 8 && (*a)->over; i++) {
             int hosts = sizes[i % 4][0], each = sizes[i % 4][1], n = hosts * each;
             struct layout_rings rings = { .count = 2 + (int)draw(6) };
+            struct layout_trees trees = { .count = rings.count };
             struct call call = { .collective = (*a)->collective, .nranks = n, .count = 64 << 20,
                                  .size = 1, .commutative = true, .nslices = 1 };
+            bool rooted = call.collective == BCAST || call.collective == REDUCE;
             struct price price, is;
             struct layout *l;
 
-            for (int r = 0; r < rings.count; r++)
+            for (int r = 0; r < rings.count; r++) {
                 rings.list[r] = random_ring();
-            l = make_channels(&rings, hosts, each, 1);
-            if (!l->channels.count) {          /* they are one */
+                trees.list[r] = random_tree(each);
+            }
+            call.root = rooted ? (int)draw((unsigned)n) : 0;
+            l = make_ways(&rings, &trees, hosts, each, 1);
+            if (!(*a)->uses(l)) {              /* they are one */
                 layout_free(l);
                 continue;
             }
-            price = (*a)->over((*a)->price(n, &l->by_place, (double)call.count), &l->by_place, &l->channels);
+            price = over_price(*a, &call, l);
             is = count(*a, call, l);
             compare(*a, n, "messages of a rank", price.busiest.messages, is.busiest.messages);
             compare(*a, n, "bytes of a rank", price.busiest.sent, is.busiest.sent);
             /* A chain goes round from wherever the root is, and not home. */
-            if ((*a)->collective != BCAST) {
+            if (!rooted || (*a)->uses == plan_trees_exist) {
                 compare(*a, n, "messages of a rank to others", price.far.messages, is.far.messages);
                 compare(*a, n, "bytes of a rank to others", price.far.sent, is.far.sent);
                 compare(*a, n, "messages between groups", price.far.all_messages, is.far.all_messages);
                 compare(*a, n, "bytes between groups", price.far.all_sent, is.far.all_sent);
                 compare(*a, n, "bytes out of a group", price.far.leaving, is.far.leaving);
             }
-            check(price.ways == l->channels.count, "%g ways over %d channels", price.ways, l->channels.count);
+            if ((*a)->uses == plan_trees_exist)
+                check(price.ways >= least_peers(l) && price.ways < each, "%g ways over trees", price.ways);
+            else
+                check(price.ways == l->channels.count, "%g ways over %d channels", price.ways,
+                      l->channels.count);
             cases++;
             layout_free(l);
         }
     printf("prices over channels: %d cases\n", cases);
-    check(cases > 5 * 30, "few cases");
+    check(cases > 8 * 30, "few cases");
 }
 
 /* ---- Choosing ---------------------------------------------------------------------------- */
@@ -303,16 +294,25 @@ static bool uses_channels(const struct call *call, const char *forced, bool repr
 /* Not while they share what they carry, whatever the size; by name always, but where order counts. */
 static void test_channel_choice(void)
 {
-    static const enum collective collectives[] = { ALLREDUCE, ALLGATHER, REDUCE_SCATTER, BCAST };
+    static const enum collective collectives[] = { ALLREDUCE, ALLGATHER, REDUCE_SCATTER, BCAST },
+                                 rooted[] = { ALLREDUCE, BCAST, REDUCE };
     struct coll_speed one = select_speed(&select_near, &select_near, 1), several;
     struct reach direct = select_near;
     struct layout_rings rings = { .count = 4 };
+    struct layout_trees trees = { .count = 4 };
 
     for (int r = 0; r < rings.count; r++) {
         rings.list[r] = random_ring();
-        rings.list[r].share = 1;
+        rings.list[r].share = trees.list[r].share = 1;
+        /* The same without the way home: each is under the nearest before it. */
+        for (int i = 0; i < 8; i++)
+            for (int k = 0, before = -1; k < 8; k++)
+                if (rings.list[r].place[k] < rings.list[r].place[i] && rings.list[r].place[k] > before) {
+                    before = rings.list[r].place[k];
+                    trees.list[r].parent[i] = (uint8_t)(k + 1);
+                }
     }
-    one.layout = make_channels(&rings, 1, 8, 1);
+    one.layout = make_ways(&rings, &trees, 1, 8, 1);
     direct.ways = 4;
     several = select_speed(&direct, &direct, 1);
     several.layout = one.layout;
@@ -333,6 +333,21 @@ static void test_channel_choice(void)
             call.commutative = false;
             check(uses_channels(&call, "channels", false, &one) == moves, "%s over channels, in no order", name);
         }
+    for (int k = 0; k < 3; k++)
+        for (size_t bytes = 8; bytes <= 1 << 30; bytes *= 2) {
+            struct call call = { .collective = rooted[k], .nranks = 8, .root = 5, .count = bytes, .size = 1,
+                                 .commutative = true, .nslices = 1 };
+            const char *name = collective_name(call.collective);
+
+            check(!uses_channels(&call, NULL, false, &one), "%s of %zu bytes: over trees, where they share links",
+                  name, bytes);
+            /* In the middle of chains the root of a reduction combines two whole buffers. */
+            check(bytes < 64 << 20 || call.collective == REDUCE || uses_channels(&call, NULL, false, &several),
+                  "%s of %zu bytes: over neither channels nor trees, where they have links of their own", name, bytes);
+            check(uses_channels(&call, "trees", false, &one), "%s: trees cannot be had", name);
+            check(uses_channels(&call, "trees", true, &one) == (call.collective == BCAST),
+                  "%s over trees, reproducible", name);
+        }
     layout_free(one.layout);
 }
 
@@ -340,22 +355,23 @@ static void test_channel_choice(void)
 
 enum { EIGHT = 8, LARGE = 300007 };
 
-struct part { int hosts; bool forced; };
+struct part { int hosts; const char *algorithms; };
 
-/* Is the latest plan one that uses channels? */
-static bool over_channels(peal_comm_t comm)
+/* The latest plan goes over what PEAL_ALGORITHMS names for the collective; where it names nothing, in one
+ * order, for nothing says that more carry more. */
+static void check_used(struct rank *me, peal_comm_t comm, const char *named, const char *collective)
 {
-    return comm->coll->cache.newest->choice.algorithm->over != NULL;
-}
+    const struct algorithm *a = comm->coll->cache.newest->choice.algorithm;
+    char item[64], whole[64];
 
-static void check_used(struct rank *me, peal_comm_t comm, bool wanted, const char *what)
-{
-    rank_check(me, over_channels(comm) == wanted, "%s: %s", what,
-               comm->coll->cache.newest->choice.algorithm->name);
+    snprintf(item, sizeof item, ",%s:%s,", collective, a->name);
+    snprintf(whole, sizeof whole, ",%s:", collective);
+    rank_check(me, strstr(named, whole) ? strstr(named, item) != NULL : a->over == NULL,
+               "%s: %s of \"%s\"", collective, a->name, named);
 }
 
 /* Rank r gives r + i % 251 at i, in everything. */
-static void exchange(struct rank *me, peal_comm_t comm, size_t count, bool forced)
+static void exchange(struct rank *me, peal_comm_t comm, size_t count, const char *named)
 {
     int n = me->nranks, sum = n * (n - 1) / 2, wrong = 0;
     size_t all = count * (size_t)n;
@@ -366,20 +382,26 @@ static void exchange(struct rank *me, peal_comm_t comm, size_t count, bool force
     rank_status(me, peal_allreduce(in, out, count, PEAL_INT32, PEAL_SUM, comm), PEAL_OK, "allreduce");
     for (size_t i = 0; i < count; i++)
         wrong += out[i] != sum + n * (int)(i % 251);
-    check_used(me, comm, forced, "allreduce");
+    check_used(me, comm, named, "allreduce");
     rank_status(me, peal_allgather(in, out, count, PEAL_INT32, comm), PEAL_OK, "allgather");
     for (size_t i = 0; i < all; i++)
         wrong += out[i] != (int)(i / count) + (int)(i % count % 251);
-    check_used(me, comm, forced, "allgather");
+    check_used(me, comm, named, "allgather");
     rank_status(me, peal_reduce_scatter_block(in, out, count, PEAL_INT32, PEAL_SUM, comm), PEAL_OK,
                 "reduce_scatter");
     for (size_t i = 0; i < count; i++)
         wrong += out[i] != sum + n * (int)((count * (size_t)me->rank + i) % 251);
-    check_used(me, comm, forced, "reduce_scatter");
+    check_used(me, comm, named, "reduce_scatter");
     rank_status(me, peal_bcast(in, count, PEAL_INT32, n - 3, comm), PEAL_OK, "bcast");
     for (size_t i = 0; i < count; i++)
         wrong += in[i] != n - 3 + (int)(i % 251);
-    check_used(me, comm, forced, "bcast");
+    check_used(me, comm, named, "bcast");
+    for (size_t i = 0; i < count; i++)
+        in[i] = me->rank + (int)(i % 251);
+    rank_status(me, peal_reduce(in, out, count, PEAL_INT32, PEAL_SUM, n - 2, comm), PEAL_OK, "reduce");
+    for (size_t i = 0; i < count && me->rank == n - 2; i++)
+        wrong += out[i] != sum + n * (int)(i % 251);
+    check_used(me, comm, named, "reduce");
     rank_check(me, wrong == 0, "%d of %zu elements are wrong", wrong, count);
     free(in);
     free(out);
@@ -395,17 +417,21 @@ static void body(struct rank *me)
     if (!rank_comm(me, &comm))
         return;
     l = comm->coll->speed.layout;
-    if (rank_check(me, l && l->channels.count >= 4, "%d channels", l ? l->channels.count : -1))
+    if (rank_check(me, l && l->channels.count >= 4 && l->trees.count >= 4, "%d channels, %d trees",
+                   l ? l->channels.count : -1, l ? l->trees.count : -1))
         for (size_t count = 1; count <= LARGE; count = count * 30 + 7)
-            exchange(me, comm, count, part->forced);
+            exchange(me, comm, count, part->algorithms);
     rank_comm_free(me, &comm);
 }
 
-/* Eight ranks on a DGX-1V, or four on each of two; by name, left to choose, and in one order. */
+/* Eight ranks on a DGX-1V, or four on each of two; by name and left to choose. */
 static int run_real(void)
 {
-    static const char *const forced = "allreduce:channels,allgather:channels,reduce_scatter:channels,"
-                                      "bcast:channels";
+    static const struct { const char *name, *algorithms; } kinds[] = {
+        { "channels", ",allreduce:channels,allgather:channels,reduce_scatter:channels,bcast:channels," },
+        { "trees", ",allreduce:trees,bcast:trees,reduce:trees," },
+        { "chosen", "" },
+    };
     const char *top = getenv("srcdir");
     char name[PATH_MAX / 2], file[PATH_MAX];
     int failed = 0;
@@ -418,14 +444,14 @@ static int run_real(void)
     }
     setenv("PEAL_TOPO_FILE", file, 1);
     for (int hosts = 1; hosts <= 2; hosts++)
-        for (int kind = 0; kind < 2; kind++) {
+        for (int kind = 0; kind < 3; kind++) {
             peal_config_t config = PEAL_CONFIG_INIT;
-            struct part part = { hosts, kind == 0 };
-            struct ranks_plan plan = { .name = kind ? "chosen" : "channels", .nranks = EIGHT, .seconds = 60,
+            struct part part = { hosts, kinds[kind].algorithms };
+            struct ranks_plan plan = { .name = kinds[kind].name, .nranks = EIGHT, .seconds = 60,
                                        .config = &config, .body = body, .context = &part };
 
             config.transports = "shm,tcp";
-            config.algorithms = kind ? NULL : forced;
+            config.algorithms = kinds[kind].algorithms;
             failed += ranks_run(&plan);
         }
     unsetenv("PEAL_TOPO_FILE");

@@ -68,7 +68,7 @@ static int exchange(struct handshake *dialler, struct handshake *acceptor,
     check(claim.rank == sample.rank && claim.target == sample.target && claim.set == sample.set);
     check(strcmp(claim.transport, "tcp") == 0 && claim.nsockets == 4 && claim.socket == 3);
     check(strcmp(claim.record.where.hostname, "host") == 0 && claim.record.port == 4711);
-    check(claim.record.where.rings == sample.record.where.rings);
+    check(claim.record.where.plan == sample.record.where.plan);
     check(claim.record.nturns == 3 && claim.record.turns[0] == 9 && claim.record.turns[2] == 255);
     handshake_write_welcome(acceptor, acceptor_secret, &said, welcome);
     status = handshake_read_welcome(dialler, dialler_secret, welcome, &heard);
@@ -395,7 +395,7 @@ int main(int argc, char **argv)
     other_secret[JOB_SECRET - 1] ^= 1;
     sample = (struct claim){ .rank = 2, .nranks = 8, .target = 5, .socket = 3, .nsockets = 4,
                              .communicator = 77, .set = 6, .transport = "tcp",
-                             .record = { .where = { .pid = 1, .rings = UINT64_MAX - 5, .hostname = "host" },
+                             .record = { .where = { .pid = 1, .plan = UINT64_MAX - 5, .hostname = "host" },
                                          .nturns = 3, .turns = { 9, 4, 255 },
                                          .family = 4, .port = 4711 } };
     test_strength();

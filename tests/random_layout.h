@@ -11,7 +11,7 @@
 enum { MOST_RANKS = 257 };
 
 static uint64_t      state = 1;
-static unsigned long with_channels;    /* layouts */
+static unsigned long with_channels, with_trees;        /* layouts */
 
 static unsigned draw(unsigned below)
 {
@@ -39,8 +39,31 @@ static struct layout_rings random_rings(int members)
     return rings;
 }
 
+/* Trees over `members` positions: each is under one that was drawn before it. */
+static struct layout_trees random_trees(int members)
+{
+    struct layout_trees trees = { .count = 1 + (int)draw(draw(4) ? 4 : LAYOUT_CHANNELS) };
+
+    for (int k = 0; k < trees.count; k++) {
+        struct layout_tree *tree = &trees.list[k];
+        int drawn[LAYOUT_MEMBERS] = { 0 }, bushy = (int)draw(3);
+
+        tree->share = (uint16_t)(draw(3) ? 1 + draw(3) : 1 + draw(UINT16_MAX));
+        for (int i = 0; i < members; i++) {
+            int at = (int)draw((unsigned)i + 1);
+
+            drawn[i] = drawn[at];
+            drawn[at] = i;
+        }
+        tree->parent[drawn[0]] = 0;
+        for (int i = 1; i < members; i++)
+            tree->parent[drawn[i]] = (uint8_t)(1 + drawn[bushy ? (int)draw((unsigned)i) / bushy : i - 1]);
+    }
+    return trees;
+}
+
 /* Hosts for n ranks, in blocks, dealt out or at random; NULL: they change nothing.  Half of those that are
- * alike have rings, over positions in the order of the ranks or in any. */
+ * alike have rings and trees, over positions in the order of the ranks or in any. */
 static struct layout *random_layout(int n)
 {
     uint64_t keys[2 * MOST_RANKS];
@@ -48,6 +71,7 @@ static struct layout *random_layout(int n)
     int ngroups = kind < 4 || n % members ? 1 + (int)draw((unsigned)n) : n / members;
     struct layout_keys of = { .rows = keys, .count = 2 };
     struct layout_rings rings = random_rings(LAYOUT_MEMBERS);
+    struct layout_trees trees = random_trees(LAYOUT_MEMBERS);
     struct layout *layout;
 
     for (int r = 0; r < n; r++) {
@@ -59,6 +83,7 @@ static struct layout *random_layout(int n)
         unsigned turn = draw(LAYOUT_MEMBERS), doubled = 1 + draw(2);
 
         of.rings = &rings;
+        of.trees = &trees;
         of.ring = 1;
         of.positions = 2;
         for (int r = 0, in[MOST_RANKS] = { 0 }; r < n; r++)
@@ -69,6 +94,7 @@ static struct layout *random_layout(int n)
         exit(1);
     }
     with_channels += layout && layout->channels.count;
+    with_trees += layout && layout->trees.count;
     return layout;
 }
 

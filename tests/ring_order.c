@@ -30,7 +30,7 @@ static int draw(int below)
 struct job_of {
     int            n, hosts, gpus[RANKS];
     struct record  records[RANKS];
-    struct layout_rings rings;         /* that the last of them has found */
+    struct layout_plan plan;           /* that the last of them has found */
 };
 
 static struct layout *find_layout(struct job_of *j, const char *what)
@@ -41,7 +41,7 @@ static struct layout *find_layout(struct job_of *j, const char *what)
     struct coll_speed speed = { .layout = NULL };
 
     job.records = j->records;
-    job.rings = j->rings;
+    job.plan = j->plan;
     comm.job = &job;
     comm.job_ranks = job_ranks;
     comm.nranks = j->n;
@@ -59,9 +59,9 @@ static void begin_rank(struct job_of *j, int r, int like, const struct topology 
     struct record found = j->records[like];
 
     if (like == r)
-        check(ring_order_find(t, &found, &j->rings) == PEAL_OK, "rank %d: %s", r, status_text());
+        check(ring_order_find(t, &found, &j->plan) == PEAL_OK, "rank %d: %s", r, status_text());
     found.where = (struct where){ .host = 7 + (uint64_t)(r % j->hosts), .process = (uint64_t)r + 1,
-                                  .cores = 1, .rings = found.where.rings };
+                                  .cores = 1, .plan = found.where.plan };
     j->records[r] = found;
 }
 
@@ -211,28 +211,28 @@ static struct topology words(const char *description)
 static void test_lists(void)
 {
     struct topology t = words("socket:1 gpu:6@v100 nvlink:ringx1");
-    struct layout_rings rings;
+    struct layout_plan ways;
     struct record r, turned;
 
     setenv("PEAL_GPU", "3,1,2,0", 1);
-    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 4, "a list of four: %d", r.nturns);
+    check(ring_order_find(&t, &r, &ways) == PEAL_OK && r.nturns == 4, "a list of four: %d", r.nturns);
     setenv("PEAL_GPU", "0,1,2,3", 1);
-    check(ring_order_find(&t, &turned, &rings) == PEAL_OK && r.where.rings == turned.where.rings,
+    check(ring_order_find(&t, &turned, &ways) == PEAL_OK && r.where.plan == turned.where.plan,
           "the same four: other rings");
     for (int i = 0; i < 4; i++)
         check(r.turns[i] >= 1 && r.turns[i] <= 4, "a list of four: place %d", r.turns[i]);
     setenv("PEAL_GPU", "5", 1);
-    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 1 && r.turns[0] >= 1, "one GPU");
+    check(ring_order_find(&t, &r, &ways) == PEAL_OK && r.nturns == 1 && r.turns[0] >= 1, "one GPU");
     setenv("PEAL_GPU", "6", 1);
-    check(ring_order_find(&t, &r, &rings) == PEAL_ERR_ARGUMENT && r.nturns == 0, "no GPU 6");
+    check(ring_order_find(&t, &r, &ways) == PEAL_ERR_ARGUMENT && r.nturns == 0, "no GPU 6");
     unsetenv("PEAL_GPU");
-    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 6, "all six: %d", r.nturns);
-    check(rings.count >= 2 && r.where.rings && r.where.rings != turned.where.rings,
-          "all six: %d rings, those of four", rings.count);
+    check(ring_order_find(&t, &r, &ways) == PEAL_OK && r.nturns == 6, "all six: %d", r.nturns);
+    check(ways.rings.count >= 2 && r.where.plan && r.where.plan != turned.where.plan,
+          "all six: %d rings, those of four", ways.rings.count);
     topology_free(&t);
     t = words("socket:2 nic:2@100");
-    check(ring_order_find(&t, &r, &rings) == PEAL_OK && r.nturns == 0 && rings.count == 0 &&
-          r.where.rings == 0, "no GPUs");
+    check(ring_order_find(&t, &r, &ways) == PEAL_OK && r.nturns == 0 && ways.rings.count == 0 &&
+          r.where.plan == 0, "no GPUs");
     topology_free(&t);
 }
 

@@ -32,7 +32,7 @@ void sends_in(struct sends *sends, const struct layout *layout, int nranks);
 struct hosts {
     struct topology one, many;
     struct topology_plan plan;         /* of a host, its rings spread to as many as it has ports */
-    struct layout_rings rings;         /* as Peal makes channels of them */
+    struct layout_plan ways;           /* as Peal makes channels and trees of them */
     uint64_t place[PLAN_GPUS_MOST];    /* by GPU: its position on these */
     bool port_added;                   /* the file has none that all GPUs reach */
     int  n, each;                      /* hosts, GPUs of each; rank: host * each + index in plan.gpus */
@@ -52,7 +52,7 @@ struct hosts {
 /* What the sends load. */
 struct load_result {
     double bandwidth;                  /* GB/s of the buffer, if nothing but the busiest link counts */
-    int    rings;                      /* that share the buffer */
+    int    rings;                      /* or trees, that share the buffer */
     int    host, hop;                  /* that link, of the first host, and its way (path.hops) */
     double port_most;                  /* of the buffer, over the busiest link to a rail, one way */
     double leaving_least, leaving_most, entering_most;     /* of a host, over its links to rails */

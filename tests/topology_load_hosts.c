@@ -85,7 +85,7 @@ static int find_plan(struct hosts *h)
 static int find_rings(struct hosts *h)
 {
     struct record record;
-    int status = ring_order_find(&h->one, &record, &h->rings);
+    int status = ring_order_find(&h->one, &record, &h->ways);
 
     for (int turn = 0; turn < record.nturns && !status; turn++)
         for (int g = 0; g < h->each; g++)
@@ -343,7 +343,8 @@ struct layout *hosts_layout(const struct hosts *h)
 {
     int n = h->n * h->each;
     uint64_t *rows = malloc(2 * (size_t)n * sizeof *rows);
-    struct layout_keys keys = { .rows = rows, .count = 2, .positions = 2, .rings = &h->rings, .ring = 1 };
+    struct layout_keys keys = { .rows = rows, .count = 2, .positions = 2, .rings = &h->ways.rings,
+                                .trees = &h->ways.trees, .ring = 1 };
     struct layout *layout;
 
     for (int r = 0; r < n && rows; r++) {

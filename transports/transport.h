@@ -62,7 +62,8 @@ struct where {
     uint16_t numa;                 /* node of those cores, from 1; 0: several, the only one, not known */
     uint8_t  ring;                 /* place of its GPU in a ring over those of the host, from 1, whose
                                       neighbours reach each other best; 0: not known */
-    uint64_t rings;                /* equal: the hosts have the same rings over such places; 0: not known */
+    uint64_t plan;                 /* equal: the hosts have the same rings and trees over such places;
+                                      0: not known */
     char     hostname[64];         /* for people */
     struct fabric {                /* what transports publish about the rank: */
         char     transport[TRANSPORT_NAME];    /* empty: no more follow */

@@ -64,10 +64,11 @@ struct call {
     bool            src_scratch;     /* SRC, DST lie in scratch, at those offsets: only if ... */
     bool            dst_scratch;     /* ... one algorithm has another do a part (team.h) */
     int             slice, nslices;  /* this schedule part is slice of nslices; 0, 1 */
-    struct portion  portion;         /* what goes over one of several channels (channels.h) */
+    struct portion  portion;         /* what goes over one of several channels or trees */
     const struct groups *groups;     /* which ranks are near each other; NULL: all */
     const int      *order;           /* the rank at each place; NULL: these are ranks */
     const struct channels *channels; /* more orders of these places; NULL: none */
+    const struct group_trees *trees; /* of the places of each group; NULL: none */
 };
 
 /* The same call among ranks of such a layout (NULL: none), `by_place`: with places for
@@ -122,10 +123,11 @@ struct algorithm {
      * (NULL: one; far.h has what most need).  Used to choose and to explain. */
     struct price (*price)(int nranks, const struct groups *groups, double bytes);
 
-    /* Not NULL: it uses all channels of the layout, and is worth its price only where there are some.
-     * Then this makes from the price of one, groups and channels that of all (channels.h). */
-    struct price (*over)(struct price one, const struct groups *groups,
-                         const struct channels *channels);
+    /* Not NULL: it uses what a layout may have besides an order, channels or trees, and is worth its price
+     * only where this (NULL: no layout) finds them.  Then over() makes the price of `c`, a call by place,
+     * from what price() says, where there are none. */
+    bool (*uses)(const struct layout *layout);
+    struct price (*over)(const struct call *c, double bytes, struct price one);
 
     /* Worth its price only where peers can see each other's memory. */
     bool lent;

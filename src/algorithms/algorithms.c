@@ -53,6 +53,7 @@ struct call call_among(const struct call *c, const struct layout *layout, bool b
     groups = by_place ? &layout->by_place : &layout->by_rank;
     among.groups = groups->count > 1 ? groups : NULL;
     among.channels = by_place && layout->channels.count ? &layout->channels : NULL;
+    among.trees = by_place && layout->trees.count ? &layout->trees : NULL;
     if (!by_place || !layout->order)
         return among;
     among.order = layout->order;

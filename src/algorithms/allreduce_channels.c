@@ -30,6 +30,7 @@ const struct algorithm allreduce_channels = {
     .cost = "a ring in each channel of the layout, with its share: each 2(n-1) steps, every rank "
             "sends 2(n-1)/n of the buffer in all",
     .price = price,
+    .uses = channels_exist,
     .over = channels_over_rings,
     .by_place = true,
     .build = build,

@@ -29,6 +29,7 @@ const struct algorithm allreduce_hierarchical_channels = {
     .collective = ALLREDUCE,
     .cost = "hierarchical in each channel of the layout, with its share; as many bytes in all",
     .price = price,
+    .uses = channels_exist,
     .over = channels_over,
     .grouped = true,
     .by_place = true,

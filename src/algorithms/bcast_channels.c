@@ -26,6 +26,7 @@ const struct algorithm bcast_channels = {
     .cost = "a chain in each channel of the layout, with its share; the buffer sent once by each "
             "rank, in slices these overlap",
     .price = price,
+    .uses = channels_exist,
     .over = channels_over_rings,
     .by_place = true,
     .ordered = true,

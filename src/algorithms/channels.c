@@ -38,6 +38,7 @@ static struct call channel_call(const struct call *c, int channel, bool ring, in
     sub.order = order;
     sub.portion = (struct portion){ of->first, of->first + of->share, c->channels->total };
     sub.channels = NULL;
+    sub.trees = NULL;
     return sub;
 }
 
@@ -95,12 +96,16 @@ void channels_each(struct schedule *s, const struct call *c, const struct algori
 
 /* ---- Prices ---------------------------------------------------------------------- */
 
-struct price channels_over(struct price one, const struct groups *groups,
-                           const struct channels *channels)
+bool channels_exist(const struct layout *layout)
 {
-    int n = channels->count;
+    return layout && layout->channels.count;
+}
 
-    (void)groups;
+struct price channels_over(const struct call *c, double bytes, struct price one)
+{
+    int n = c->channels->count;
+
+    (void)bytes;
     one.busiest.messages *= n;
     one.all.messages *= n;
     one.far.messages *= n;
@@ -111,13 +116,13 @@ struct price channels_over(struct price one, const struct groups *groups,
 
 /* The rank by which most channels leave a group, or enter it, has more than others to do with other
  * groups. */
-struct price channels_over_rings(struct price one, const struct groups *groups,
-                                 const struct channels *channels)
+struct price channels_over_rings(const struct call *c, double bytes, struct price one)
 {
-    struct price all = channels_over(one, groups, channels);
+    const struct channels *channels = c->channels;
+    struct price all = channels_over(c, bytes, one);
     double most = 0, most_share = 0;
 
-    for (int end = 0; end < 4 && groups; end++)        /* of even groups and odd, first and last */
+    for (int end = 0; end < 4 && c->groups; end++)        /* of even groups and odd, first and last */
         for (int i = 0; i < channels->members; i++) {
             int at = end / 2 * channels->members + (end % 2 ? channels->members - 1 : 0);
             double crossing = 0, share = 0;

@@ -25,6 +25,7 @@ const struct algorithm reduce_scatter_channels = {
     .collective = REDUCE_SCATTER,
     .cost = "a ring in each channel of the layout, with its share of every block; each n-1 steps",
     .price = price,
+    .uses = channels_exist,
     .over = channels_over_rings,
     .by_place = true,
     .build = build,

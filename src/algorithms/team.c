@@ -73,6 +73,7 @@ struct call team_call(const struct call *c, enum collective collective, int rank
     sub.groups = NULL;
     sub.order = NULL;
     sub.channels = NULL;
+    sub.trees = NULL;
     return sub;
 }
 

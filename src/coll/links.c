@@ -6,25 +6,27 @@
 #include <stdlib.h>
 
 /* What makes ranks neighbours, from the coarsest on.  Where ranks have GPUs, rings go along the widest
- * of the host's plan, and channels along all. */
+ * of the host's plan, channels along all, trees along its trees. */
 enum { KEY_HOST, KEY_RING, KEY_NUMA, KEY_CORES, KEYS };
 
-/* This host's rings, if all ranks are on hosts that have the same. */
-static const struct layout_rings *rings_of_all(const struct peal_comm *comm)
+/* This host's plan, if all ranks are on hosts that have the same. */
+static const struct layout_plan *plan_of_all(const struct peal_comm *comm)
 {
-    const struct layout_rings *rings = comm->job ? job_rings(comm->job) : NULL;
+    const struct layout_plan *plan = comm->job ? job_plan(comm->job) : NULL;
 
     for (int r = 0; r < comm->nranks; r++)
-        if (!comm_where(comm, r)->rings || comm_where(comm, r)->rings != comm_where(comm, 0)->rings)
+        if (!comm_where(comm, r)->plan || comm_where(comm, r)->plan != comm_where(comm, 0)->plan)
             return NULL;
-    return rings;
+    return plan;
 }
 
 static int find_layout(const struct peal_comm *comm, struct layout **layout)
 {
     uint64_t *rows = calloc((size_t)comm->nranks, KEYS * sizeof *rows);
+    const struct layout_plan *plan = plan_of_all(comm);
     struct layout_keys keys = { .rows = rows, .count = KEYS, .positions = 1u << KEY_RING,
-                                .rings = rings_of_all(comm), .ring = KEY_RING };
+                                .rings = plan ? &plan->rings : NULL,
+                                .trees = plan ? &plan->trees : NULL, .ring = KEY_RING };
     int status;
 
     if (!rows)

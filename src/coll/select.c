@@ -80,7 +80,7 @@ bool select_suits(const struct algorithm *a, const struct coll_speed *speed)
     const struct layout *l = speed->layout;
 
     return (!a->lent || speed->lends) && (!a->grouped || layout_mixed(l)) &&
-           (!a->over || (l && l->channels.count));
+           (!a->uses || a->uses(l));
 }
 
 /* In the order of places operands are not combined in that of ranks. */
@@ -165,8 +165,8 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 
     if (price.failed)
         return choice;
-    if (a->over && among.channels)
-        price = a->over(price, among.groups, among.channels);
+    if (a->uses && by_place && a->uses(speed->layout))
+        price = a->over(&among, call_bytes(c), price);
     message = message_bytes(&price.busiest);
     most = most_slices(&price.busiest);
     if (message > pace->slice)

@@ -31,7 +31,7 @@ static void put_record(struct wire_writer *w, const struct record *record)
     wire_put32(w, record->where.pid_namespace);
     wire_put64(w, record->where.cores);
     wire_put16(w, record->where.numa);
-    wire_put64(w, record->where.rings);
+    wire_put64(w, record->where.plan);
     wire_put(w, record->where.hostname, sizeof(record->where.hostname));
     for (int i = 0; i < TRANSPORT_FABRICS; i++) {
         wire_put(w, record->where.fabrics[i].transport, TRANSPORT_NAME);
@@ -55,7 +55,7 @@ static void get_record(struct wire_reader *r, struct record *record)
     record->where.pid_namespace = wire_get32(r);
     record->where.cores = wire_get64(r);
     record->where.numa = wire_get16(r);
-    record->where.rings = wire_get64(r);
+    record->where.plan = wire_get64(r);
     wire_get(r, hostname, sizeof(record->where.hostname));
     if (!memchr(hostname, 0, sizeof(record->where.hostname))) {
         r->bad = true;

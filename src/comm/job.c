@@ -29,9 +29,9 @@ const struct where *job_where(const struct job *job, int rank)
     return &job->records[rank].where;
 }
 
-const struct layout_rings *job_rings(const struct job *job)
+const struct layout_plan *job_plan(const struct job *job)
 {
-    return &job->rings;
+    return &job->plan;
 }
 
 /* ---- Commands to the monitor ------------------------------------------ */

@@ -12,7 +12,7 @@
 #include "transports/transport.h"
 
 struct job;
-struct layout_rings;
+struct layout_plan;
 
 enum { JOB_SECRET = 32, JOB_ADDRESSES = 4 };
 
@@ -43,7 +43,7 @@ int job_rank(const struct job *job);
 int job_size(const struct job *job);
 uint64_t job_id(const struct job *job);
 const struct where *job_where(const struct job *job, int rank);   /* of a job rank */
-const struct layout_rings *job_rings(const struct job *job);       /* of this rank's host (ring_order.h) */
+const struct layout_plan *job_plan(const struct job *job);         /* of this rank's host (ring_order.h) */
 
 /* A communicator's mailbox.  The functions are called by the monitor thread;
  * they must not block nor call job_ functions. */

@@ -124,7 +124,7 @@ struct job {
     struct place       roots[JOB_ADDRESSES];
     int                nroots;
     struct record     *records;          /* of all ranks */
-    struct layout_rings rings;           /* of this host */
+    struct layout_plan plan;             /* of this host */
     double             visit_timeout, keepalive;
     pthread_t          thread;
     int                wake;             /* eventfd */

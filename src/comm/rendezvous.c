@@ -26,7 +26,7 @@ int rendezvous_begin(struct job *job)
     if (status)
         return status;
     where_publish(&self->where, job->options.transports);
-    ring_order_here(self, &job->rings);
+    ring_order_here(self, &job->plan);
     door_describe(&job->door, self);
     job->meeting = true;
     if (job_is_root(job)) {

@@ -13,7 +13,7 @@
 
 static const double plan_seconds = 1;
 
-/* ---- Of a host --------------------------------------------------------------------- */
+/* ---- Rings of a host --------------------------------------------------------------------- */
 
 static const struct topology_ring *widest(const struct topology_plan *plan)
 {
@@ -35,17 +35,20 @@ static int place_in(const struct topology_ring *ring, int gpu)
     return i;
 }
 
-/* From 1; 0: there is no ring. */
+/* In the widest ring; where there is none, in the order of their numbers. */
+static int position_of(const struct topology_plan *plan, int gpu)
+{
+    return 1 + (plan->nrings > 0 ? place_in(widest(plan), gpu) : gpu);
+}
+
 static void take_turns(const struct topology_plan *plan, const int *gpus, int n, struct record *record)
 {
-    const struct topology_ring *ring = widest(plan);
-
     for (int i = 0; i < n; i++) {
         int gpu = 0;
 
         while (plan->gpus[gpu] != gpus[i])
             gpu++;
-        record->turns[i] = plan->nrings > 0 ? (uint8_t)(place_in(ring, gpu) + 1) : 0;
+        record->turns[i] = (uint8_t)position_of(plan, gpu);
     }
     record->nturns = (uint16_t)n;
 }
@@ -80,9 +83,11 @@ static uint64_t hash(uint64_t h, unsigned number)
     return h;
 }
 
-static uint64_t hash_rings(const struct layout_rings *rings, int ngpus)
+static uint64_t hash_plan(const struct layout_plan *plan, int ngpus)
 {
-    uint64_t h = hash(UINT64_C(0xcbf29ce484222325), (unsigned)ngpus);
+    const struct layout_rings *rings = &plan->rings;
+    const struct layout_trees *trees = &plan->trees;
+    uint64_t h = hash(hash(UINT64_C(0xcbf29ce484222325), (unsigned)ngpus), (unsigned)rings->count);
 
     for (int r = 0; r < rings->count; r++) {
         h = hash(h, rings->list[r].share);
@@ -90,11 +95,21 @@ static uint64_t hash_rings(const struct layout_rings *rings, int ngpus)
         for (int i = 0; i < ngpus; i++)
             h = hash(h, rings->list[r].place[i]);
     }
+    for (int k = 0; k < trees->count; k++) {
+        h = hash(h, trees->list[k].share);
+        for (int i = 0; i < ngpus; i++)
+            h = hash(h, trees->list[k].parent[i]);
+    }
     return h ? h : 1;
 }
 
 /* Shares are multiples of this part of the largest, so that small ratios are exact. */
 static const double whole_share = 2 * 2 * 2 * 2 * 3 * 3 * 5 * 7 * 11;
+
+static uint16_t share_of(double bandwidth, double most)
+{
+    return (uint16_t)fmax(1, floor(bandwidth / most * whole_share + 0.5));
+}
 
 /* `index`: of each place, the GPU's in the plan. */
 static void write_rings(const struct topology_plan *plan, const int *index, struct layout_rings *rings)
@@ -107,7 +122,7 @@ static void write_rings(const struct topology_plan *plan, const int *index, stru
         const struct topology_ring *ring = &plan->rings[r];
         struct layout_ring *to = &rings->list[r];
 
-        to->share = (uint16_t)fmax(1, floor(ring->bandwidth / most * whole_share + 0.5));
+        to->share = share_of(ring->bandwidth, most);
         to->alternates = plan->port[ring->gpus[0]] != plan->port[ring->gpus[n - 1]];
         for (int i = 0; i < n; i++)
             to->place[i] = (uint8_t)place_in(ring, index[i]);
@@ -152,13 +167,14 @@ static int split_rings(const struct topology *t, const struct topology_plan *pla
     return plan_spread(t, split, nrings);
 }
 
+static const double clearly = 0.98;
+
 /* The plan's rings over the places of the widest, split so that they use the ways out of the host
  * evenly: into as many as there are ports, or so many for each GPU that the busiest link clearly has
  * less to do. */
 static int take_rings(const struct topology *t, const struct topology_plan *plan,
                       struct layout_rings *rings)
 {
-    static const double clearly = 0.98;
     enum { EACH_MOST = 3 };
     double least = INFINITY;
     int status = PEAL_OK, ports = count_ports(plan), n = plan->ngpus;
@@ -178,15 +194,57 @@ static int take_rings(const struct topology *t, const struct topology_plan *plan
     return status;
 }
 
-int ring_order_find(const struct topology *t, struct record *record, struct layout_rings *rings)
+/* ---- Its trees ----------------------------------------------------------------------- */
+
+/* Over the places of the widest ring. */
+static void write_trees(const struct topology_plan *plan, struct layout_trees *trees)
+{
+    double most = 0;
+
+    trees->count = plan->ntrees;
+    for (int k = 0; k < trees->count; k++)
+        most = fmax(most, plan->trees[k].bandwidth);
+    for (int k = 0; k < trees->count; k++) {
+        const struct topology_tree *tree = &plan->trees[k];
+
+        trees->list[k].share = share_of(tree->bandwidth, most);
+        for (int i = 0; i < plan->ngpus; i++)
+            trees->list[k].parent[position_of(plan, i) - 1] =
+                (uint8_t)(tree->parent[i] < 0 ? 0 : position_of(plan, tree->parent[i]));
+    }
+}
+
+/* As many as there are ports at least, so that all of these may be used, or so many more that the busiest link
+ * clearly has less to do. */
+static int take_trees(const struct topology *t, struct topology_plan *plan, struct layout_trees *trees)
+{
+    static const int tried[] = { 0, LAYOUT_CHANNELS / 2, LAYOUT_CHANNELS };
+    double least = INFINITY, busiest = 0;
+    int status = PEAL_OK, ports = count_ports(plan);
+
+    if (plan->ntrees == 0 || plan->ngpus > LAYOUT_MEMBERS)
+        return PEAL_OK;
+    for (int i = 0; i < 3 && !status; i++) {
+        status = plan_hang(t, plan, tried[i] ? tried[i] : ports, &busiest);
+        if (!status && plan->ntrees <= LAYOUT_CHANNELS && busiest < least * clearly) {
+            least = busiest;
+            write_trees(plan, trees);
+        }
+    }
+    return status;
+}
+
+/* ---- All of a host -------------------------------------------------------------------- */
+
+int ring_order_find(const struct topology *t, struct record *record, struct layout_plan *ways)
 {
     int gpus[RECORD_TURNS], n, status = position_turns(t, gpus, RECORD_TURNS, &n);
     struct topology_plan plan;
     char kept[STATUS_TEXT];
 
     record->nturns = 0;
-    record->where.rings = 0;
-    *rings = (struct layout_rings){ .count = 0 };
+    record->where.plan = 0;
+    *ways = (struct layout_plan){ .rings.count = 0 };
     if (status || n == 0)
         return status;
     status_keep(kept);
@@ -198,26 +256,29 @@ int ring_order_find(const struct topology *t, struct record *record, struct layo
     if (status)
         return status;
     take_turns(&plan, gpus, n, record);
-    if ((status = take_rings(t, &plan, rings)))
-        rings->count = 0;
-    else if (rings->count > 1)
-        record->where.rings = hash_rings(rings, plan.ngpus);
+    status = take_rings(t, &plan, &ways->rings);
+    if (!status)
+        status = take_trees(t, &plan, &ways->trees);
+    if (status)
+        *ways = (struct layout_plan){ .rings.count = 0 };
+    if (ways->rings.count > 1 || ways->trees.count)
+        record->where.plan = hash_plan(ways, plan.ngpus);
     topology_plan_free(&plan);
     return status;
 }
 
-void ring_order_here(struct record *record, struct layout_rings *rings)
+void ring_order_here(struct record *record, struct layout_plan *ways)
 {
     const struct topology *t;
     char kept[STATUS_TEXT];
 
     record->nturns = 0;
-    record->where.rings = 0;
-    *rings = (struct layout_rings){ .count = 0 };
+    record->where.plan = 0;
+    *ways = (struct layout_plan){ .rings.count = 0 };
     if (!topology_may_have_gpus())
         return;
     status_keep(kept);
-    if (position_machine(&t) || ring_order_find(t, record, rings))
+    if (position_machine(&t) || ring_order_find(t, record, ways))
         log_warn("%s the links between the GPUs of this host: %s",
                  record->nturns ? "one ring, and no channels, follows" : "rings do not follow",
                  status_text());

@@ -4,6 +4,7 @@
 #include "base/status.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct item {
     const uint64_t *keys;
@@ -136,6 +137,123 @@ static void find_channels(const struct item *items, const struct layout_keys *ke
         channels->count = 0;
 }
 
+/* ---- Trees --------------------------------------------------------------------------- */
+
+void group_tree_hang(const struct group_tree *tree, int members, int top, uint8_t *parent)
+{
+    int child = top;
+
+    memcpy(parent, tree->parent, (size_t)members);
+    for (int v = top, up;; v = up) {
+        up = parent[v];
+        parent[v] = (uint8_t)child;
+        child = v;
+        if (up == v)
+            return;
+    }
+}
+
+int group_tree_heights(const uint8_t *parent, int members, int *heights)
+{
+    int most = 0;
+
+    for (int v = 0; v < members; v++)
+        heights[v] = 0;
+    for (int v = 0; v < members; v++)
+        for (int at = v, height = 0; parent[at] != at; at = parent[at]) {
+            int *above = &heights[parent[at]];
+
+            *above = ++height > *above ? height : *above;
+            most = *above > most ? *above : most;
+        }
+    return most;
+}
+
+/* The first member at a position; -1: nobody is. */
+static int first_at(const struct item *items, const struct layout_keys *keys, int m, unsigned position)
+{
+    for (int i = 0; i < m; i++)
+        if (position_of(&items[i], keys) == position)
+            return i;
+    return -1;
+}
+
+/* Who is above a member; -1: nobody who is there. */
+static int above(const struct item *items, const struct layout_keys *keys, const struct layout_tree *tree,
+                 int m, int member)
+{
+    unsigned position = (unsigned)position_of(&items[member], keys);
+    int up = first_at(items, keys, m, position);
+
+    if (up != member)
+        return up;
+    do {
+        position = tree->parent[position - 1];
+        up = first_at(items, keys, m, position);
+    } while (position && up < 0);
+    return up;
+}
+
+static void hang_members(const struct item *items, const struct layout_keys *keys,
+                         const struct layout_tree *tree, int m, struct group_tree *to)
+{
+    int root = -1;
+
+    for (int i = 0; i < m; i++) {
+        int up = above(items, keys, tree, m, i);
+
+        if (up < 0)
+            up = root < 0 ? (root = i) : root;
+        to->parent[i] = (uint8_t)up;
+    }
+    to->root = (uint8_t)root;
+}
+
+/* From where it is lowest. */
+static void hang_low(struct group_tree *tree, int m)
+{
+    struct group_tree as_it_was = *tree;
+    int heights[LAYOUT_MEMBERS], lowest = m;
+
+    for (int top = 0; top < m; top++) {
+        uint8_t parent[LAYOUT_MEMBERS];
+        int height;
+
+        group_tree_hang(&as_it_was, m, top, parent);
+        height = group_tree_heights(parent, m, heights);
+        if (height < lowest) {
+            lowest = height;
+            tree->root = (uint8_t)top;
+            memcpy(tree->parent, parent, (size_t)m);
+        }
+    }
+}
+
+static void find_trees(const struct item *items, const struct layout_keys *keys, int n, int ngroups,
+                       struct group_trees *trees)
+{
+    int m = n / ngroups;
+
+    *trees = (struct group_trees){ .members = m };
+    for (int i = 0; i < keys->trees->count && m > 1; i++) {
+        struct group_tree *tree = &trees->list[trees->count];
+        int same = 0;
+
+        hang_members(items, keys, &keys->trees->list[i], m, tree);
+        /* Alone, a group may use it from anywhere. */
+        if (ngroups == 1)
+            hang_low(tree, m);
+        while (memcmp(trees->list[same].parent, tree->parent, (size_t)m))
+            same++;
+        trees->list[same].share += keys->trees->list[i].share;
+        trees->count += same == trees->count;
+    }
+    for (int k = 0; k < trees->count; k++) {
+        trees->list[k].first = trees->total;
+        trees->total += trees->list[k].share;
+    }
+}
+
 /* ---- All ---------------------------------------------------------------------------- */
 
 /* The layout of ranks in the order of `items`, whose first keys name their groups. */
@@ -175,6 +293,7 @@ int layout_create(const struct layout_keys *keys, int nranks, struct layout **la
 {
     struct item *items = calloc((size_t)nranks, sizeof *items);
     struct channels channels = { .count = 0 };
+    struct group_trees trees = { .count = 0 };
     uint64_t *names = calloc((size_t)nranks * (size_t)keys->count, sizeof *names);
     struct layout *l = NULL;
     int status = PEAL_OK, ngroups = 0;
@@ -191,11 +310,14 @@ int layout_create(const struct layout_keys *keys, int nranks, struct layout **la
     }
     if (keys->rings && regular(items, keys, nranks, ngroups))
         find_channels(items, keys, nranks, ngroups, &channels);
-    if (moved || (ngroups > 1 && ngroups < nranks) || channels.count) {
+    if (keys->trees && regular(items, keys, nranks, ngroups))
+        find_trees(items, keys, nranks, ngroups, &trees);
+    if (moved || (ngroups > 1 && ngroups < nranks) || channels.count || trees.count) {
         l = make(items, nranks, ngroups, moved);
         if (!l)
             goto no_memory;
         l->channels = channels;
+        l->trees = trees;
     }
     *layout = l;
     goto done;

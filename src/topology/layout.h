@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 enum {
-    LAYOUT_MEMBERS  = 16,  /* of a group that has channels, at most */
-    LAYOUT_CHANNELS = 32   /* two for each of them */
+    LAYOUT_MEMBERS  = 16,  /* of a group that has channels or trees, at most */
+    LAYOUT_CHANNELS = 32   /* or trees; two for each of them */
 };
 
 /* A partition of numbers 0, 1, ...: ranks or places. */
@@ -43,12 +43,27 @@ struct channels {
     struct channel list[LAYOUT_CHANNELS];
 };
 
+/* A spanning tree of the places of a group, used up for reducing and down for broadcasting. */
+struct group_tree {
+    uint32_t first, share; /* as of a channel */
+    uint8_t  root;         /* through which it is joined to the same tree of other groups */
+    uint8_t  parent[LAYOUT_MEMBERS];   /* of each place of the group, among them; of the root itself */
+};
+
+struct group_trees {
+    int               count;           /* 0: none */
+    int               members;         /* of every group, at least 2 */
+    uint32_t          total;
+    struct group_tree list[LAYOUT_CHANNELS];
+};
+
 struct layout {
     int           nranks;
     const int    *order;   /* the rank at each place; NULL: the one of that number */
     const int    *place;   /* the place of each rank; NULL likewise */
     struct groups by_place, by_rank;
     struct channels channels;
+    struct group_trees trees;
     int           memory[];
 };
 
@@ -64,6 +79,23 @@ struct layout_rings {
     struct layout_ring list[LAYOUT_CHANNELS];
 };
 
+/* Spanning trees over them. */
+struct layout_tree {
+    uint16_t share;
+    uint8_t  parent[LAYOUT_MEMBERS];   /* position above p: parent[p - 1]; 0: p is the root */
+};
+
+struct layout_trees {
+    int                count;
+    struct layout_tree list[LAYOUT_CHANNELS];
+};
+
+/* All ways over the same positions. */
+struct layout_plan {
+    struct layout_rings rings;
+    struct layout_trees trees;
+};
+
 /* What makes ranks neighbours: of each rank `count` numbers, at least one, from the coarsest to the
  * finest.  A name says what a rank is in, the first its group; a position where it stands in that. */
 struct layout_keys {
@@ -71,14 +103,17 @@ struct layout_keys {
     int             count;
     unsigned        positions; /* bit k: key k is a position, not a name; k > 0 */
     const struct layout_rings *rings;  /* over the positions that key `ring` is; NULL: none */
+    const struct layout_trees *trees;  /* likewise */
     int             ring;
 };
 
 /* Those with as many equal keys as possible become neighbours, in the order of their positions.  Names
  * are in the order of the lowest ranks that have them, so what lies well stays as it is.  Rings become
- * channels if the same positions are taken in every group, and they are different orders.  *layout is
- * NULL if there is nothing to know: every rank is at the place of its number, all links are alike,
- * for there is one group, or each rank is one, and there are no channels.  PEAL_ERR_MEMORY. */
+ * channels if the same positions are taken in every group, and they are different orders; trees, if they
+ * are, become those of its ranks: who has no parent there is under the next above, and who shares a position
+ * under the first that has it.  *layout is NULL if there is nothing to know: every rank is at the place of its
+ * number, all links are alike, for there is one group, or each rank is one, and there are neither channels nor
+ * trees.  PEAL_ERR_MEMORY. */
 int  layout_create(const struct layout_keys *keys, int nranks, struct layout **layout);
 void layout_free(struct layout *layout);       /* NULL allowed */
 
@@ -92,6 +127,12 @@ static inline int channel_place(const struct channels *channels, int channel, in
         k = channels->members - 1 - k;
     return group * channels->members + c->at[k];
 }
+
+/* A tree hung from its place `top` instead: the edges are the same.  parent[] as in struct group_tree. */
+void group_tree_hang(const struct group_tree *tree, int members, int top, uint8_t *parent);
+
+/* Of each place how many levels of the tree lie below it; returns the root's. */
+int  group_tree_heights(const uint8_t *parent, int members, int *heights);
 
 /* Are there both fast and slow links: several groups, of which one has several ranks? */
 static inline int layout_mixed(const struct layout *l)
