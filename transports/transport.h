@@ -61,7 +61,8 @@ struct where {
     uint64_t cores;                /* equal: may run on the same set of cores, of where_cores() */
     uint16_t numa;                 /* node of those cores, from 1; 0: several, the only one, not known */
     uint8_t  ring;                 /* place of its GPU in a ring over those of the host, from 1, whose
-                                      neighbours reach each other best; 0: not known */
+                                      neighbours reach each other best (of their numbers where no ring
+                                      joins them); 0: not known */
     uint64_t plan;                 /* equal: the hosts have the same rings and trees over such places;
                                       0: not known */
     char     hostname[64];         /* for people */

@@ -96,6 +96,8 @@ struct price {
     struct load busiest;             /* rank */
     struct load all;                 /* ranks together: they may have to share cores */
     struct far  far;                 /* contained in the above; zero where all are near */
+    double      parts;               /* of the buffer, each of which goes through all rounds beside the
+                                      * others; 0: one */
     double      ways;                /* that a rank's messages within a group take at once, if ways
                                       * do not share what they carry; 0: one */
     bool        failed;              /* no memory to find it */
@@ -124,10 +126,10 @@ struct algorithm {
     struct price (*price)(int nranks, const struct groups *groups, double bytes);
 
     /* Not NULL: it uses what a layout may have besides an order, channels or trees, and is worth its price
-     * only where this (NULL: no layout) finds them.  Then over() makes the price of `c`, a call by place,
-     * from what price() says, where there are none. */
+     * only where this (NULL: no layout) finds them, in several groups or over links of their own.  Then over()
+     * has the price for `c`, a call by place; price() has that without them. */
     bool (*uses)(const struct layout *layout);
-    struct price (*over)(const struct call *c, double bytes, struct price one);
+    struct price (*over)(const struct algorithm *self, const struct call *c, double bytes);
 
     /* Worth its price only where peers can see each other's memory. */
     bool lent;

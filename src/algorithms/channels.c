@@ -101,25 +101,25 @@ bool channels_exist(const struct layout *layout)
     return layout && layout->channels.count;
 }
 
-struct price channels_over(const struct call *c, double bytes, struct price one)
+struct price channels_over(const struct algorithm *self, const struct call *c, double bytes)
 {
+    struct price one = self->price(c->nranks, c->groups, bytes);
     int n = c->channels->count;
 
-    (void)bytes;
     one.busiest.messages *= n;
     one.all.messages *= n;
     one.far.messages *= n;
     one.far.all_messages *= n;
-    one.ways = n;
+    one.parts = one.ways = n;
     return one;
 }
 
 /* The rank by which most channels leave a group, or enter it, has more than others to do with other
  * groups. */
-struct price channels_over_rings(const struct call *c, double bytes, struct price one)
+struct price channels_over_rings(const struct algorithm *self, const struct call *c, double bytes)
 {
     const struct channels *channels = c->channels;
-    struct price all = channels_over(c, bytes, one);
+    struct price one = self->price(c->nranks, c->groups, bytes), all = channels_over(self, c, bytes);
     double most = 0, most_share = 0;
 
     for (int end = 0; end < 4 && c->groups; end++)        /* of even groups and odd, first and last */

@@ -37,8 +37,8 @@ void channels_each(struct schedule *s, const struct call *c, const struct algori
 
 /* For `over`: the price of one ring that goes round, or one of anything that treats the members of
  * groups alike, as that of all channels. */
-struct price channels_over_rings(const struct call *c, double bytes, struct price one);
-struct price channels_over(const struct call *c, double bytes, struct price one);
+struct price channels_over_rings(const struct algorithm *self, const struct call *c, double bytes);
+struct price channels_over(const struct algorithm *self, const struct call *c, double bytes);
 bool channels_exist(const struct layout *layout);      /* for `uses` */
 
 #endif

@@ -153,8 +153,8 @@ static void keep_busiest(struct load *most, struct ends e, double bytes, bool bo
         most->reduced = larger(most->reduced, bytes * e.down_share);
 }
 
-/* Of the members of a group, what is within it, and how many others of it each sends to; the levels of the
- * highest tree. */
+/* Of the members of a group, what is within it, and how many others of it each has to do with at least; the
+ * levels of the highest tree. */
 static int ends_within(const struct groups_seen *g, int group, struct ends *ends, double *ways)
 {
     uint32_t peers[LAYOUT_MEMBERS] = { 0 };
@@ -226,12 +226,12 @@ struct price plan_trees_price(const struct call *c, double bytes, bool up, bool 
     struct groups_seen g = see(c, rooted);
     struct ends within[LAYOUT_MEMBERS] = { { 0, 0, 0, 0 } }, at_root[LAYOUT_MEMBERS] = { { 0, 0, 0, 0 } };
     bool both = up && down;
-    double ways, root_ways, turns = up + down, edges = turns * g.halves * g.trees->count;
+    double ways, turns = up + down, edges = turns * g.halves * g.trees->count;
     int other = g.count > 1 && g.root_group == 0 ? 1 : 0, depth = group_depth(&g);
     int levels = ends_within(&g, other, within, &ways);
-    int root_levels = ends_within(&g, g.root_group, at_root, &root_ways);
+    int root_levels = ends_within(&g, g.root_group, at_root, &ways);       /* hung elsewhere, the same edges */
     struct price p = { .rounds = turns * (g.count > 1 ? root_levels * rooted + depth + levels : root_levels),
-                       .ways = larger(larger(ways, root_ways), 1) };
+                       .parts = g.halves * g.trees->count, .ways = ways };
     struct load far = { 0, 0, 0 };
 
     for (int group = 0; group < g.count; group++) {

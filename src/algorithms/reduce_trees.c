@@ -40,9 +40,9 @@ static struct price price(int n, const struct groups *groups, double bytes)
     return reduce_double_tree.price(n, groups, bytes);
 }
 
-static struct price over(const struct call *c, double bytes, struct price one)
+static struct price over(const struct algorithm *self, const struct call *c, double bytes)
 {
-    (void)one;
+    (void)self;
     return plan_trees_price(c, bytes, true, false, true);
 }
 

@@ -95,22 +95,32 @@ static int first_group(const struct groups *groups)
     return g;
 }
 
-static int largest(const struct groups *groups)
-{
-    int most = 0;
-
-    for (int g = 0; g < groups->count; g++)
-        if (groups->first[g + 1] - groups->first[g] > most)
-            most = groups->first[g + 1] - groups->first[g];
-    return most;
-}
-
 static bool all_have_gpus(const struct peal_comm *comm)
 {
     for (int r = 0; r < comm->nranks; r++)
         if (!comm_where(comm, r)->ring)
             return false;
     return true;
+}
+
+/* Of ranks of one group, how many different GPUs they have, at most. */
+static int most_gpus(const struct peal_comm *comm, const struct layout *l)
+{
+    int most = 0;
+
+    for (int g = 0; g < l->by_place.count; g++) {
+        bool seen[UINT8_MAX + 1] = { false };
+        int count = 0;
+
+        for (int i = l->by_place.first[g]; i < l->by_place.first[g + 1]; i++) {
+            bool *here = &seen[comm_where(comm, rank_at(l, i))->ring];
+
+            count += !*here;
+            *here = true;
+        }
+        most = count > most ? count : most;
+    }
+    return most;
 }
 
 /* How many times a rank's share of its host's devices is all of them. */
@@ -121,7 +131,9 @@ static double count_ways(const struct peal_comm *comm, const struct layout *layo
     /* Ranks without a GPU use all, or those of a NUMA node: how many that are is not known. */
     if (devices < 2 || !layout_mixed(layout) || !all_have_gpus(comm))
         return 1;
-    most = largest(&layout->by_place);
+    most = most_gpus(comm, layout);
+    if (most < 2)                      /* one GPU has all that are near it */
+        return 1;
     share = (devices + most - 1) / most;
     return (double)devices / share;
 }

@@ -80,7 +80,7 @@ bool select_suits(const struct algorithm *a, const struct coll_speed *speed)
     const struct layout *l = speed->layout;
 
     return (!a->lent || speed->lends) && (!a->grouped || layout_mixed(l)) &&
-           (!a->uses || a->uses(l));
+           (!a->uses || (a->uses(l) && (l->by_place.count > 1 || speed->near.ways > 1)));
 }
 
 /* In the order of places operands are not combined in that of ranks. */
@@ -132,8 +132,8 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
     const struct coll_link *near = &speed->near, *far = &speed->far;
     const struct load *busiest = &price->busiest, *all = &price->all;
     const struct far *f = &price->far;
-    double together = larger(price->ways, 1);
-    double near_pace = 1 / (near->bandwidth * (together < near->ways ? together : near->ways));
+    double together = larger(price->parts, 1), ways = larger(price->ways, 1);
+    double near_pace = 1 / (near->bandwidth * (ways < near->ways ? ways : near->ways));
     /* Slices follow each other through the rounds like wagons: only the first pays all
      * rounds in sequence, of which those count in which the busiest rank waits. */
     double idle = larger(price->rounds - busiest->messages / together, 0) *
@@ -157,7 +157,9 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 {
     bool by_place = goes_by_place(a, c, reproducible);
     struct call among = call_among(c, speed->layout, by_place);
-    struct price price = a->price(c->nranks, among.groups, call_bytes(c));
+    bool over = a->uses && by_place && a->uses(speed->layout);
+    struct price price = over ? a->over(a, &among, call_bytes(c)) :
+                                a->price(c->nranks, among.groups, call_bytes(c));
     const struct coll_link *pace = price.far.messages > 0 ? &speed->far : &speed->near;
     double message, at_once = c->nranks / speed->crowding;
     struct coll_choice choice = { a, by_place, 1, -1 };
@@ -165,8 +167,6 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
 
     if (price.failed)
         return choice;
-    if (a->uses && by_place && a->uses(speed->layout))
-        price = a->over(&among, call_bytes(c), price);
     message = message_bytes(&price.busiest);
     most = most_slices(&price.busiest);
     if (message > pace->slice)

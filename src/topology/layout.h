@@ -15,7 +15,7 @@
 
 enum {
     LAYOUT_MEMBERS  = 16,  /* of a group that has channels or trees, at most */
-    LAYOUT_CHANNELS = 32   /* or trees; two for each of them */
+    LAYOUT_CHANNELS = 32   /* two for each member; trees as many */
 };
 
 /* A partition of numbers 0, 1, ...: ranks or places. */

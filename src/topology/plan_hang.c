@@ -54,13 +54,16 @@ static void hang(struct plan_loads *s, struct topology_tree *tree)
 {
     double least = INFINITY;
     int best = tree->root, lowest = s->n;
+    bool any = false;
 
+    for (int gpu = 0; gpu < s->n; gpu++)
+        any |= s->plan->port[gpu] >= 0;
     for (int gpu = 0; gpu < s->n; gpu++) {
         double here = join(s, tree->bandwidth, gpu), equal = rounding * (fabs(here) + plan_burden(s));
         int height = tree_height(tree->parent, s->n, gpu);
 
         plan_loads_undo(s);
-        if (here > least + equal || (here > least - equal && height >= lowest))
+        if ((any && s->plan->port[gpu] < 0) || here > least + equal || (here > least - equal && height >= lowest))
             continue;
         least = here;
         lowest = height;
