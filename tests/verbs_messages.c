@@ -3,7 +3,7 @@
  * tool that counts instructions: the calls of rank 0 to be counted are in functions of their own,
  * counted_...().  Except for `look`, nothing that they wait for is missing: rank 1 has made its part
  * before, which it says through memory that both see and Peal does not know of.
- * Usage: short_messages send|recv|root|leaf|allreduce|look BYTES TURNS */
+ * Usage: verbs_messages send|recv|root|leaf|allreduce|look BYTES TURNS */
 #include "peal.h"
 
 #include "tests/verbs_double.h"
