@@ -223,23 +223,24 @@ struct ending { const char *name, *transports, *word; bool threads; };
 
 enum { DESCRIPTORS = 256 };
 
-static void mark_sockets(bool is_socket[DESCRIPTORS])
+/* By inode: the number of a socket that is closed is given to the next. */
+static void mark_sockets(ino_t sockets[DESCRIPTORS])
 {
     struct stat s;
 
     for (int fd = 0; fd < DESCRIPTORS; fd++)
-        is_socket[fd] = fstat(fd, &s) == 0 && S_ISSOCK(s.st_mode);
+        sockets[fd] = fstat(fd, &s) == 0 && S_ISSOCK(s.st_mode) ? s.st_ino : 0;
 }
 
 /* Those that have come since, which are the communicator's own. */
-static void break_sockets(struct rank *me, const bool before[DESCRIPTORS])
+static void break_sockets(struct rank *me, const ino_t before[DESCRIPTORS])
 {
-    bool now[DESCRIPTORS];
+    ino_t now[DESCRIPTORS];
     int broken = 0;
 
     mark_sockets(now);
     for (int fd = 0; fd < DESCRIPTORS; fd++)
-        if (now[fd] && !before[fd])
+        if (now[fd] && now[fd] != before[fd])
             broken += shutdown(fd, SHUT_RDWR) == 0;
     rank_check(me, broken > 0, "no connection to break");
 }
@@ -272,7 +273,7 @@ static void lost(struct rank *me)
 {
     const struct ending *ending = me->context;
     struct waiter w = { .me = me };
-    bool before[DESCRIPTORS];
+    ino_t before[DESCRIPTORS];
     pthread_t thread;
 
     setenv("PEAL_PROGRESS", ending->threads ? "1" : "0", 1);
@@ -281,6 +282,7 @@ static void lost(struct rank *me)
     rank_doing(me, "a connection that breaks");
     rank_status(me, peal_barrier(w.world), PEAL_OK, "barrier");
     mark_sockets(before);
+    rank_meet(me);                     /* else who is ahead dials before the other has looked */
     rank_status(me, peal_barrier(w.comm), PEAL_OK, "barrier");
     if (me->rank == 0 && !pthread_create(&thread, NULL, receive_the_end, &w)) {
         pthread_join(thread, NULL);
