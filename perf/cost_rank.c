@@ -10,29 +10,12 @@
  *
  * Rank 0 prints lines "NAME VALUE", with times in milliseconds.  The last one is compiled
  * with -DUSE_MPI by any MPI's mpicc, too, which knows no other. */
+#include "measured_rank.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static int rank, nranks;
-
-static void check(int bad, const char *what)
-{
-    if (!bad)
-        return;
-    fprintf(stderr, "rank %d: %s\n", rank, what);
-    exit(1);
-}
-
-/* One clock for all processes of a host. */
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static void print(const char *name, double value)
 {

@@ -7,6 +7,8 @@
  *   startup late      all ranks but the last wait a second for it
  *
  * Rank 0 prints lines "NAME VALUE", with times in milliseconds, memory in KiB. */
+#include "measured_rank.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,25 +33,6 @@ static peal_comm_t world;
 #define SUM PEAL_SUM
 #define BARRIER() peal_barrier(world)
 #endif
-
-static int rank, nranks;
-
-static void check(int bad, const char *what)
-{
-    if (!bad)
-        return;
-    fprintf(stderr, "rank %d: %s\n", rank, what);
-    exit(1);
-}
-
-/* One clock for all processes of a host. */
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static void nap(double milliseconds)
 {

@@ -218,14 +218,16 @@ static void write_trees(const struct topology_plan *plan, struct layout_trees *t
  * clearly has less to do. */
 static int take_trees(const struct topology *t, struct topology_plan *plan, struct layout_trees *trees)
 {
-    static const int tried[] = { 0, LAYOUT_CHANNELS / 2, LAYOUT_CHANNELS };
+    const int tried[] = { count_ports(plan), LAYOUT_CHANNELS / 2, LAYOUT_CHANNELS };
     double least = INFINITY, busiest = 0;
-    int status = PEAL_OK, ports = count_ports(plan);
+    int status = PEAL_OK;
 
     if (plan->ntrees == 0 || plan->ngpus > LAYOUT_MEMBERS)
         return PEAL_OK;
     for (int i = 0; i < 3 && !status; i++) {
-        status = plan_hang(t, plan, tried[i] ? tried[i] : ports, &busiest);
+        if (i > 0 && tried[i] <= plan->ntrees)
+            continue;                  /* there are so many already */
+        status = plan_hang(t, plan, tried[i], &busiest);
         if (!status && plan->ntrees <= LAYOUT_CHANNELS && busiest < least * clearly) {
             least = busiest;
             write_trees(plan, trees);
@@ -280,7 +282,7 @@ void ring_order_here(struct record *record, struct layout_plan *ways)
     status_keep(kept);
     if (position_machine(&t) || ring_order_find(t, record, ways))
         log_warn("%s the links between the GPUs of this host: %s",
-                 record->nturns ? "one ring, and no channels, follows" : "rings do not follow",
+                 record->nturns ? "one ring, but neither channels nor trees, follows" : "rings do not follow",
                  status_text());
     status_restore(kept);
 }

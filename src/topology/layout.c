@@ -308,10 +308,12 @@ int layout_create(const struct layout_keys *keys, int nranks, struct layout **la
         moved |= items[i].rank != i;
         ngroups += i == 0 || items[i].keys[0] != items[i - 1].keys[0];
     }
-    if (keys->rings && regular(items, keys, nranks, ngroups))
-        find_channels(items, keys, nranks, ngroups, &channels);
-    if (keys->trees && regular(items, keys, nranks, ngroups))
-        find_trees(items, keys, nranks, ngroups, &trees);
+    if ((keys->rings || keys->trees) && regular(items, keys, nranks, ngroups)) {
+        if (keys->rings)
+            find_channels(items, keys, nranks, ngroups, &channels);
+        if (keys->trees)
+            find_trees(items, keys, nranks, ngroups, &trees);
+    }
     if (moved || (ngroups > 1 && ngroups < nranks) || channels.count || trees.count) {
         l = make(items, nranks, ngroups, moved);
         if (!l)
