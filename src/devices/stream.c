@@ -5,6 +5,9 @@
  * call; where they are smaller, whoever reads them next finds them in memory and
  * not in the cache, which costs up to a third. */
 #include "devices/arithmetic.h"
+#include "devices/pace.h"
+
+#include "base/clock.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -65,6 +68,27 @@ void memory_stream(void *dst, const void *src, size_t bytes)
 {
     stream_store(dst, src, bytes);
     stream_fence();
+}
+
+void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes)
+{
+    bool timed;
+    uint64_t start, end;
+
+    if (bytes < PACE_PIECE) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    timed = pace_due(pace);
+    start = timed ? clock_now() : 0;
+    if (pace->goes_past)
+        memory_stream(to, from, bytes);
+    else
+        memcpy(to, from, bytes);
+    if (!timed)
+        return;
+    end = clock_now();
+    pace_took(pace, (double)(end - start) / (double)bytes, end);
 }
 
 /* From half the last cache, and from 16 MiB in any case.  Measured on one machine:

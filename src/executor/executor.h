@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "devices/device.h"
+#include "devices/pace.h"
 #include "schedule/schedule.h"
 #include "transports/transport.h"
 
@@ -43,6 +44,7 @@ struct engine {
     int          nports;
     bool         crowded;                    /* more ranks here than cores: yield, not spin */
     uint64_t     spin_ns, yield_ns;          /* how long a wait does what; see settings */
+    struct pace  pace;                       /* of copies to stages, which peers read */
     struct completion_queue completions;
     struct run  *runs, *last_run;            /* in flight, oldest first */
     int          wake;                       /* eventfd; wakes a sleeping wait */

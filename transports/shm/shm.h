@@ -15,6 +15,7 @@
 #ifndef SHM_H
 #define SHM_H
 
+#include "devices/pace.h"
 #include "transports/matching.h"
 #include "transports/pool.h"
 #include "transports/transport.h"
@@ -132,6 +133,7 @@ struct endpoint {
     /* Writing: positions count up for ever. */
     uint64_t         slot_head, byte_head, slots_taken, bytes_taken;
     struct send_window window;
+    struct pace      pace;         /* of our copies to memory that the peer reads */
     bool             starved;      /* something waits for room ... */
     uint32_t         starved_at;   /* ... at this version */
     struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */

@@ -120,6 +120,16 @@ bool ring_fed(struct endpoint *endpoint)
     return atomic_load(&side_theirs(endpoint)->version) != endpoint->starved_at;
 }
 
+/* The first time round, the ring's pages are new, and copying to them says nothing about
+ * later. */
+static void ring_copy(struct endpoint *endpoint, char *to, const char *from, size_t bytes)
+{
+    if (endpoint->byte_head < endpoint->ring)
+        memcpy(to, from, bytes);
+    else
+        pace_copy(&endpoint->pace, to, from, bytes);
+}
+
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
               const void *payload, size_t payload_bytes, const void *bytes, size_t length)
 {
@@ -132,8 +142,8 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
         size_t at = endpoint->byte_head % endpoint->ring, first = endpoint->ring - at;
 
         first = first < length ? first : length;
-        memcpy(ring + at, bytes, first);
-        memcpy(ring, (const char *)bytes + first, length - first);
+        ring_copy(endpoint, ring + at, bytes, first);
+        ring_copy(endpoint, ring, (const char *)bytes + first, length - first);
         endpoint->byte_head += line_round(length);
     }
     slot->number = message->number;

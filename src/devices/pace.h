@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Stores to memory that another rank reads: plain ones, or past the caches?
+ *
+ * A plain store needs the line for itself.  What the peer has read is in its caches too,
+ * and each line has to be taken back from there.  Where the two cores share a cache that
+ * is fast, and what was stored lies there for the reader (35 GB/s).  Where they do not,
+ * stores wait for each other, for they are to appear in their order: 2.4 GB/s, whatever
+ * is fetched ahead.  Stores past the caches need not own the line: 17 GB/s, whatever the
+ * cores are, for the reader fetches from memory then.  (Reads are fast either way:
+ * 17 and 35 GB/s.)  How near the cores are nobody tells: virtual machines hide it, and the
+ * scheduler moves ranks.  So the writer measures.
+ *
+ * It times one copy in some.  Are those slow, some are stored past the caches instead,
+ * and the better of the two is kept to.  While that is past the caches, plain stores are
+ * tried now and then, to see whether they have become fast; and the other way round, as
+ * long as they are slow. */
+#ifndef PACE_H
+#define PACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PACE_PIECE = 4 << 10 };     /* bytes from which there is a choice */
+
+/* What is known of one peer, or of all.  Begins as zeros; one thread's. */
+struct pace {
+    double   plain, past;          /* ns per byte, of late; 0: not known */
+    uint64_t again;                /* not before then is the other way tried */
+    uint64_t patience;             /* ns until that, when stores past the caches were no better */
+    unsigned pieces;               /* copied, of which one in some is timed */
+    int      suspects;             /* the last so many plain copies were slow */
+    int      tries;                /* of the other way, still to be timed */
+    bool     goes_past;            /* the way of the next copy */
+};
+
+/* Is the next copy to be timed? */
+static inline bool pace_due(struct pace *pace)
+{
+    enum { ONE_IN = 32 };
+
+    return pace->suspects > 0 || pace->tries > 0 || ++pace->pieces % ONE_IN == 0;
+}
+
+/* Copy to memory that another rank reads, the faster way; in stream.c. */
+void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes);
+
+/* A copy has taken `cost` ns per byte, and it is now `now` ns. */
+void pace_took(struct pace *pace, double cost, uint64_t now);
+
+#endif

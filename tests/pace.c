@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The choice between plain stores and such past the caches, on links and clocks that
+ * are made up.
+ *
+ *   pace [seed] */
+#include "checks.h"
+#include "devices/pace.h"
+
+#include <stdlib.h>
+
+enum { PIECE = 64 << 10 };
+static const double near = 0.03, far = 0.42, past = 0.06;    /* ns per byte, as measured */
+
+static uint64_t state;
+
+struct link {
+    struct pace pace;
+    double      plain_cost, past_cost;     /* now */
+    double      now;                       /* ns */
+    double      plain, past;               /* bytes that were stored either way */
+    int         changes;                   /* of the way */
+};
+
+static double noise(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return 0.8 + 0.4 * (double)(state >> 40) / (double)(1 << 24);
+}
+
+/* Store a piece, as pace_copy() does. */
+static void move(struct link *link)
+{
+    bool goes_past = link->pace.goes_past, timed = pace_due(&link->pace);
+    double cost = (goes_past ? link->past_cost : link->plain_cost) * noise();
+
+    link->now += 100 + cost * PIECE;
+    *(goes_past ? &link->past : &link->plain) += PIECE;
+    if (timed)
+        pace_took(&link->pace, cost, (uint64_t)link->now);
+    link->changes += goes_past != link->pace.goes_past;
+}
+
+/* For so long; what share of the bytes went past the caches? */
+static double move_for(struct link *link, double ms)
+{
+    double end = link->now + ms * 1e6;
+
+    link->plain = link->past = 0;
+    link->changes = 0;
+    while (link->now < end)
+        move(link);
+    return link->past / (link->plain + link->past);
+}
+
+static void check_share(struct link *link, double ms, double least, double most, int changes,
+                        const char *what)
+{
+    double share = move_for(link, ms);
+
+    check(share >= least && share <= most && link->changes <= changes,
+          "%s: %.4f of the bytes went past, %d changes; expected %.4f to %.4f, at most %d", what,
+          share, link->changes, least, most, changes);
+}
+
+static void steady(void)
+{
+    struct link link = { .plain_cost = near, .past_cost = past };
+
+    check_share(&link, 1000, 0, 0, 0, "near cores");
+    link = (struct link){ .plain_cost = far, .past_cost = past };
+    check_share(&link, 10, 0.5, 1, 1, "far cores, at first");
+    check_share(&link, 1000, 0.98, 1, 100, "far cores");
+    link = (struct link){ .plain_cost = far, .past_cost = far };
+    check_share(&link, 1000, 0, 0.1, 20, "the same, at first");
+    check_share(&link, 5000, 0, 0.01, 40, "the same");
+}
+
+/* The scheduler moves ranks: the better way is found again soon. */
+static void moved(void)
+{
+    struct link link = { .plain_cost = near, .past_cost = past };
+
+    move_for(&link, 100);
+    for (int i = 0; i < 20; i++) {
+        link.plain_cost = far;
+        move_for(&link, 10);
+        check_share(&link, 100, 0.98, 1, 10, "moved apart");
+        link.plain_cost = near;
+        move_for(&link, 25);
+        check_share(&link, 100, 0, 0, 0, "moved together");
+    }
+    link.plain_cost = link.past_cost = far;
+    move_for(&link, 2000);
+    link.past_cost = past;
+    move_for(&link, 400);          /* longer than failed tries are apart */
+    check_share(&link, 100, 0.98, 1, 10, "memory has become fast");
+}
+
+/* A core is taken away for a millisecond now and then, whoever is timed. */
+static void disturbed(void)
+{
+    struct link link = { .plain_cost = near, .past_cost = past };
+    double share = 0;
+
+    for (int i = 0; i < 2000; i++) {
+        share += move_for(&link, 0.01 * (double)(1 + i % 10));
+        link.plain_cost = 15;
+        move(&link);
+        link.plain_cost = near;
+    }
+    check(share == 0, "near cores, taken away: %.4f of the bytes went past", share / 2000);
+    link.plain_cost = far;
+    move_for(&link, 10);
+    share = 0;
+    for (int i = 0; i < 200; i++) {
+        share += move_for(&link, 1);
+        link.past_cost = 15;
+        move(&link);
+        link.past_cost = past;
+    }
+    check(share > 0.95 * 200, "far cores, taken away: %.4f of the bytes went past", share / 200);
+}
+
+/* A core that is taken away during one of the tries must not decide them. */
+static void disturbed_tries(void)
+{
+    for (int disturbed = 0; disturbed < 8; disturbed++) {
+        struct link link = { .plain_cost = far, .past_cost = past };
+
+        while (!link.pace.goes_past)
+            move(&link);
+        for (int i = 0; link.pace.tries > 0; i++) {
+            link.past_cost = i == disturbed ? 15 : past;
+            move(&link);
+        }
+        check(link.pace.goes_past, "try %d disturbed: stores past the caches were given up",
+              disturbed);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    state = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    printf("seed %llu\n", (unsigned long long)state);
+    steady();
+    moved();
+    disturbed();
+    disturbed_tries();
+    printf("pace: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
+    return failures ? 1 : 0;
+}
