@@ -359,8 +359,9 @@ class Floor(Peer):
     notes = ['the fastest of them is the floor of a cell; direct ones have a column of their own']
     by_wire = {
         'shm': ['line', 'linepause', 'one8K', 'one8Kslots', 'one8Kroom', 'one64K', 'one64Kslots',
-                'one64Kroom', 'one64Kroomnt', 'one64Knt', 'two8K', 'two32K', 'two32Kroom',
-                'two32Kroomnt', 'two128K', 'two32Knt', 'two128Knt', 'two128Knts', 'direct',
+                'one64Kroom', 'one64Kroomnt', 'one8Kroomf', 'one64Kroomf', 'one64Kroomntf',
+                'one64Knt', 'two8K', 'two8Kntsf', 'two32K', 'two32Kroom', 'two32Kroomnt',
+                'two32Kroomntsf', 'two128K', 'two32Knt', 'two128Knt', 'two128Knts', 'direct',
                 'directpause', 'directnt'],
         'tcp': ['flat', 'ring', 'doubling', 'flatsmall', 'ringsmall', 'flatpoll', 'ringpoll'],
     }

@@ -10,7 +10,7 @@
  * two8K ...  two shots: each rank adds its part of the vector, from the others'
  *            slots, into its result and a second slot, which the others copy
  * ...nt      stores to the result go around the caches; nts: to the second
- *            slots too
+ *            slots too; f: to the slots that are written first
  * direct     send and receive buffers lie in memory that all ranks map: each
  *            adds its part and stores it to all results (directnt: around the
  *            caches)
@@ -60,7 +60,7 @@ static const struct variant {
     size_t slots;
     int around, pauses;
     size_t least, most;
-    int room;
+    int room, first_around;
 } variants[] = {
     { "line", IN_LINE, 0, 0, 0, 0, 0, 56 },
     { "linepause", IN_LINE, 0, 0, 0, 1, 0, 56 },
@@ -71,11 +71,16 @@ static const struct variant {
     { "one64Kslots", ONE_SHOT, 16 << 10, MORE_SLOTS, 0, 0, 128 << 10, 8 << 20 },
     { "one64Kroom", ONE_SHOT, 16 << 10, MORE_ROOM_SLOTS, 0, 0, 128 << 10, (size_t)-1, 1 },
     { "one64Kroomnt", ONE_SHOT, 16 << 10, MORE_ROOM_SLOTS, 1, 0, 1 << 20, (size_t)-1, 1 },
+    { "one8Kroomf", ONE_SHOT, 2 << 10, ROOM_SLOTS, 0, 0, 4 << 10, 64 << 10, 1, 1 },
+    { "one64Kroomf", ONE_SHOT, 16 << 10, MORE_ROOM_SLOTS, 0, 0, 128 << 10, (size_t)-1, 1, 1 },
+    { "one64Kroomntf", ONE_SHOT, 16 << 10, MORE_ROOM_SLOTS, 1, 0, 1 << 20, (size_t)-1, 1, 1 },
     { "one64Knt", ONE_SHOT, 16 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
     { "two8K", TWO_SHOT, 2 << 10, SLOTS, 0, 0, 512, 64 << 10 },
+    { "two8Kntsf", TWO_SHOT, 2 << 10, SLOTS, 2, 0, 4 << 10, 64 << 10, 0, 1 },
     { "two32K", TWO_SHOT, 8 << 10, SLOTS, 0, 0, 64 << 10, 8 << 20 },
     { "two32Kroom", TWO_SHOT, 8 << 10, PART_ROOM_SLOTS, 0, 0, 64 << 10, 8 << 20, 1 },
     { "two32Kroomnt", TWO_SHOT, 8 << 10, PART_ROOM_SLOTS, 1, 0, 1 << 20, (size_t)-1, 1 },
+    { "two32Kroomntsf", TWO_SHOT, 8 << 10, PART_ROOM_SLOTS, 2, 0, 64 << 10, (size_t)-1, 1, 1 },
     { "two128K", TWO_SHOT, 32 << 10, SLOTS, 0, 0, 1 << 20, 8 << 20 },
     { "two32Knt", TWO_SHOT, 8 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
     { "two128Knt", TWO_SHOT, 32 << 10, SLOTS, 1, 0, 1 << 20, (size_t)-1 },
@@ -191,8 +196,8 @@ static void one_shot(struct call *call)
         if (k < chunks && writes(call->what, me)) {
             if (number + 1 - acknowledged > variant->slots)
                 acknowledged = wait_combined(call->what, number + 1 - variant->slots);
-            memcpy(slot(me, 0, number), from + k * chunk,
-                   least_of(chunk, n - k * chunk) * sizeof *from);
+            floats_copy(slot(me, 0, number), from + k * chunk,
+                        least_of(chunk, n - k * chunk), variant->first_around);
             counter_set(&places[me].written, number + 1);
         }
         if (k >= 1 && reads(call->what, me)) {
@@ -233,9 +238,9 @@ static void two_write(struct call *call, size_t k)
     for (int i = 1; i < ranks; i++) {
         int r = (me + i) % ranks;
 
-        memcpy(slot(me, 0, number) + slot_place(me, r),
-               call->in + part(call, r) + k * variant->chunk,
-               part_chunk(call, r, k) * sizeof(float));
+        floats_copy(slot(me, 0, number) + slot_place(me, r),
+                    call->in + part(call, r) + k * variant->chunk, part_chunk(call, r, k),
+                    variant->first_around);
     }
     counter_set(&places[me].written, number + 1);
 }
