@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a communicator is told of its links (links.c), from tables of ranks that no job has:
  * its layout, the speeds within and between hosts, and prices that know that the ranks of a
- * host share its way out; and what makes several hosts of one. */
+ * host share its way out, and its cores; and what makes several hosts of one. */
 #include "checks.h"
 #include "coll/start.h"
 #include "comm/job_state.h"
@@ -177,6 +177,33 @@ static void test_devices(void)
     with_gpus = false;
 }
 
+/* What was the fastest broadcast, or nearly, where ranks share cores (docs/performance.md): a stage
+ * only of what is large, for its root copies while other cores have nothing to do. */
+static void test_shared_cores(void)
+{
+    static const struct { int nranks, cores; size_t bytes; const char *name; } known[] = {
+        { 4, 2, 32 << 10, "binomial" }, { 4, 2, 64 << 10, "binomial" }, { 4, 2, 512 << 10, "chain" },
+        { 4, 2, 1 << 20, "staged" }, { 6, 2, 64 << 10, "binomial" }, { 6, 2, 512 << 10, "staged" }, { 8, 2, 64 << 10, "binomial" },
+        { 8, 2, 256 << 10, "staged" }, { 8, 2, 1 << 20, "staged" }, { 4, 1, 64 << 10, "direct" },
+        { 4, 1, 256 << 10, "staged" }, { 4, 1, 1 << 20, "staged" }
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct call call = { .collective = BCAST, .nranks = known[i].nranks, .count = known[i].bytes,
+                             .size = 1, .commutative = true, .nslices = 1 };
+        struct coll_speed speed = select_speed(&select_near, &select_near,
+                                               (double)known[i].nranks / known[i].cores);
+        struct coll_choice choice = { .algorithm = NULL };
+
+        speed.lends = true;
+        if (select_algorithm(&call, NULL, false, &speed, &choice))
+            choice.algorithm = NULL;
+        check(choice.algorithm && !strcmp(choice.algorithm->name, known[i].name),
+              "bcast of %zu bytes to %d ranks on %d cores: %s, not %s", known[i].bytes, known[i].nranks,
+              known[i].cores, choice.algorithm ? choice.algorithm->name : "nothing", known[i].name);
+    }
+}
+
 /* Who is told that two hosts of one name do not share memory is told how that can be. */
 static void check_reason(const struct where *a, const struct where *b)
 {
@@ -214,6 +241,7 @@ int main(void)
     test_hosts();
     test_cores();
     test_shared_way();
+    test_shared_cores();
     test_devices();
     test_hostid();
     printf("links: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);

@@ -30,13 +30,18 @@ static void build(struct schedule *s, const struct call *c)
  * share its core that is worth two rounds (64 KiB to 8 ranks, call after call, on 2 cores:
  * 20 to 23 us, where a tree or a root that sends to each takes 15; from 128 KiB on all are
  * even or worse).  Rounds beyond the messages of the busiest rank, as with 3 ranks and the
- * second with 4, would be priced with bytes, which they have not. */
+ * second with 4, would be priced with bytes, which they have not.
+ *
+ * Nobody has anything to take before the root has copied all of it: call after call on 2 cores,
+ * 4 ranks take as long as three copies one after the other, 8 as five. */
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct price p = staged_price(n, (struct load){ n - 1, bytes, 0 },
                                   (struct load){ n - 1, bytes * n / 2, 0 });
 
     p.rounds += (n > 3) + (n > 4);
+    p.alone = n > 1 ? bytes / 2 : 0;
+    p.takers = n - 1;
     return far_star(n, groups, 1, p);
 }
 
