@@ -2,6 +2,7 @@
 /* What a rank of perf/cost does.
  *
  *   cost_rank bcasts N       N broadcasts of 8 bytes by rank 0, in calls_measured()
+ *   cost_rank persistents N  the same, each a peal_start and a peal_wait of one request
  *   cost_rank allreduces N   N sums of 8 bytes, the same
  *   cost_rank start          how long the init and the barriers after it take
  *   cost_rank rest N         eight broadcasts of 1 MiB, 4 ms apart, after half a second without
@@ -95,25 +96,37 @@ static void barrier(void)
 
 /* ---- What a repeated call costs ------------------------------------------ */
 
-/* A function of its own, so that callgrind can be told to count what happens in it. */
-static __attribute__((noinline)) void calls_measured(int sums, long n)
-{
-    static double in = 1, out;
+enum calls { BCASTS, PERSISTENTS, ALLREDUCES };
 
+/* A function of its own, so that callgrind can be told to count what happens in it. */
+static __attribute__((noinline)) void calls_measured(enum calls calls, long n, double *in, peal_request_t *request)
+{
+    double out;
     int status = PEAL_OK;
 
     for (long i = 0; i < n && status == PEAL_OK; i++)
-        status = sums ? peal_allreduce(&in, &out, 1, PEAL_FLOAT64, PEAL_SUM, world)
-                      : peal_bcast(&in, 1, PEAL_FLOAT64, 0, world);
+        if (calls == ALLREDUCES)
+            status = peal_allreduce(in, &out, 1, PEAL_FLOAT64, PEAL_SUM, world);
+        else if (calls == BCASTS)
+            status = peal_bcast(in, 1, PEAL_FLOAT64, 0, world);
+        else if ((status = peal_start(request)) == PEAL_OK)
+            status = peal_wait(request);
     check(status != PEAL_OK, peal_last_error());
 }
 
-static void repeat(int sums, long n)
+static void repeat(enum calls calls, long n)
 {
-    calls_measured(sums, 100);
+    peal_request_t request = PEAL_REQUEST_NULL;
+    double in = 1;
+
+    if (calls == PERSISTENTS)
+        check(peal_bcast_init(&in, 1, PEAL_FLOAT64, 0, world, &request) != PEAL_OK, peal_last_error());
+    calls_measured(calls, 100, &in, &request);
     barrier();
-    calls_measured(sums, n);
+    calls_measured(calls, n, &in, &request);
     barrier();
+    if (calls == PERSISTENTS)
+        check(peal_request_free(&request) != PEAL_OK, peal_last_error());
 }
 
 /* ---- How long the start takes ---------------------------------------------- */
@@ -212,14 +225,16 @@ int main(int argc, char **argv)
         rest((int)n);
 #ifndef USE_MPI
     else if (strcmp(mode, "bcasts") == 0)
-        repeat(0, n);
+        repeat(BCASTS, n);
+    else if (strcmp(mode, "persistents") == 0)
+        repeat(PERSISTENTS, n);
     else if (strcmp(mode, "allreduces") == 0)
-        repeat(1, n);
+        repeat(ALLREDUCES, n);
     else if (strcmp(mode, "start") == 0)
         start();
 #endif
     else
-        check(1, "usage: cost_rank bcasts N | allreduces N | start | rest N");
+        check(1, "usage: cost_rank bcasts N | persistents N | allreduces N | start | rest N");
     end();
     return 0;
 }

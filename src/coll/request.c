@@ -13,7 +13,7 @@ struct peal_request {
     struct peal_request *next, *previous;      /* of the communicator's */
 };
 
-static int start(struct peal_request *r);
+static inline int start(struct peal_request *r);
 
 static int make_request(struct peal_comm *comm, const struct coll_call *user, bool persistent,
                         struct peal_request **request)
@@ -63,7 +63,8 @@ int coll_request(struct peal_comm *comm, const struct coll_call *user, bool pers
     return status;
 }
 
-static int start(struct peal_request *r)
+/* Inline, as what is started again and again is short. */
+static inline int start(struct peal_request *r)
 {
     int status = comm_check(r->comm);
 

@@ -101,8 +101,14 @@ int comm_progress(struct peal_comm *comm);
 /* The communicator is about to go. */
 void comm_still(struct peal_comm *comm);
 
-/* PEAL_OK, or why the communicator is broken, with the text set. */
-int comm_check(struct peal_comm *comm);
+/* Why the communicator is broken, with the text set, or PEAL_OK. */
+int comm_why(struct peal_comm *comm);
+
+/* The same; inline, as every call begins with it. */
+static inline int comm_check(struct peal_comm *comm)
+{
+    return atomic_load_explicit(&comm->engine.failure, memory_order_acquire) ? comm_why(comm) : PEAL_OK;
+}
 
 /* Break the communicator here and tell the others; the first reason counts.
  * Returns the status that counts, with its text set. */

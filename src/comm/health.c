@@ -202,12 +202,10 @@ void comm_behind_text(struct peal_comm *comm, uint64_t call, char *text, size_t 
     pthread_mutex_unlock(&comm->lock);
 }
 
-int comm_check(struct peal_comm *comm)
+int comm_why(struct peal_comm *comm)
 {
     int status;
 
-    if (atomic_load_explicit(&comm->engine.failure, memory_order_acquire) == 0)
-        return PEAL_OK;
     pthread_mutex_lock(&comm->lock);
     status = comm->status;
     if (status)
