@@ -585,6 +585,7 @@ int transports_conform(uint64_t seed, const char *only, bool threads_only, bool 
                        status_text());
             }
         transports_hostile(*t, seed);
+        transports_early(*t, seed);
         run_variants(*t, threads_only, brief, seed);
     }
     return ran ? 0 : 77;
