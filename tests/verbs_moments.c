@@ -5,6 +5,7 @@
 
 #include "transports/verbs/verbs_ring.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -379,12 +380,14 @@ static void twice_body(struct node *node)
     }
     node_meet(node);
     if (node->rank == 1) {
-        verbs_poll(node->port);
         first = e->in_next;
         for (uint32_t i = 0; i < FRAMES; i++) {
             uint32_t at = (first + i) % VERBS_FRAMES;
 
-            CHECK(e->came[at / 64] >> at % 64 & 1, "frame %u has not come", i);
+            /* Without its credit a frame waits for its sender's next look. */
+            while (!(e->came[at / 64] >> at % 64 & 1))
+                if (verbs_poll(node->port) == 0)
+                    sched_yield();
             immediate[i] = verbs_immediate(first + i, e->frame_here[at]);
             verbs_frame_came(&e->rails[0], immediate[i]);
         }
