@@ -171,7 +171,8 @@ struct patience {
 
 enum { LOOKS_PER_CLOCK = 32 };
 
-/* Between two looks: spin or yield, each stage cheaper and slower.  Sets the time,
+/* Between two looks: spin or yield, each stage cheaper and slower.  What is awaited mostly
+ * comes soon, so the first looks follow each other without a pause.  Sets the time,
  * or 0 if it did not ask for it; false, without a pause, if it is time to sleep. */
 static bool be_patient(const struct engine *engine, struct patience *patience, uint64_t *now)
 {
@@ -179,7 +180,8 @@ static bool be_patient(const struct engine *engine, struct patience *patience, u
 
     *now = 0;
     if (++patience->looks % LOOKS_PER_CLOCK && spin) {
-        clock_relax();
+        if (patience->idle_since)
+            clock_relax();
         return true;
     }
     *now = clock_now();
