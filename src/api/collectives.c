@@ -3,14 +3,20 @@
  * down; the three forms of each differ only in what is done with it. */
 #include "api/check.h"
 
-static int run(const char *function, peal_comm_t comm, const struct coll_call *call)
+static int run_checked(const char *function, peal_comm_t comm, const struct coll_call *call)
+{
+    int status = check_call(function, comm, call);
+
+    return status ? status : coll_run(comm, call);
+}
+
+static inline int run(const char *function, peal_comm_t comm, const struct coll_call *call)
 {
     int status;
 
     if (comm && coll_again(comm, call, &status))
         return status;
-    status = check_call(function, comm, call);
-    return status ? status : coll_run(comm, call);
+    return run_checked(function, comm, call);
 }
 
 static int make(const char *function, peal_comm_t comm, const struct coll_call *call,

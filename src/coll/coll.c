@@ -200,7 +200,8 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, struct 
     return PEAL_OK;
 }
 
-int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited)
+/* As run_start(). */
+static inline int launch(struct peal_comm *comm, struct seat *seat, bool awaited)
 {
     uint64_t call = 0;
     int status;
@@ -210,9 +211,16 @@ int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited)
         call = comm_begin_call(comm, seat->binding.signature);
     }
     status = run_start(seat->run, &comm->engine, &seat->binding, awaited);
-    if (status == PEAL_OK && run_active(seat->run))
+    if (status == STATUS_LATER)
         run_note(seat->run, call, clock_deadline(comm->options.timeout));
     return status;
+}
+
+int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited)
+{
+    int status = launch(comm, seat, awaited);
+
+    return status == STATUS_LATER ? PEAL_OK : status;
 }
 
 int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
@@ -245,18 +253,17 @@ static inline bool repeats(const struct coll_call *a, const struct coll_call *b)
     return differ == 0 && b->op < PEAL_OPS;
 }
 
-static int run_seat(struct peal_comm *comm, struct seat *seat)
+static inline int run_seat(struct peal_comm *comm, struct seat *seat)
 {
     struct run *run = seat->run;
     int status = atomic_load_explicit(&comm->engine.failure, memory_order_acquire);
 
     if (status)
         return coll_broke(comm, NULL, status);
-    status = coll_launch(comm, seat, true);
-    if (status == PEAL_OK && run_active(run))
-        status = engine_wait(&comm->engine, run, run_deadline(run));
-    else if (status == PEAL_OK)
-        status = run_status(run);
+    status = launch(comm, seat, true);
+    if (status == STATUS_LATER)
+        status = run_active(run) ? engine_wait(&comm->engine, run, run_deadline(run))
+                                 : run_status(run);
     return status ? coll_broke(comm, run, status) : PEAL_OK;
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/clock.h"
 #include "base/log.h"
+#include "executor/patience.h"
 #include "executor/run.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -163,64 +163,6 @@ static const struct run *oldest_call(const struct engine *engine)
     return run;
 }
 
-/* How long nothing has moved. */
-struct patience {
-    uint64_t idle_since;               /* 0: not known yet */
-    unsigned looks;
-};
-
-enum { LOOKS_PER_CLOCK = 32 };
-
-/* Between two looks: spin or yield, each stage cheaper and slower.  What is awaited mostly
- * comes soon, so the first looks follow each other without a pause.  Sets the time,
- * or 0 if it did not ask for it; false, without a pause, if it is time to sleep. */
-static bool be_patient(const struct engine *engine, struct patience *patience, uint64_t *now)
-{
-    uint64_t spin = engine->crowded ? 0 : engine->spin_ns, idle;
-
-    *now = 0;
-    if (++patience->looks % LOOKS_PER_CLOCK && spin) {
-        if (patience->idle_since)
-            clock_relax();
-        return true;
-    }
-    *now = clock_now();
-    if (patience->idle_since == 0)
-        patience->idle_since = *now;
-    idle = *now - patience->idle_since;
-    if (idle < spin)
-        clock_relax();
-    else if (idle < spin + engine->yield_ns)
-        sched_yield();
-    else
-        return false;
-    return true;
-}
-
-/* Nothing else is to be done than this run: look for its messages alone, until it
- * ends, leaves the short way, or should sleep. */
-static void walk_on(const struct engine *engine, struct run *run, uint64_t deadline)
-{
-    enum { WALK_NS = 200000, FLIGHT_LOOKS = 256 };
-    struct patience patience = { 0, 0 };
-    uint64_t now = 0;
-    uint32_t walked = run->walked;
-
-    while (run->walking && now < deadline &&
-           !atomic_load_explicit(&engine->failure, memory_order_acquire) &&
-           run_walk(run) == STATUS_AGAIN) {
-        if (run->walked != walked) {
-            walked = run->walked;
-            patience = (struct patience){ 0, 0 };
-        }
-        /* What is under way may need the transport's progress. */
-        if (!be_patient(engine, &patience, &now) ||
-            (run->nflights && patience.looks > FLIGHT_LOOKS) ||
-            (now && now - patience.idle_since > WALK_NS))
-            break;
-    }
-}
-
 int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
 {
     enum { MOVES_PER_CLOCK = 4096 };
@@ -230,9 +172,11 @@ int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
     uint64_t now;
 
     if (run && run->walking)
-        walk_on(engine, run, deadline);
+        run_walk_on(run, deadline);
     if (run && !run->active && run->status == PEAL_OK)
         return PEAL_OK;
+    if (run && run->active)
+        run_enlist(run);
     for (;;) {
         int moved = engine_progress(engine);
         int failure = atomic_load_explicit(&engine->failure, memory_order_acquire);

@@ -93,7 +93,8 @@ int  run_create(const struct plan *plan, struct run **run);
 void run_free(struct run *run);              /* not while active; NULL allowed */
 
 /* Start; all ranks start matching runs of a stream in the same order.  `awaited`:
- * engine_wait() follows at once. */
+ * engine_wait() follows at once.  PEAL_OK: it has ended well; STATUS_LATER: it is under way,
+ * or has failed (run_status()); else it was not started. */
 int  run_start(struct run *run, struct engine *engine, const struct binding *binding,
                bool awaited);
 /* The owner's number of the call (0: none), and by when it must have ended; said

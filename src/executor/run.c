@@ -221,17 +221,32 @@ void run_end(struct run *run, int status)
     struct engine *engine = run->engine;
     struct run **link = &engine->runs, *last = NULL;
 
-    while (*link && *link != run) {
+    while (run->listed && *link != run) {
         last = *link;
         link = &last->next;
     }
-    if (*link)
+    if (run->listed) {
         *link = run->next;
-    if (engine->last_run == run)
-        engine->last_run = last;
+        if (engine->last_run == run)
+            engine->last_run = last;
+    }
+    run->listed = false;
+    run_ended(run, status);
+}
+
+void run_enlist(struct run *run)
+{
+    struct engine *engine = run->engine;
+
+    if (run->listed)
+        return;
+    run->listed = true;
     run->next = NULL;
-    run->active = run->walking = false;
-    run->status = status;
+    if (engine->last_run)
+        engine->last_run->next = run;
+    else
+        engine->runs = run;
+    engine->last_run = run;
 }
 
 /* Nobody will be told of a failure: whoever fails next may have its text kept, unless
@@ -348,45 +363,6 @@ void run_completed(struct task *task)
         .their_bytes = task->done.their_bytes, .our_bytes = step->dst.bytes,
     };
     run_broke(run, status);
-}
-
-int run_start(struct run *run, struct engine *engine, const struct binding *binding,
-              bool awaited)
-{
-    const struct plan *plan = run->plan;
-
-    if (run->active)
-        return status_fail(PEAL_ERR_STATE, "the request is still active; wait for it first");
-    run->engine = engine;
-    run->binding = binding;
-    run->call = 0;
-    run->deadline = UINT64_MAX;
-    run->status = PEAL_OK;
-    run->abandoned = false;
-    run->fault = (struct run_fault){ .peer = -1 };
-    for (uint32_t i = 0; i < plan->npeers; i++) {
-        struct link *link = &engine->links[plan->peers[i].peer];
-
-        run->send_base[i] = link->sends[binding->stream].next;
-        run->recv_base[i] = link->next_recv[binding->stream];
-        link->sends[binding->stream].next += plan->peers[i].sends;
-        link->next_recv[binding->stream] += plan->peers[i].recvs;
-    }
-    run->active = true;
-    run->next = NULL;
-    if (engine->last_run)
-        engine->last_run->next = run;
-    else
-        engine->runs = run;
-    engine->last_run = run;
-    run->walked = run->expected = run->nflights = 0;
-    run->walking = engine->runs == run && run_may_walk(run);
-    if (!run->walking)
-        run_leave(run);
-    else if (run_walk(run) == STATUS_AGAIN && run->walked < plan->openers &&
-             (!awaited || engine->crowded))
-        run_leave(run);            /* the sends need not wait, and others want the core */
-    return PEAL_OK;
 }
 
 /* ---- Questions --------------------------------------------------------- */

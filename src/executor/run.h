@@ -20,7 +20,8 @@ enum { RUN_FLIGHTS = 8 };
 struct run {
     const struct plan *plan;
     struct engine     *engine;     /* while active */
-    struct run        *next;       /* in engine.runs */
+    struct run        *next;       /* in engine.runs, if it is there: */
+    bool               listed;
     const struct binding *binding;
     uint64_t           call, deadline;         /* the owner's, see run_note() */
     bool               active, abandoned;
@@ -125,15 +126,26 @@ static inline void window_started(struct window *window, uint32_t n)
  * the transport's, large ones straight out of memory that the peer can see, or
  * into it; only sends may be under way meanwhile.
  * PEAL_OK: the run has ended or has left; STATUS_AGAIN: a message has not come. */
-bool run_may_walk(struct run *run);
 int  run_walk(struct run *run);
+/* Nothing else is to be done than this run, which walks: look for its messages alone, until it
+ * ends, leaves the short way, or should sleep. */
+void run_walk_on(struct run *run, uint64_t deadline);
 /* A send has ended. */
 void run_landed(struct run *run, const struct task *task);
 /* Go on the long way: the other steps become ready, or wait, as usual; returns how
  * many were started. */
 int  run_leave(struct run *run);
 
+/* Into the engine's list of runs, if it is not there: a run that is alone and walks need not be,
+ * and most of these end before. */
+void run_enlist(struct run *run);
 /* Take the run out of its engine. */
 void run_end(struct run *run, int status);
+
+static inline void run_ended(struct run *run, int status)
+{
+    run->active = run->walking = false;
+    run->status = status;
+}
 
 #endif

@@ -5,14 +5,16 @@
  * the order of the program, which is one that all ranks' programs agree with
  * (the schedule checker runs them in it), as long as nothing is out of the
  * ordinary; then the run goes on the long way from where it stands. */
+#include "executor/patience.h"
 #include "executor/run.h"
 
 #include "base/status.h"
+#include "devices/copy.h"
 #include "devices/device.h"
 
 #include <string.h>
 
-bool run_may_walk(struct run *run)
+static inline bool may_walk(struct run *run)
 {
     const struct plan *plan = run->plan;
     const struct step *step = &plan->steps[plan->opening];
@@ -88,7 +90,7 @@ static void expect_some(struct run *run)
 }
 
 /* Stored where the peer expects it, if it does: else STATUS_AGAIN. */
-static int walk_place(const struct run *run, const struct step *step, struct link *link)
+static __attribute__((noinline)) int walk_place(const struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
@@ -105,7 +107,7 @@ static int walk_place(const struct run *run, const struct step *step, struct lin
 }
 
 /* Too large to be copied, so one of the two must see the other's memory. */
-static int walk_large(struct run *run, const struct step *step, struct link *link)
+static __attribute__((noinline)) int walk_large(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct memory_share share;
@@ -124,7 +126,7 @@ static int walk_large(struct run *run, const struct step *step, struct link *lin
     return status == STATUS_AGAIN ? STATUS_POST : status;
 }
 
-static int walk_send(struct run *run, const struct step *step, struct link *link)
+static inline __attribute__((always_inline)) int walk_send(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
@@ -153,23 +155,30 @@ static int walk_send(struct run *run, const struct step *step, struct link *link
     return PEAL_OK;
 }
 
-static int walk_recv(struct run *run, const struct step *step, struct link *link)
+static inline __attribute__((always_inline)) int walk_recv(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct landing landing;
     const void *view;
+    void *dst;
     int taken, status = link->transport->peek(link->endpoint, &message, step->dst.bytes, &view);
 
     if (status != PEAL_OK)
         return status;
-    landing = run_landing(run, step);
-    if (view != landing.dst || landing.how)
-        status = landing_put(&landing, 0, view, landing.bytes);
-    taken = link->transport->take(link->endpoint, &message, landing.bytes);
+    if (step->kind == OP_RECV && !step->streams) {
+        dst = run_at(run, step->dst);
+        if (view != dst)
+            copy_bytes(dst, view, step->dst.bytes);
+    } else {
+        landing = run_landing(run, step);
+        if (view != landing.dst || landing.how)
+            status = landing_put(&landing, 0, view, landing.bytes);
+    }
+    taken = link->transport->take(link->endpoint, &message, step->dst.bytes);
     return status ? status : taken;
 }
 
-static int walk_step(struct run *run, const struct step *step)
+static inline __attribute__((always_inline)) int walk_step(struct run *run, const struct step *step)
 {
     struct link *link;
 
@@ -186,7 +195,7 @@ static int walk_step(struct run *run, const struct step *step)
     return step->kind == OP_SEND ? walk_send(run, step, link) : walk_recv(run, step, link);
 }
 
-int run_walk(struct run *run)
+static inline __attribute__((always_inline)) int walk(struct run *run)
 {
     const struct plan *plan = run->plan;
 
@@ -215,11 +224,84 @@ int run_walk(struct run *run)
         engine_hear(run->engine);
     if (run->nflights) {
         run_leave(run);
-    } else if (run->active) {
+    } else if (run->listed) {
         run_end(run, PEAL_OK);
+    } else if (run->active) {
+        run_ended(run, PEAL_OK);
     }
     return PEAL_OK;
 }
+
+int run_walk(struct run *run)
+{
+    return walk(run);
+}
+
+/* Nothing else is to be done than this run: look for its messages alone, until it
+ * ends, leaves the short way, or should sleep. */
+void run_walk_on(struct run *run, uint64_t deadline)
+{
+    enum { WALK_NS = 200000, FLIGHT_LOOKS = 256 };
+    const struct engine *engine = run->engine;
+    struct patience patience = { 0, 0 };
+    uint64_t now = 0;
+    uint32_t walked = run->walked;
+
+    while (run->walking && now < deadline &&
+           !atomic_load_explicit(&engine->failure, memory_order_acquire) &&
+           walk(run) == STATUS_AGAIN) {
+        if (run->walked != walked) {
+            walked = run->walked;
+            patience = (struct patience){ 0, 0 };
+        }
+        /* What is under way may need the transport's progress. */
+        if (!be_patient(engine, &patience, &now) ||
+            (run->nflights && patience.looks > FLIGHT_LOOKS) ||
+            (now && now - patience.idle_since > WALK_NS))
+            break;
+    }
+}
+
+int run_start(struct run *run, struct engine *engine, const struct binding *binding,
+              bool awaited)
+{
+    const struct plan *plan = run->plan;
+
+    if (run->active)
+        return status_fail(PEAL_ERR_STATE, "the request is still active; wait for it first");
+    run->engine = engine;
+    run->binding = binding;
+    run->call = 0;
+    run->deadline = UINT64_MAX;
+    run->status = PEAL_OK;
+    run->abandoned = false;
+    run->fault = (struct run_fault){ .peer = -1 };
+    for (uint32_t i = 0; i < plan->npeers; i++) {
+        struct link *link = &engine->links[plan->peers[i].peer];
+
+        run->send_base[i] = link->sends[binding->stream].next;
+        run->recv_base[i] = link->next_recv[binding->stream];
+        link->sends[binding->stream].next += plan->peers[i].sends;
+        link->next_recv[binding->stream] += plan->peers[i].recvs;
+    }
+    run->active = true;
+    run->walked = run->expected = run->nflights = 0;
+    run->walking = !engine->runs && may_walk(run);
+    if (!run->walking) {
+        run_enlist(run);
+        run_leave(run);
+    } else if (walk(run) == STATUS_AGAIN && run->walked < plan->openers &&
+               (!awaited || engine->crowded)) {
+        run_leave(run);            /* the sends need not wait, and others want the core */
+    }
+    if (!run->active)
+        return run->status == PEAL_OK ? PEAL_OK : STATUS_LATER;
+    if (!awaited)
+        run_enlist(run);
+    return STATUS_LATER;
+}
+
+/* ---- The long way ------------------------------------------------------------- */
 
 int run_leave(struct run *run)
 {

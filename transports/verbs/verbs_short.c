@@ -1,9 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The short way (transport.h): a message straight into the mirror of the peer's
  * ring, and straight out of ours. */
-#include "transports/verbs/verbs_ring.h"
+#include "transports/verbs/verbs_poll.h"
 
-#include <string.h>
+#include "devices/copy.h"
+
+/* Bare, if it can be: it has no room for credits, so these must not be due. */
+static inline __attribute__((always_inline))
+bool eager(struct endpoint *e, const struct message *message, const void *bytes, size_t length)
+{
+    struct verbs_series *sent = &e->sent[message->stream];
+    enum verbs_form form = verbs_credit_owed(e, BARE_SHARE) ? VERBS_HEADED
+        : verbs_series_form(sent, message->number, &message->signature, length);
+    size_t head = form == VERBS_HEADED ? VERBS_HEADER : 0;
+    unsigned char *to = verbs_ring_begin(e, head, length, false);
+
+    if (!to)
+        return false;
+    copy_bytes(to, bytes, length);
+    verbs_series_add(sent, message->number, &message->signature, length);
+    if (form == VERBS_HEADED) {
+        struct verbs_frame frame = { .kind = VERBS_EAGER, .stream = message->stream,
+                                     .number = message->number, .signature = message->signature,
+                                     .total = length, .length = length };
+
+        verbs_header_put(e, &frame, e->mirror + e->begun_place);
+    }
+    verbs_ring_end(e, verbs_code_of(e, message->stream, form), head + length, e->frames_over, NULL, 0);
+    return true;
+}
+
+bool verbs_eager(struct endpoint *e, const struct message *message, const void *bytes,
+                 size_t length)
+{
+    return eager(e, message, bytes, length);
+}
 
 int verbs_put(struct endpoint *e, const struct message *message, const void *bytes,
               size_t length, struct completion *done)
@@ -11,11 +42,11 @@ int verbs_put(struct endpoint *e, const struct message *message, const void *byt
     uint32_t at = message->number % TRANSPORT_WINDOW;
     struct sending **slot = &e->slots[message->stream][at];
 
-    (void)done;                        /* verbs_eager() sends nothing over what is not up */
+    (void)done;                        /* eager() sends nothing over what is not up */
     if (length > e->eager || e->queue || e->streams ||
         !send_window_open(&e->window, message->stream, message->number) ||
         send_window_started(&e->window, message->stream, message->number) ||
-        !verbs_eager(e, message, bytes, length))
+        !eager(e, message, bytes, length))
         return STATUS_AGAIN;
     if (*slot) {                       /* a grant that it does not need */
         verbs_sending_give(e->port, *slot);
@@ -35,7 +66,7 @@ int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
         return STATUS_POST;
     if (!matching_open(&e->matching, message->stream, message->number))
         return matching_peek_early(&e->matching, message, length, view);
-    if (!verbs_frame_waits(e) && (verbs_poll(e->port) == 0 || !verbs_frame_waits(e)))
+    if (!verbs_frame_waits(e) && (verbs_poll_inline(e->port) == 0 || !verbs_frame_waits(e)))
         return verbs_lost(e) ? STATUS_POST : STATUS_AGAIN;
     frame = verbs_frame_look(e);
     if (!frame)

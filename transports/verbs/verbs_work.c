@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Work requests and their completions.  Every completion belongs to a rail, whose
  * address is in its number; one that was sent tells about all before it. */
-#include "transports/verbs/verbs_ring.h"
+#include "transports/verbs/verbs_poll.h"
 
 #include "base/log.h"
 
@@ -9,8 +9,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { ROUNDS = 4 };               /* times VERBS_POLL, for fairness */
 
 void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
 {
@@ -43,7 +41,7 @@ void verbs_rail_fail(struct rail *rail, int status, const char *format, ...)
     verbs_activity(e);
 }
 
-static void post_failed(struct rail *rail, int error)
+void verbs_post_failed(struct rail *rail, int error)
 {
     if (error > 0)
         verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "ibv_post_send to %s over %s port %d failed: %s",
@@ -55,16 +53,6 @@ static void post_failed(struct rail *rail, int error)
                         rail->adapter->place.port, rail->endpoint->name);
 }
 
-/* What could not be posted, or not any more, is in the rail's list of work, as if it had been. */
-static inline void post(struct rail *rail, struct ibv_send_wr *wrs)
-{
-    struct ibv_send_wr *bad;
-    int error = rail->qp ? ibv_post_send(rail->qp, wrs, &bad) : 0;
-
-    if (error)
-        post_failed(rail, error);
-}
-
 static void chain_post(struct chain *chain)
 {
     for (unsigned i = 0; i < chain->n; i++) {
@@ -72,11 +60,11 @@ static void chain_post(struct chain *chain)
         chain->wrs[i].sg_list = &chain->pieces[i];
     }
     if (chain->n > 0)
-        post(chain->rail, chain->wrs);
+        verbs_post_now(chain->rail, chain->wrs);
     chain->n = 0;
 }
 
-static void chain_add(struct chain *chain, struct rail *rail, const struct ibv_send_wr *wr)
+void verbs_chain_add(struct chain *chain, struct rail *rail, const struct ibv_send_wr *wr)
 {
     chain->rail = rail;
     chain->wrs[chain->n] = *wr;
@@ -98,34 +86,9 @@ void verbs_chain_end(struct port *port)
         chain_post(&port->chains[i]);
 }
 
-/* The last of those that nobody else asks about is signaled too, often enough that
- * a full queue always has some.  Where that would not say that it has arrived, what
- * says so follows. */
 void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work)
 {
-    struct work *kept = &rail->work[rail->posted & (rail->depth - 1)];
-    struct port *port = rail->endpoint->port;
-
-    bool ask = work->kind != WORK_NOTHING && ((work->order && work->kind == WORK_FRAME) ||
-                                              ++rail->unsignaled >= rail->depth / 4);
-
-    *kept = *work;
-    kept->signaled = work->kind == WORK_NOTHING || (ask && rail->adapter->place.acknowledged);
-    if (kept->signaled) {
-        rail->unsignaled = 0;
-        wr->send_flags |= IBV_SEND_SIGNALED;
-    }
-    wr->wr_id = (uintptr_t)rail;
-    rail->posted++;
-    rail->flying += work->bytes;
-    if (work->order)
-        work->order->works++;
-    if (port->chaining)
-        chain_add(&port->chains[rail->index], rail, wr);
-    else
-        post(rail, wr);
-    if (ask && !kept->signaled)
-        verbs_arrival_ask(rail);
+    verbs_post_inline(rail, wr, work);
 }
 
 static void sent(struct rail *rail)
@@ -165,7 +128,7 @@ static void receives_again(struct rail *rail)
         verbs_rail_fail(rail, PEAL_ERR_SYSTEM, "%s", status_text());
 }
 
-static inline void received(struct rail *rail, const struct ibv_wc *wc)
+static void received(struct rail *rail, const struct ibv_wc *wc)
 {
     const char *wrong;
 
@@ -184,7 +147,7 @@ static inline void received(struct rail *rail, const struct ibv_wc *wc)
         verbs_break(rail->endpoint, PEAL_ERR_PROTOCOL, "%s sent %s", rail->endpoint->name, wrong);
 }
 
-static inline void completed(const struct ibv_wc *wc)
+void verbs_completed(const struct ibv_wc *wc)
 {
     struct rail *rail = (struct rail *)(uintptr_t)(wc->wr_id & ~(uint64_t)1);
 
@@ -200,28 +163,9 @@ static inline void completed(const struct ibv_wc *wc)
         verbs_rejoin_tried(rail);
 }
 
-static inline __attribute__((always_inline)) int queue_poll(struct queue *q)
-{
-    struct ibv_wc wc[VERBS_POLL];
-    int n = VERBS_POLL, moved = 0;
-
-    for (int round = 0; round < ROUNDS && n == VERBS_POLL; round++) {
-        n = ibv_poll_cq(q->cq, VERBS_POLL, wc);
-        for (int k = 0; k < n; k++)
-            completed(&wc[k]);
-        moved += n > 0 ? n : 0;
-    }
-    return moved;
-}
-
 int verbs_poll(struct port *port)
 {
-    int moved = 0;
-
-    for (int i = 0; i < port->nadapters; i++)
-        for (int k = 0; k < port->adapters[i].nqueues; k++)
-            moved += queue_poll(&port->adapters[i].queues[k]);
-    return moved;
+    return verbs_poll_inline(port);
 }
 
 void verbs_drain(struct adapter *a)
@@ -229,7 +173,7 @@ void verbs_drain(struct adapter *a)
     for (int k = 0; k < a->nqueues; k++) {
         struct queue *q = &a->queues[k];
 
-        for (int left = q->cq->cqe, n; left >= 0 && (n = queue_poll(q)) > 0; left -= n)
+        for (int left = q->cq->cqe, n; left >= 0 && (n = verbs_queue_poll(q)) > 0; left -= n)
             continue;
     }
 }

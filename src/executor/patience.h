@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside the executor: what a wait does between two looks.  Inline, for what is awaited is seen
+ * no sooner than the next look. */
+#ifndef PATIENCE_H
+#define PATIENCE_H
+
+#include "base/clock.h"
+#include "executor/executor.h"
+
+#include <sched.h>
+
+/* How long nothing has moved. */
+struct patience {
+    uint64_t idle_since;               /* 0: not known yet */
+    unsigned looks;
+};
+
+enum { LOOKS_PER_CLOCK = 32 };
+
+/* Between two looks: spin or yield, each stage cheaper and slower.  What is awaited mostly
+ * comes soon, so the first looks follow each other without a pause.  Sets the time,
+ * or 0 if it did not ask for it; false, without a pause, if it is time to sleep. */
+static inline bool be_patient(const struct engine *engine, struct patience *patience, uint64_t *now)
+{
+    uint64_t spin = engine->crowded ? 0 : engine->spin_ns, idle;
+
+    *now = 0;
+    if (++patience->looks % LOOKS_PER_CLOCK && spin) {
+        if (patience->idle_since)
+            clock_relax();
+        return true;
+    }
+    *now = clock_now();
+    if (patience->idle_since == 0)
+        patience->idle_since = *now;
+    idle = *now - patience->idle_since;
+    if (idle < spin)
+        clock_relax();
+    else if (idle < spin + engine->yield_ns)
+        sched_yield();
+    else
+        return false;
+    return true;
+}
+
+#endif
