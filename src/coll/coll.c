@@ -306,6 +306,7 @@ static void note_recent(struct coll *coll, const struct coll_call *user, struct 
     coll->latest = coll->newest = at;
 }
 
+__attribute__((hot))
 bool coll_again(struct peal_comm *comm, const struct coll_call *user, int *status)
 {
     struct seat *seat = find_recent(comm->coll, user);

@@ -163,6 +163,7 @@ static const struct run *oldest_call(const struct engine *engine)
     return run;
 }
 
+__attribute__((hot))
 int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
 {
     enum { MOVES_PER_CLOCK = 4096 };

@@ -239,6 +239,7 @@ int run_walk(struct run *run)
 
 /* Nothing else is to be done than this run: look for its messages alone, until it
  * ends, leaves the short way, or should sleep. */
+__attribute__((hot))
 void run_walk_on(struct run *run, uint64_t deadline)
 {
     enum { WALK_NS = 200000, FLIGHT_LOOKS = 256 };
@@ -262,6 +263,7 @@ void run_walk_on(struct run *run, uint64_t deadline)
     }
 }
 
+__attribute__((hot))
 int run_start(struct run *run, struct engine *engine, const struct binding *binding,
               bool awaited)
 {

@@ -9,7 +9,7 @@
 void verbs_completed(const struct ibv_wc *wc);
 
 /* Mostly a frame has come, and no receives are to be posted again. */
-static inline void verbs_heard(const struct ibv_wc *wc)
+static inline __attribute__((always_inline)) void verbs_heard(const struct ibv_wc *wc)
 {
     struct rail *rail = (struct rail *)(uintptr_t)(wc->wr_id & ~(uint64_t)1);
 
@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) int verbs_queue_poll(struct queue *
     return moved;
 }
 
-static inline int verbs_poll_inline(struct port *port)
+static inline __attribute__((always_inline)) int verbs_poll_inline(struct port *port)
 {
     int moved = 0;
 

@@ -21,8 +21,9 @@ static inline void verbs_post_now(struct rail *rail, struct ibv_send_wr *wrs)
 /* The last of those that nobody else asks about is signaled too, often enough that
  * a full queue always has some.  Where that would not say that it has arrived, what
  * says so follows. */
-static inline void verbs_post_inline(struct rail *rail, struct ibv_send_wr *wr,
-                                     const struct work *work)
+static inline __attribute__((always_inline))
+void verbs_post_inline(struct rail *rail, struct ibv_send_wr *wr,
+                       const struct work *work)
 {
     struct work *kept = &rail->work[rail->posted & (rail->depth - 1)];
     struct port *port = rail->endpoint->port;

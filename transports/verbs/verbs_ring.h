@@ -37,7 +37,8 @@ static inline size_t verbs_place_next(const struct endpoint *e, size_t bytes, si
     return skip ? 0 : place;
 }
 
-static inline unsigned char *verbs_ring_begin(struct endpoint *e, size_t head, size_t payload, bool credit)
+static inline unsigned char *verbs_ring_begin(struct endpoint *e, size_t head, size_t payload,
+                                              bool credit)
 {
     uint32_t most = e->frames_out - !credit;
     size_t place;
@@ -50,20 +51,24 @@ static inline unsigned char *verbs_ring_begin(struct endpoint *e, size_t head, s
     return place == SIZE_MAX ? NULL : e->mirror + place + head;
 }
 
-static inline void verbs_ring_post(struct endpoint *e, uint32_t number, int over, struct order *order,
-                       uint64_t slices)
+static inline __attribute__((always_inline))
+void verbs_ring_post(struct endpoint *e, uint32_t number, int over, struct order *order,
+                     uint64_t slices)
 {
     struct rail *rail = &e->rails[over];
     uint32_t at = number % VERBS_FRAMES;
     struct ibv_sge piece = { .addr = (uintptr_t)(e->mirror + e->frame_place[at]),
                              .length = e->frame_bytes[at], .lkey = rail->mirror->lkey };
-    struct ibv_send_wr wr = {
-        .sg_list = &piece, .num_sge = e->frame_bytes[at] > 0,
-        .wr.rdma = { .remote_addr = e->ring_remote + e->frame_place[at], .rkey = rail->rkey }
-    };
+    struct ibv_send_wr wr;             /* most of it is of no use to a write */
     struct work work = { .kind = WORK_FRAME, .frame = number, .bytes = e->frame_bytes[at],
                          .order = order, .slices = slices };
 
+    wr.next = NULL;
+    wr.sg_list = &piece;
+    wr.num_sge = e->frame_bytes[at] > 0;
+    wr.send_flags = 0;
+    wr.wr.rdma.remote_addr = e->ring_remote + e->frame_place[at];
+    wr.wr.rdma.rkey = rail->rkey;
     if (verbs_code_rides(e->frame_code[at])) {
         verbs_slice_fill(rail, order, 63u - (unsigned)__builtin_clzll(slices), &wr, &piece);
         wr.num_sge = 1;
@@ -88,8 +93,9 @@ static inline uint32_t verbs_code_of(const struct endpoint *e, uint32_t stream, 
     return verbs_code_bare(stream, form, e->begun_place != (e->head & (e->ring_out - 1)));
 }
 
-static inline void verbs_ring_end(struct endpoint *e, uint32_t code, size_t bytes, int rail,
-                       struct order *order, uint64_t slices)
+static inline __attribute__((always_inline))
+void verbs_ring_end(struct endpoint *e, uint32_t code, size_t bytes, int rail,
+                    struct order *order, uint64_t slices)
 {
     size_t before = e->head & (e->ring_out - 1), place = e->begun_place;
     uint32_t at = e->out_next % VERBS_FRAMES;

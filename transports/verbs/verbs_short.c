@@ -36,6 +36,7 @@ bool verbs_eager(struct endpoint *e, const struct message *message, const void *
     return eager(e, message, bytes, length);
 }
 
+__attribute__((hot))
 int verbs_put(struct endpoint *e, const struct message *message, const void *bytes,
               size_t length, struct completion *done)
 {
@@ -56,6 +57,7 @@ int verbs_put(struct endpoint *e, const struct message *message, const void *byt
     return PEAL_OK;
 }
 
+__attribute__((hot))
 int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
                const void **view)
 {
@@ -88,6 +90,7 @@ int verbs_peek(struct endpoint *e, const struct message *message, size_t length,
     return PEAL_OK;
 }
 
+__attribute__((hot))
 int verbs_take(struct endpoint *e, const struct message *message, size_t length)
 {
     (void)length;
