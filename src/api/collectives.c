@@ -38,6 +38,7 @@ static struct coll_call allreduce_call(const void *sendbuf, void *recvbuf, size_
     };
 }
 
+__attribute__((hot))
 int peal_allreduce(const void *sendbuf, void *recvbuf, size_t count, peal_datatype_t type,
                    peal_op_t op, peal_comm_t comm)
 {
@@ -72,6 +73,7 @@ static struct coll_call allgather_call(const void *sendbuf, void *recvbuf, size_
     };
 }
 
+__attribute__((hot))
 int peal_allgather(const void *sendbuf, void *recvbuf, size_t count, peal_datatype_t type,
                    peal_comm_t comm)
 {
@@ -104,6 +106,7 @@ static struct coll_call bcast_call(void *buffer, size_t count, peal_datatype_t t
     };
 }
 
+__attribute__((hot))
 int peal_bcast(void *buffer, size_t count, peal_datatype_t type, int root, peal_comm_t comm)
 {
     struct coll_call call = bcast_call(buffer, count, type, root);
@@ -136,6 +139,7 @@ static struct coll_call reduce_call(const void *sendbuf, void *recvbuf, size_t c
     };
 }
 
+__attribute__((hot))
 int peal_reduce(const void *sendbuf, void *recvbuf, size_t count, peal_datatype_t type,
                 peal_op_t op, int root, peal_comm_t comm)
 {
@@ -245,6 +249,7 @@ static struct coll_call barrier_call(void)
     };
 }
 
+__attribute__((hot))
 int peal_barrier(peal_comm_t comm)
 {
     struct coll_call call = barrier_call();
@@ -275,6 +280,7 @@ static struct coll_call send_call(const void *buffer, size_t count, peal_datatyp
     };
 }
 
+__attribute__((hot))
 int peal_send(const void *buffer, size_t count, peal_datatype_t type, int dest,
               peal_comm_t comm)
 {
@@ -308,6 +314,7 @@ static struct coll_call recv_call(void *buffer, size_t count, peal_datatype_t ty
     };
 }
 
+__attribute__((hot))
 int peal_recv(void *buffer, size_t count, peal_datatype_t type, int source,
               peal_comm_t comm)
 {
@@ -342,6 +349,7 @@ static struct coll_call sendrecv_call(const void *sendbuf, size_t sendcount, int
     };
 }
 
+__attribute__((hot))
 int peal_sendrecv(const void *sendbuf, size_t sendcount, int dest, void *recvbuf,
                   size_t recvcount, int source, peal_datatype_t type, peal_comm_t comm)
 {

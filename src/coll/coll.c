@@ -211,7 +211,7 @@ static inline int launch(struct peal_comm *comm, struct seat *seat, bool awaited
         call = comm_begin_call(comm, seat->binding.signature);
     }
     status = run_start(seat->run, &comm->engine, &seat->binding, awaited);
-    if (status == STATUS_LATER)
+    if (status == STATUS_LATER && run_active(seat->run))
         run_note(seat->run, call, clock_deadline(comm->options.timeout));
     return status;
 }
@@ -262,8 +262,7 @@ static inline int run_seat(struct peal_comm *comm, struct seat *seat)
         return coll_broke(comm, NULL, status);
     status = launch(comm, seat, true);
     if (status == STATUS_LATER)
-        status = run_active(run) ? engine_wait(&comm->engine, run, run_deadline(run))
-                                 : run_status(run);
+        status = run_active(run) ? run_wait(run, run_deadline(run)) : run_status(run);
     return status ? coll_broke(comm, run, status) : PEAL_OK;
 }
 

@@ -163,7 +163,7 @@ int coll_wait(struct peal_request *r)
     run = r->seat->run;
     comm_enter(r->comm);
     if (run_active(run))
-        status = engine_wait(&r->comm->engine, run, run_deadline(run));
+        status = run_wait(run, run_deadline(run));
     status = finish(r, status);
     comm_leave(r->comm);
     return status;
@@ -263,7 +263,7 @@ int coll_finish(struct peal_comm *comm)
             run_abandon(r->seat->run);
     for (struct peal_request *r = comm->coll->requests; r && !status; r = r->next)
         if (r->active && r->seat->binding.stream == 0 && run_active(r->seat->run)) {
-            status = engine_wait(&comm->engine, r->seat->run, run_deadline(r->seat->run));
+            status = run_wait(r->seat->run, run_deadline(r->seat->run));
             if (status || (status = run_status(r->seat->run)))
                 status = coll_broke(comm, r->seat->run, status);
         }

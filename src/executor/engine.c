@@ -163,7 +163,6 @@ static const struct run *oldest_call(const struct engine *engine)
     return run;
 }
 
-__attribute__((hot))
 int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
 {
     enum { MOVES_PER_CLOCK = 4096 };
@@ -172,12 +171,6 @@ int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
     unsigned moves = 0;
     uint64_t now;
 
-    if (run && run->walking)
-        run_walk_on(run, deadline);
-    if (run && !run->active && run->status == PEAL_OK)
-        return PEAL_OK;
-    if (run && run->active)
-        run_enlist(run);
     for (;;) {
         int moved = engine_progress(engine);
         int failure = atomic_load_explicit(&engine->failure, memory_order_acquire);

@@ -93,7 +93,7 @@ int  run_create(const struct plan *plan, struct run **run);
 void run_free(struct run *run);              /* not while active; NULL allowed */
 
 /* Start; all ranks start matching runs of a stream in the same order.  `awaited`:
- * engine_wait() follows at once.  PEAL_OK: it has ended well; STATUS_LATER: it is under way,
+ * run_wait() follows at once.  PEAL_OK: it has ended well; STATUS_LATER: it is under way,
  * or has failed (run_status()); else it was not started. */
 int  run_start(struct run *run, struct engine *engine, const struct binding *binding,
                bool awaited);
@@ -128,6 +128,9 @@ int  engine_progress(struct engine *engine);
  * failed, or `deadline` passed (PEAL_ERR_TIMEOUT, text set by the caller).
  * Spins briefly, then yields, then sleeps. */
 int  engine_wait(struct engine *engine, struct run *run, uint64_t deadline);
+/* The same for a run that was started: while nothing else is to be done than this one, its messages
+ * alone are looked for. */
+int  run_wait(struct run *run, uint64_t deadline);
 
 /* For an owner that sleeps by itself: say so to all ports, and fill `fds` (ENGINE_FDS
  * of them) with what becomes readable when something comes; returns how many, or 0

@@ -127,9 +127,6 @@ static inline void window_started(struct window *window, uint32_t n)
  * into it; only sends may be under way meanwhile.
  * PEAL_OK: the run has ended or has left; STATUS_AGAIN: a message has not come. */
 int  run_walk(struct run *run);
-/* Nothing else is to be done than this run, which walks: look for its messages alone, until it
- * ends, leaves the short way, or should sleep. */
-void run_walk_on(struct run *run, uint64_t deadline);
 /* A send has ended. */
 void run_landed(struct run *run, const struct task *task);
 /* Go on the long way: the other steps become ready, or wait, as usual; returns how

@@ -239,8 +239,7 @@ int run_walk(struct run *run)
 
 /* Nothing else is to be done than this run: look for its messages alone, until it
  * ends, leaves the short way, or should sleep. */
-__attribute__((hot))
-void run_walk_on(struct run *run, uint64_t deadline)
+static inline void walk_on(struct run *run, uint64_t deadline)
 {
     enum { WALK_NS = 200000, FLIGHT_LOOKS = 256 };
     const struct engine *engine = run->engine;
@@ -261,6 +260,17 @@ void run_walk_on(struct run *run, uint64_t deadline)
             (now && now - patience.idle_since > WALK_NS))
             break;
     }
+}
+
+__attribute__((hot))
+int run_wait(struct run *run, uint64_t deadline)
+{
+    walk_on(run, deadline);
+    if (!run->active && run->status == PEAL_OK)
+        return PEAL_OK;
+    if (run->active)
+        run_enlist(run);
+    return engine_wait(run->engine, run, deadline);
 }
 
 __attribute__((hot))

@@ -245,15 +245,19 @@ static inline bool verbs_ring_owed(const struct endpoint *e, uint32_t share)
     return e->in_next - e->told_taken >= e->frames_in / share || e->untold >= e->ring_in / share;
 }
 
-/* Or of a window? */
+/* Or of a stream's window? */
+static inline bool verbs_window_owed(const struct endpoint *e, uint32_t stream, uint32_t share)
+{
+    uint32_t news = matching_low(&e->matching, stream) - e->told_low[stream];
+
+    return news >= TRANSPORT_WINDOW / share || (e->full[stream] && news > 0);
+}
+
 static inline bool verbs_credit_owed(const struct endpoint *e, uint32_t share)
 {
-    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++) {
-        uint32_t news = matching_low(&e->matching, i) - e->told_low[i];
-
-        if (news >= TRANSPORT_WINDOW / share || (e->full[i] && news > 0))
+    for (uint32_t i = 0; i < TRANSPORT_STREAMS; i++)
+        if (verbs_window_owed(e, i, share))
             return true;
-    }
     return verbs_ring_owed(e, share);
 }
 

@@ -104,7 +104,7 @@ int verbs_take(struct endpoint *e, const struct message *message, size_t length)
             e->full[message->stream] = true;
         matching_skip(&e->matching, message->stream);
     }
-    if (verbs_credit_owed(e, CREDIT_SHARE)) {
+    if (verbs_window_owed(e, message->stream, CREDIT_SHARE) || verbs_ring_owed(e, CREDIT_SHARE)) {
         verbs_credit_tell(e, false);
         verbs_activity(e);
     }
