@@ -15,7 +15,7 @@ struct patience {
     unsigned looks;
 };
 
-enum { LOOKS_PER_CLOCK = 32 };
+enum { LOOKS_PER_CLOCK = 32, PROMPT_LOOKS = 128 };
 
 /* Between two looks: spin or yield, each stage cheaper and slower.  What is awaited mostly
  * comes soon, so the first looks follow each other without a pause.  Sets the time,
@@ -23,10 +23,11 @@ enum { LOOKS_PER_CLOCK = 32 };
 static inline bool be_patient(const struct engine *engine, struct patience *patience, uint64_t *now)
 {
     uint64_t spin = engine->crowded ? 0 : engine->spin_ns, idle;
+    bool prompt = ++patience->looks <= PROMPT_LOOKS;
 
     *now = 0;
-    if (++patience->looks % LOOKS_PER_CLOCK && spin) {
-        if (patience->idle_since)
+    if (patience->looks % LOOKS_PER_CLOCK && spin) {
+        if (!prompt)
             clock_relax();
         return true;
     }
@@ -34,12 +35,12 @@ static inline bool be_patient(const struct engine *engine, struct patience *pati
     if (patience->idle_since == 0)
         patience->idle_since = *now;
     idle = *now - patience->idle_since;
-    if (idle < spin)
-        clock_relax();
-    else if (idle < spin + engine->yield_ns)
-        sched_yield();
-    else
+    if (idle >= spin + engine->yield_ns)
         return false;
+    if (idle >= spin)
+        sched_yield();
+    else if (!prompt)
+        clock_relax();
     return true;
 }
 

@@ -165,7 +165,7 @@ static inline __attribute__((always_inline)) int walk_recv(struct run *run, cons
 
     if (status != PEAL_OK)
         return status;
-    if (step->kind == OP_RECV && !step->streams) {
+    if (step->kind == OP_RECV && !step->streams) {     /* the length is ours: nothing to check */
         dst = run_at(run, step->dst);
         if (view != dst)
             copy_bytes(dst, view, step->dst.bytes);
