@@ -24,7 +24,7 @@ struct link {
 static double noise(void)
 {
     state = state * 6364136223846793005u + 1442695040888963407u;
-    return 0.8 + 0.4 * (double)(state >> 40) / (double)(1 << 24);
+    return 0.5 + (double)(state >> 40) / (double)(1 << 24);
 }
 
 /* Store a piece, as pace_copy() does. */
@@ -124,10 +124,22 @@ static void disturbed(void)
 /* A core that is taken away during one of the tries must not decide them. */
 static void disturbed_tries(void)
 {
+    struct link plain = { .plain_cost = far, .past_cost = past };
+
+    move_for(&plain, 20);
+    plain.plain_cost = near;
+    for (int i = 0; plain.pace.goes_past && i < 100000; i++)
+        move(&plain);
+    plain.plain_cost = 15;
+    move(&plain);
+    plain.plain_cost = near;
+    for (int i = 0; plain.pace.tries > 0 && i < 1000; i++)
+        move(&plain);
+    check(!plain.pace.goes_past, "a plain try disturbed: near cores are taken for far ones");
     for (int disturbed = 0; disturbed < 8; disturbed++) {
         struct link link = { .plain_cost = far, .past_cost = past };
 
-        while (!link.pace.goes_past)
+        for (int i = 0; !link.pace.goes_past && i < 1000; i++)
             move(&link);
         for (int i = 0; link.pace.tries > 0; i++) {
             link.past_cost = i == disturbed ? 15 : past;

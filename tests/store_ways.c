@@ -33,6 +33,7 @@ int main(int argc, char **argv)
     int status;
 
     first = (unsigned)seed;
+    setenv("PEAL_SHM_RING", "64K", 1);     /* it is gone round soon, and chosen from then on */
     status = transports_conform(seed, "shm", false, true);
     printf("store_ways: %u changes in one of the processes\n", atomic_load(&changes));
     if (status == 0 && atomic_load(&changes) == 0) {

@@ -77,7 +77,14 @@ static void code_alone(struct node *node)
     e->frame_end[at] = e->head;
     e->frame_bytes[at] = 0;
     e->out_next++;
-    verbs_announce(&e->rails[0], &wr, verbs_immediate(number, headless(node)), &work);
+    number = verbs_immediate(number, headless(node));
+    if (e->rails[0].adapter->place.immediate) {
+        wr.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
+        wr.imm_data = htonl(number);
+        verbs_post(&e->rails[0], &wr, &work);
+    } else {
+        verbs_announce_by_word(&e->rails[0], &wr, number, &work);
+    }
 }
 
 static size_t op_bytes(int i)

@@ -6,26 +6,31 @@
 #include <stddef.h>
 #include <string.h>
 
-/* memcpy().  Two pieces that overlap cover every length between theirs and twice that. */
+/* `piece` to twice that: two pieces that overlap. */
+static inline void copy_pair(void *dst, const void *src, size_t bytes, size_t piece)
+{
+    char first[32], last[32];
+
+    memcpy(first, src, piece);
+    memcpy(last, (const char *)src + bytes - piece, piece);
+    memcpy(dst, first, piece);
+    memcpy((char *)dst + bytes - piece, last, piece);
+}
+
+/* memcpy().  Below its least, a length wraps around to a huge number, so that one comparison
+ * tells that it is within a piece and twice that. */
 static inline void copy_bytes(void *dst, const void *src, size_t bytes)
 {
-    enum { WORD = 8, LINE = 32 };
-    const char *from = src;
-    char *to = dst, first[LINE], last[LINE];
-
-    if (bytes - WORD <= WORD) {
-        memcpy(first, from, WORD);
-        memcpy(last, from + bytes - WORD, WORD);
-        memcpy(to, first, WORD);
-        memcpy(to + bytes - WORD, last, WORD);
-    } else if (bytes - LINE <= LINE) {
-        memcpy(first, from, LINE);
-        memcpy(last, from + bytes - LINE, LINE);
-        memcpy(to, first, LINE);
-        memcpy(to + bytes - LINE, last, LINE);
-    } else if (bytes > 0) {
-        memcpy(to, from, bytes);
-    }
+    if (bytes - 8 <= 8)
+        copy_pair(dst, src, bytes, 8);
+    else if (bytes - 32 <= 32)
+        copy_pair(dst, src, bytes, 32);
+    else if (bytes - 4 <= 4)
+        copy_pair(dst, src, bytes, 4);
+    else if (bytes - 16 <= 16)
+        copy_pair(dst, src, bytes, 16);
+    else if (bytes > 0)
+        memcpy(dst, src, bytes);
 }
 
 #endif

@@ -11,7 +11,7 @@
  * scheduler moves ranks.  So the writer measures.
  *
  * It times one copy in some.  Are those slow, some are stored past the caches instead,
- * and the better of the two is kept to.  While that is past the caches, plain stores are
+ * and what is better for the writer is kept to.  While that is past the caches, plain stores are
  * tried now and then, to see whether they have become fast; and the other way round, as
  * long as they are slow. */
 #ifndef PACE_H
@@ -21,15 +21,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PACE_PIECE = 4 << 10 };     /* bytes from which there is a choice */
+enum {
+    PACE_PIECE = 4 << 10,          /* bytes from which there is a choice */
+    PACE_TURN  = 64 << 10          /* most bytes that are copied, and timed, as one */
+};
 
 /* What is known of one peer, or of all.  Begins as zeros; one thread's. */
 struct pace {
-    double   plain, past;          /* ns per byte, of late; 0: not known */
+    double   plain, past;          /* ns per byte, the least of the last tries; 0: not known */
     uint64_t again;                /* not before then is the other way tried */
     uint64_t patience;             /* ns until that, when stores past the caches were no better */
     unsigned pieces;               /* copied, of which one in some is timed */
-    int      suspects;             /* the last so many plain copies were slow */
+    int      suspects, fast;       /* the last so many plain copies that were timed were slow;
+                                      so many plain tries were fast */
     int      tries;                /* of the other way, still to be timed */
     bool     goes_past;            /* the way of the next copy */
 };
@@ -37,12 +41,13 @@ struct pace {
 /* Is the next copy to be timed? */
 static inline bool pace_due(struct pace *pace)
 {
-    enum { ONE_IN = 32 };
+    enum { ONE_IN = 31 };          /* prime: messages often have 2, 4, ... pieces */
 
     return pace->suspects > 0 || pace->tries > 0 || ++pace->pieces % ONE_IN == 0;
 }
 
-/* Copy to memory that another rank reads, the faster way; in stream.c. */
+/* Copy to memory that another rank reads, the faster way; in stream.c.  Where there are no
+ * stores past the caches (other than x86) both ways are the same, and plain ones are kept. */
 void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes);
 
 /* A copy has taken `cost` ns per byte, and it is now `now` ns. */

@@ -14,7 +14,8 @@
 const struct setting executor_settings[] = {
     { "PEAL_SPIN", "10", "microseconds that a wait spins before it yields the core "
       "(0 is used where ranks outnumber cores)", NULL },
-    { "PEAL_YIELD", "200", "microseconds that a wait then yields before it sleeps", NULL },
+    { "PEAL_YIELD", "200", "microseconds that a wait then yields before it sleeps; up to 16 times as "
+      "long while waits end soon after, unless ranks outnumber cores", NULL },
     { NULL, NULL, NULL, NULL }
 };
 
@@ -32,6 +33,7 @@ int engine_init(struct engine *engine, int rank, int nranks)
         return status_fail(PEAL_ERR_MEMORY, "no memory for %d links", nranks);
     engine->spin_ns = (uint64_t)(1e3 * setting_number(&executor_settings[0], 0, 1e7));
     engine->yield_ns = (uint64_t)(1e3 * setting_number(&executor_settings[1], 0, 1e7));
+    engine->yields_ns = engine->yield_ns;
     engine->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (engine->wake < 0) {
         free(engine->links);
@@ -171,6 +173,8 @@ int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
     unsigned moves = 0;
     uint64_t now;
 
+    if (run && run->active)
+        run_enlist(run);
     for (;;) {
         int moved = engine_progress(engine);
         int failure = atomic_load_explicit(&engine->failure, memory_order_acquire);
@@ -183,10 +187,15 @@ int engine_wait(struct engine *engine, struct run *run, uint64_t deadline)
             patience = (struct patience){ 0, 0 };
             now = ++moves % MOVES_PER_CLOCK ? 0 : clock_now();
         } else if (!be_patient(engine, &patience, &now)) {
+            uint64_t start = now;
+
             if (!sleep_on(engine, deadline) && engine->stalled &&
                 (stuck = oldest_call(engine)))
                 engine->stalled(engine, stuck);
             now = clock_now();
+            if (!engine->crowded)
+                engine->yields_ns = patience_learn(engine->yields_ns, engine->yield_ns,
+                                                   now - start);
         }
         if (now >= deadline)
             return PEAL_ERR_TIMEOUT;

@@ -171,7 +171,7 @@ static void copy(struct run *run, const struct step *step)
 
     if (step->streams)
         memory_stream(dst, src, step->dst.bytes);
-    else if (run->staged && step->dst.space == TMP)
+    else if (run->staged && run->warm && step->dst.space == TMP)
         pace_copy(&run->engine->pace, dst, src, step->dst.bytes);
     else
         memcpy(dst, src, step->dst.bytes);

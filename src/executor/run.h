@@ -43,6 +43,7 @@ struct run {
     struct task       *tasks, *free_tasks;
     unsigned char     *scratch;
     void              *staged;              /* the same, if peers can see it; or NULL */
+    bool               warm;                /* it was used before: its pages are not new */
     struct run_fault   fault;
 };
 
@@ -142,6 +143,7 @@ void run_end(struct run *run, int status);
 static inline void run_ended(struct run *run, int status)
 {
     run->active = run->walking = false;
+    run->warm = true;
     run->status = status;
 }
 

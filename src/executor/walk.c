@@ -265,11 +265,10 @@ static inline void walk_on(struct run *run, uint64_t deadline)
 __attribute__((hot))
 int run_wait(struct run *run, uint64_t deadline)
 {
-    walk_on(run, deadline);
+    if (!run->listed || run->engine->runs == run->engine->last_run)
+        walk_on(run, deadline);
     if (!run->active && run->status == PEAL_OK)
         return PEAL_OK;
-    if (run->active)
-        run_enlist(run);
     return engine_wait(run->engine, run, deadline);
 }
 

@@ -133,7 +133,7 @@ struct endpoint {
     /* Writing: positions count up for ever. */
     uint64_t         slot_head, byte_head, slots_taken, bytes_taken;
     struct send_window window;
-    struct pace      pace;         /* of our copies to memory that the peer reads */
+    struct pace      pace, placing;    /* of our copies to the ring; to the peer's memory */
     bool             starved;      /* something waits for room ... */
     uint32_t         starved_at;   /* ... at this version */
     struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */

@@ -94,7 +94,7 @@ static bool store(struct endpoint *to, char *there, const char *bytes, size_t le
         if (streams)
             memory_stream(there + at, bytes + at, piece);
         else
-            pace_copy(&to->pace, there + at, bytes + at, piece);
+            pace_copy(&to->placing, there + at, bytes + at, piece);
     }
     atomic_store_explicit(&mine->placing, 0, memory_order_release);
     return !atomic_load(closed);

@@ -426,18 +426,6 @@ void verbs_arrival_ask(struct rail *rail);
 
 /* verbs_work.c: work requests and their completions. */
 void verbs_post(struct rail *rail, struct ibv_send_wr *wr, const struct work *work);
-/* The write of a frame, in a way that the peer hears of. */
-static inline void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
-                                  const struct work *work)
-{
-    if (!rail->adapter->place.immediate) {
-        verbs_announce_by_word(rail, wr, number, work);
-        return;
-    }
-    wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-    wr->imm_data = htonl(number);
-    verbs_post(rail, wr, work);
-}
 /* Between the two, what is posted for one endpoint goes with one doorbell per rail. */
 void verbs_chain_begin(struct port *port);
 void verbs_chain_end(struct port *port);

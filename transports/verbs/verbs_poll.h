@@ -14,6 +14,7 @@ static inline __attribute__((always_inline)) void verbs_heard(const struct ibv_w
     struct rail *rail = (struct rail *)(uintptr_t)(wc->wr_id & ~(uint64_t)1);
 
     if (!(wc->wr_id & 1) || wc->status != IBV_WC_SUCCESS ||
+        !rail->adapter->place.immediate ||
         wc->opcode != IBV_WC_RECV_RDMA_WITH_IMM || !(wc->wc_flags & IBV_WC_WITH_IMM) ||
         rail->emptied || rail->endpoint->failure ||
         rail->used + 1 >= rail->endpoint->frames_in / 4) {

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Collectives over stages, with the choice of stores (devices/pace.h) made by lot, copy by
+ * copy: what is stored past the caches is there before a peer is told.  As tests/store_ways for
+ * rings.
+ *
+ *   stage_ways [seed] */
+#include "ranks.h"
+
+#include "devices/pace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RANKS = 3, MOST = 60000, CALLS = 60 };
+
+static unsigned changes, first;
+
+/* In place of pace.c. */
+void pace_took(struct pace *pace, double cost, uint64_t now)
+{
+    bool before = pace->goes_past;
+
+    pace->suspects = 1;                /* ask about every copy */
+    pace->pieces = (pace->pieces + first) * 1664525u + 1013904223u;
+    pace->goes_past = pace->pieces >> 20 & 1 && cost >= 0 && now > 0;
+    changes += pace->goes_past != before;
+}
+
+static int value(int rank, int call, size_t i)
+{
+    return rank * 1000 + call * 7 + (int)(i % 999);
+}
+
+static int sum(int nranks, int call, size_t i)
+{
+    int all = 0;
+
+    for (int r = 0; r < nranks; r++)
+        all += value(r, call, i);
+    return all;
+}
+
+static void check_all(struct rank *me, const int *out, size_t count, size_t from, int call,
+                      int (*wanted)(int, int, size_t), int argument, const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!rank_check(me, out[i] == wanted(argument, call, from + i), "%s, call %d: element %zu is %d",
+                        what, call, i, out[i]))
+            return;
+}
+
+static void call_all(struct rank *me, peal_comm_t comm, int *in, int *out, int call)
+{
+    size_t count = call % 4 == 3 ? 1000 : MOST / RANKS, all = count * RANKS;
+
+    for (size_t i = 0; i < all; i++)
+        in[i] = value(me->rank, call, i);
+    rank_status(me, peal_allreduce(in, out, all, PEAL_INT32, PEAL_SUM, comm), PEAL_OK, "allreduce");
+    check_all(me, out, all, 0, call, sum, RANKS, "allreduce");
+    rank_status(me, peal_reduce_scatter_block(in, out, count, PEAL_INT32, PEAL_SUM, comm), PEAL_OK,
+                "reduce_scatter");
+    check_all(me, out, count, count * (size_t)me->rank, call, sum, RANKS, "reduce_scatter");
+    rank_status(me, peal_allgather(in, out, count, PEAL_INT32, comm), PEAL_OK, "allgather");
+    for (int r = 0; r < RANKS; r++)
+        check_all(me, out + count * (size_t)r, count, 0, call, value, r, "allgather");
+    rank_status(me, peal_bcast(in, all, PEAL_INT32, call % RANKS, comm), PEAL_OK, "bcast");
+    check_all(me, in, all, 0, call, value, call % RANKS, "bcast");
+}
+
+static void body(struct rank *me)
+{
+    int *in = malloc(MOST * sizeof *in), *out = malloc(MOST * sizeof *out);
+    peal_comm_t comm;
+
+    setenv("PEAL_TRANSPORTS", "shm", 1);
+    setenv("PEAL_ALGORITHMS", "allreduce:staged,reduce_scatter:staged,allgather:staged,bcast:staged", 1);
+    if (rank_check(me, in && out, "no memory") && rank_comm(me, &comm)) {
+        for (int call = 0; call < CALLS; call++)
+            call_all(me, comm, in, out, call);
+        rank_check(me, changes > 10, "%u changes of the way: stages are not stored either way", changes);
+        rank_comm_free(me, &comm);
+    }
+    free(in);
+    free(out);
+}
+
+int main(int argc, char **argv)
+{
+    struct ranks_plan plan = { .name = "stages", .nranks = RANKS, .body = body };
+    int failed;
+
+    first = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 1;
+    printf("seed %u\n", first);
+    failed = ranks_run(&plan);
+    printf("stage_ways: %s, %d ranks failed\n", failed ? "FAIL" : "ok", failed);
+    return failed ? 1 : 0;
+}
