@@ -126,14 +126,15 @@ static double mixed(double sum, double far, double near_cost, double far_cost)
     return (sum - far) * near_cost + far * far_cost;
 }
 
-/* Bytes that the fullest core moves beyond an equal share, where all ranks wait for one: that one
- * alone, then the others, in turns if there are fewer cores.  `all` counts as one what both
- * ends of a message do, each half; but where they wait for each other, each takes as long as both
- * do otherwise.  (That is left out where each has a core of its own, which was not measured.)
- * Only the first slice is waited for: beside the others the next one is moved. */
+/* Bytes that the fullest core moves beyond an equal share of all.sent, where all ranks wait for one:
+ * `alone` by that one, then the rest by the `takers`, in turns if there are fewer cores.
+ * A byte of all.sent stands for what both its ends do, half of it each; where an end waits for the
+ * other, the two halves follow each other, hence the 2.  (Left out where each has a core of its
+ * own, which was not measured.)  Only the first slice is waited for: beside the others the next one
+ * is moved. */
 static double uneven(const struct price *price, double at_once, int nslices)
 {
-    static const double less = 1e-9;           /* so that 3 ranks have 1 turn on 3 cores */
+    static const double less = 1e-9;           /* a quotient may be a hair above its whole number */
     double sent = price->all.sent, cores = ceil(at_once - less), each, fullest;
 
     if (price->takers <= 0)

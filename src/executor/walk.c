@@ -4,7 +4,10 @@
  * a step is looked at, the ones before it are done.  So the steps are taken in
  * the order of the program, which is one that all ranks' programs agree with
  * (the schedule checker runs them in it), as long as nothing is out of the
- * ordinary; then the run goes on the long way from where it stands. */
+ * ordinary; then the run goes on the long way from where it stands.
+ *
+ * run_start() and run_wait() are here so that a call that walks from its start to its end
+ * is one function to the compiler. */
 #include "executor/patience.h"
 #include "executor/run.h"
 
@@ -90,7 +93,8 @@ static void expect_some(struct run *run)
 }
 
 /* Stored where the peer expects it, if it does: else STATUS_AGAIN. */
-static __attribute__((noinline)) int walk_place(const struct run *run, const struct step *step, struct link *link)
+__attribute__((noinline))
+static int walk_place(const struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
@@ -107,7 +111,8 @@ static __attribute__((noinline)) int walk_place(const struct run *run, const str
 }
 
 /* Too large to be copied, so one of the two must see the other's memory. */
-static __attribute__((noinline)) int walk_large(struct run *run, const struct step *step, struct link *link)
+__attribute__((noinline))
+static int walk_large(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct memory_share share;
@@ -126,7 +131,8 @@ static __attribute__((noinline)) int walk_large(struct run *run, const struct st
     return status == STATUS_AGAIN ? STATUS_POST : status;
 }
 
-static inline __attribute__((always_inline)) int walk_send(struct run *run, const struct step *step, struct link *link)
+__attribute__((always_inline))
+static inline int walk_send(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
@@ -155,7 +161,8 @@ static inline __attribute__((always_inline)) int walk_send(struct run *run, cons
     return PEAL_OK;
 }
 
-static inline __attribute__((always_inline)) int walk_recv(struct run *run, const struct step *step, struct link *link)
+__attribute__((always_inline))
+static inline int walk_recv(struct run *run, const struct step *step, struct link *link)
 {
     struct message message = run_message(run, step);
     struct landing landing;
@@ -178,7 +185,8 @@ static inline __attribute__((always_inline)) int walk_recv(struct run *run, cons
     return status ? status : taken;
 }
 
-static inline __attribute__((always_inline)) int walk_step(struct run *run, const struct step *step)
+__attribute__((always_inline))
+static inline int walk_step(struct run *run, const struct step *step)
 {
     struct link *link;
 
