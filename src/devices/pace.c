@@ -9,11 +9,12 @@ enum {
     WAIT_MOST  = 320000000         /* ... and may have cost some 50 us each */
 };
 
-/* Plain stores of 4 GB/s are not worth a try of something else; ns per byte.  From memory
- * to memory a busy machine may carry 8; far cores carry 2.4. */
-static const double slow = 0.25;
+/* Plain stores of 8 GB/s are not worth a try of something else; ns per byte.  Far cores
+ * carry 2.4 to 5.5. */
+static const double slow = 0.125;
 /* The reader has to fetch from memory what was stored past the caches, and that is not in
- * the writer's time: it must be better by so much. */
+ * the writer's time: it must be better by so much.  (From memory to memory a busy machine may
+ * be slow, too; then the other way is not twice as fast.) */
 static const double better = 0.5;
 
 /* Cores are taken away in the middle of a copy, so what counts is the least of some. */
