@@ -477,16 +477,20 @@ static int order_follow(const char *order)
 
 static void begin(char **argv)
 {
-    static char list[256];
+    static char list[1024];
     char *rest = list, *variant, text[512];
 
     orders = open(argv[1], O_RDWR | O_CLOEXEC);    /* no end of file while nobody writes */
     answers = open(argv[2], O_RDWR | O_CLOEXEC);
     if (orders < 0 || answers < 0)
         library_failed("cannot open its FIFOs");
-    snprintf(list, sizeof list, "%s", argv[3]);
-    while ((variant = strsep(&rest, ",")) && ncontenders < VARIANTS_MOST)
+    if (snprintf(list, sizeof list, "%s", argv[3]) >= (int)sizeof list)
+        library_failed("the list of variants is too long");
+    while ((variant = strsep(&rest, ","))) {
+        if (ncontenders == VARIANTS_MOST)
+            library_failed("too many variants");
         contenders[ncontenders++].name = variant;
+    }
     batch_us = strtod(argv[4], NULL);
     cache_bytes = (size_t)strtoull(argv[5], NULL, 10);
     snprintf(text, sizeof text, "version %s\n", library_version());
