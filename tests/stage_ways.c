@@ -4,27 +4,13 @@
  * rings.
  *
  *   stage_ways [seed] */
+#include "pace_lot.h"
 #include "ranks.h"
-
-#include "devices/pace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { RANKS = 3, MOST = 60000, CALLS = 60 };
-
-static unsigned changes, first;
-
-/* In place of pace.c. */
-void pace_took(struct pace *pace, double cost, uint64_t now)
-{
-    bool before = pace->goes_past;
-
-    pace->suspects = 1;                /* ask about every copy */
-    pace->pieces = (pace->pieces + first) * 1664525u + 1013904223u;
-    pace->goes_past = pace->pieces >> 20 & 1 && cost >= 0 && now > 0;
-    changes += pace->goes_past != before;
-}
 
 static int value(int rank, int call, size_t i)
 {
@@ -77,7 +63,8 @@ static void body(struct rank *me)
     if (rank_check(me, in && out, "no memory") && rank_comm(me, &comm)) {
         for (int call = 0; call < CALLS; call++)
             call_all(me, comm, in, out, call);
-        rank_check(me, changes > 10, "%u changes of the way: stages are not stored either way", changes);
+        rank_check(me, atomic_load(&pace_changes) > 10, "%u changes of the way: stages are not stored either way",
+                   atomic_load(&pace_changes));
         rank_comm_free(me, &comm);
     }
     free(in);
@@ -89,8 +76,8 @@ int main(int argc, char **argv)
     struct ranks_plan plan = { .name = "stages", .nranks = RANKS, .body = body };
     int failed;
 
-    first = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 1;
-    printf("seed %u\n", first);
+    pace_seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 1;
+    printf("seed %u\n", pace_seed);
     failed = ranks_run(&plan);
     printf("stage_ways: %s, %d ranks failed\n", failed ? "FAIL" : "ok", failed);
     return failed ? 1 : 0;

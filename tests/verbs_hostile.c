@@ -77,14 +77,7 @@ static void code_alone(struct node *node)
     e->frame_end[at] = e->head;
     e->frame_bytes[at] = 0;
     e->out_next++;
-    number = verbs_immediate(number, headless(node));
-    if (e->rails[0].adapter->place.immediate) {
-        wr.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-        wr.imm_data = htonl(number);
-        verbs_post(&e->rails[0], &wr, &work);
-    } else {
-        verbs_announce_by_word(&e->rails[0], &wr, number, &work);
-    }
+    verbs_announce(&e->rails[0], &wr, verbs_immediate(number, headless(node)), &work);
 }
 
 static size_t op_bytes(int i)

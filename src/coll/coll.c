@@ -216,9 +216,9 @@ static inline int launch(struct peal_comm *comm, struct seat *seat, bool awaited
     return status;
 }
 
-int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited)
+int coll_launch(struct peal_comm *comm, struct seat *seat)
 {
-    int status = launch(comm, seat, awaited);
+    int status = launch(comm, seat, false);
 
     return status == STATUS_LATER ? PEAL_OK : status;
 }

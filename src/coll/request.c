@@ -73,7 +73,7 @@ static inline int start(struct peal_request *r)
     if (r->active)
         return status_fail(PEAL_ERR_STATE, "the request is active; wait for it before it is "
                            "started again");
-    status = coll_launch(r->comm, r->seat, false);
+    status = coll_launch(r->comm, r->seat);
     r->active = status == PEAL_OK;
     return status;
 }

@@ -34,8 +34,8 @@ int links_find(const struct peal_comm *comm, struct coll_speed *speed);
  * the others would wait for this rank: they are told. */
 int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat);
 
-/* Start what coll_seat() has made; `awaited`: it is waited for at once. */
-int coll_launch(struct peal_comm *comm, struct seat *seat, bool awaited);
+/* Start what coll_seat() has made, to be waited for later. */
+int coll_launch(struct peal_comm *comm, struct seat *seat);
 
 /* The engine said that `run` (NULL: none was started) cannot end well: find out
  * why, break the communicator everywhere, return the status that counts (story.c). */

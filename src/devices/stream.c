@@ -89,7 +89,7 @@ void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes)
 {
     size_t at = 0;
 
-    for (; bytes - at >= PACE_PIECE; ) {
+    while (bytes - at >= PACE_PIECE) {
         size_t turn = bytes - at < PACE_TURN ? bytes - at : PACE_TURN;
 
         pace_turn(pace, (char *)to + at, (const char *)from + at, turn);

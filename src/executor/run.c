@@ -221,16 +221,16 @@ void run_end(struct run *run, int status)
     struct engine *engine = run->engine;
     struct run **link = &engine->runs, *last = NULL;
 
-    while (run->listed && *link != run) {
-        last = *link;
-        link = &last->next;
-    }
     if (run->listed) {
+        while (*link != run) {
+            last = *link;
+            link = &last->next;
+        }
         *link = run->next;
         if (engine->last_run == run)
             engine->last_run = last;
+        run->listed = false;
     }
-    run->listed = false;
     run_ended(run, status);
 }
 

@@ -51,6 +51,20 @@ static inline unsigned char *verbs_ring_begin(struct endpoint *e, size_t head, s
     return place == SIZE_MAX ? NULL : e->mirror + place + head;
 }
 
+/* The write of a frame, in a way that the peer hears of. */
+static inline __attribute__((always_inline))
+void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
+                    const struct work *work)
+{
+    if (!rail->adapter->place.immediate) {
+        verbs_announce_by_word(rail, wr, number, work);
+        return;
+    }
+    wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
+    wr->imm_data = htonl(number);
+    verbs_post_inline(rail, wr, work);
+}
+
 static inline __attribute__((always_inline))
 void verbs_ring_post(struct endpoint *e, uint32_t number, int over, struct order *order,
                      uint64_t slices)
@@ -76,13 +90,7 @@ void verbs_ring_post(struct endpoint *e, uint32_t number, int over, struct order
     }
     if (wr.num_sge > 0 && piece.length <= rail->most_inline)
         wr.send_flags |= IBV_SEND_INLINE;
-    if (!rail->adapter->place.immediate) {
-        verbs_announce_by_word(rail, &wr, verbs_immediate(number, e->frame_code[at]), &work);
-        return;
-    }
-    wr.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
-    wr.imm_data = htonl(verbs_immediate(number, e->frame_code[at]));
-    verbs_post_inline(rail, &wr, &work);
+    verbs_announce(rail, &wr, verbs_immediate(number, e->frame_code[at]), &work);
 }
 
 /* What tells the receiver where the frame is that was begun. */
