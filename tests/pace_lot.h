@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* In place of devices/pace.c: the choice of stores made by lot, copy by copy.  Included by one file
- * of a program, which sets `pace_seed`. */
+/* For what is in place of devices/pace.c: the choice of stores made by lot, copy by copy.  Included by
+ * one file of a program, which sets `pace_seed` and has pace_took(). */
 #ifndef PACE_LOT_H
 #define PACE_LOT_H
 
@@ -11,7 +11,7 @@
 static unsigned pace_seed;
 static _Atomic unsigned pace_changes;  /* of the way, in this process; its ports may be several threads' */
 
-void pace_took(struct pace *pace, double cost, uint64_t now)
+static void pace_draw(struct pace *pace, double cost, uint64_t now)
 {
     bool before = pace->goes_past;
 

@@ -11,6 +11,11 @@
 
 #include <stdlib.h>
 
+void pace_took(struct pace *pace, double cost, uint64_t now)
+{
+    pace_draw(pace, cost, now);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;

@@ -45,7 +45,7 @@ struct engine {
     bool         crowded;                    /* more ranks here than cores: yield, not spin */
     uint64_t     spin_ns, yield_ns;          /* how long a wait does what; see settings */
     uint64_t     yields_ns;                  /* the latter at present; see patience_learn() */
-    struct pace  pace;                       /* of copies to stages, which peers read */
+    struct pace  pace;                       /* of copies to stages, which several peers read */
     struct completion_queue completions;
     struct run  *runs, *last_run;            /* in flight, oldest first; one that was started
                                                 to be awaited comes here when it is waited for */

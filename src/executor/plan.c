@@ -120,6 +120,26 @@ static void find_streams(struct plan *p)
     }
 }
 
+/* What is copied to a stage is read by those who are sent it. */
+static void find_readers(struct plan *p)
+{
+    for (uint32_t i = 0; i < p->nsteps; i++) {
+        struct step *step = &p->steps[i];
+
+        step->reader = READER_NONE;
+        if (!p->staged || step->kind != OP_COPY || step->dst.space != TMP)
+            continue;
+        for (uint32_t n = 0; n < step->nnext; n++) {
+            const struct step *next = &p->steps[p->nexts[step->first_next + n]];
+
+            if (next->kind != OP_SEND)
+                continue;
+            step->reader = step->reader == READER_NONE || step->reader == next->peer_index
+                         ? next->peer_index : READER_SEVERAL;
+        }
+    }
+}
+
 int plan_create(const struct schedule *s, struct plan **plan)
 {
     struct plan *p = calloc(1, sizeof *p);
@@ -153,6 +173,7 @@ int plan_create(const struct schedule *s, struct plan **plan)
     if (find_openers(p, s) != PEAL_OK)
         goto fail;
     find_streams(p);
+    find_readers(p);
     *plan = p;
     return PEAL_OK;
 

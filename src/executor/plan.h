@@ -21,7 +21,12 @@ struct step {
     struct span  dst, src;
     uint32_t     first_part, nparts;
     uint32_t     first_next, nnext;        /* into plan.nexts: steps that wait for this */
+    uint32_t     reader;                   /* of a copy to a stage: who is sent it, in plan.peers */
 };
+
+/* In place of a reader: nobody; more than one. */
+#define READER_NONE    UINT32_MAX
+#define READER_SEVERAL (UINT32_MAX - 1)
 
 struct plan_peer { int peer; uint32_t sends, recvs; };
 

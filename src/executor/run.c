@@ -40,7 +40,9 @@ static bool scratch_take(struct run *run)
     if (plan->scratch && !memory && posix_memalign(&memory, SCRATCH_ALIGN, plan->scratch))
         return false;
     run->scratch = memory;
-    return true;
+    if (run->staged)
+        run->paces = calloc(plan->npeers + 1u, sizeof *run->paces);
+    return !run->staged || run->paces;
 }
 
 int run_create(const struct plan *plan, struct run **run)
@@ -92,6 +94,7 @@ void run_free(struct run *run)
     free(run->recv_base);
     free(run->parts);
     free(run->tasks);
+    free(run->paces);
     if (run->staged) {
         memory_free(run->staged);
         atomic_fetch_sub(&stages, 1);
@@ -164,6 +167,16 @@ static int reduce(struct run *run, const struct step *step)
                      step->dst.bytes / how->size);
 }
 
+/* To a stage.  Some peers are near and some are far, and one is on our core: what each reads is timed
+ * apart.  What several read is as slow as the furthest of them, in every run. */
+static void stage(struct run *run, const struct step *step)
+{
+    struct pace *pace = step->reader == READER_SEVERAL ? &run->engine->pace
+                                                       : &run->paces[step->reader];
+
+    pace_copy(pace, run_at(run, step->dst), run_at(run, step->src), step->dst.bytes);
+}
+
 static void copy(struct run *run, const struct step *step)
 {
     void *dst = run_at(run, step->dst);
@@ -171,8 +184,8 @@ static void copy(struct run *run, const struct step *step)
 
     if (step->streams)
         memory_stream(dst, src, step->dst.bytes);
-    else if (run->staged && run->warm && step->dst.space == TMP)
-        pace_copy(&run->engine->pace, dst, src, step->dst.bytes);
+    else if (run->staged && run->warm && step->reader != READER_NONE)
+        stage(run, step);
     else
         memcpy(dst, src, step->dst.bytes);
 }

@@ -44,6 +44,7 @@ struct run {
     unsigned char     *scratch;
     void              *staged;              /* the same, if peers can see it; or NULL */
     bool               warm;                /* it was used before: its pages are not new */
+    struct pace       *paces;               /* per plan peer: of copies that it alone reads there */
     struct run_fault   fault;
 };
 
