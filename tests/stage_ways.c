@@ -15,7 +15,7 @@ enum { RANKS = 3, MOST = 60000, CALLS = 60, PACES = 16 };
 /* In which paces the copies of a collective were timed. */
 struct met { const struct pace *paces[PACES]; int n; };
 
-static struct met for_one, for_all, *meeting;
+static struct met for_one, for_all, for_both, *meeting;
 
 void pace_took(struct pace *pace, double cost, uint64_t now)
 {
@@ -58,6 +58,7 @@ static void call_all(struct rank *me, peal_comm_t comm, int *in, int *out, int c
 
     for (size_t i = 0; i < all; i++)
         in[i] = value(me->rank, call, i);
+    meeting = small ? NULL : &for_both;
     rank_status(me, peal_allreduce(in, out, all, PEAL_INT32, PEAL_SUM, comm), PEAL_OK, "allreduce");
     check_all(me, out, all, 0, call, sum, RANKS, "allreduce");
     meeting = small ? NULL : &for_one;
@@ -87,6 +88,8 @@ static void body(struct rank *me)
                    atomic_load(&pace_changes));
         rank_check(me, for_one.n == RANKS - 1, "what %d peers read, each a part, is timed as of %d", RANKS - 1,
                    for_one.n);
+        rank_check(me, for_both.n == RANKS, "what %d peers read, each a part, and then all is timed as of %d",
+                   RANKS - 1, for_both.n);
         rank_check(me, for_all.n == 1, "what all peers read is timed as of %d", for_all.n);
         rank_comm_free(me, &comm);
     }

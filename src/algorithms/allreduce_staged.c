@@ -1,57 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Staged allreduce: everybody copies its buffer once to where all can see it.  Rank
- * i reduces the blocks i, in rank order, from there, and puts the result where all
- * can see it.
+/* Staged allreduce: everybody copies the others' blocks once to where all can see them.
+ * Rank i combines the blocks i with its own from there, downwards to rank 0, then upwards,
+ * and copies the result to where all can see it.
  *
  * 3 ranks, 3 blocks a b c:
- *   step  rank 0              rank 1              rank 2
- *      1  abc=                abc=                abc=
- *      2  b>1 c>2 a=          b<0                 c<0
- *      3  +a<1                c>2 a>0 b+          +c<1
- *      4  +a<2                +b<2                a>0 b>1 c+
- *      5  a>1 a>2 a= c<2 b<1  b>2 b>0 b= a<0 c<2  c>0 c>1 c= b<1 a<0
+ *   step  rank 0           rank 1           rank 2
+ *      1  b= c=            c= a=            a= b=
+ *      2  b>1 +a<1         c>2 a>0 +b<0     +c<1
+ *      3  c>2 +a<2         +b<2             a>0 b>1 +c<0
+ *      4  a=               b=               c=
+ *      5  a>1 a>2 c<2 b<1  b>2 b>0 a<0 c<2  c>0 c>1 b<1 a<0
  */
 #include "algorithms/far.h"
 #include "algorithms/staged.h"
 
-/* dst := block c->rank of everybody, combined in rank order; the own one is `own`.
- * One after the other as they come, so narrow types are rounded each time. */
-static void fold(struct schedule *s, const struct call *c, struct span dst, struct span own)
-{
-    struct span both[] = { dst, own };
-
-    for (int r = 0; r < c->nranks; r++)
-        if (r == c->rank && r == 0)
-            schedule_copy(s, dst, own);
-        else if (r == c->rank)
-            schedule_reduce(s, dst, both, 2);
-        else if (r == 0)
-            schedule_recv(s, r, dst);
-        else
-            schedule_recv_combine(s, r, dst, dst, false);
-}
-
 static void build(struct schedule *s, const struct call *c)
 {
-    struct span all = whole(c, SRC), result = block(c, DST, c->rank), in, out;
+    struct span result = block(c, DST, c->rank), stage;
 
-    if (c->nranks == 1) {
-        schedule_copy(s, result, all);
-        return;
-    }
-    in = schedule_stage(s, all.bytes);
-    out = schedule_stage(s, result.bytes);
-    schedule_copy(s, in, all);
+    staged_reduce(s, c, result);
+    stage = schedule_stage(s, c->nranks > 1 ? result.bytes : 0);
     for (int k = 1; k < c->nranks; k++) {
-        struct span theirs = block(c, SRC, c->rank + k);
-
-        schedule_send(s, wrap(c, c->rank + k),
-                      part(in, theirs.offset - all.offset, theirs.bytes));
+        if (k == 1)
+            schedule_copy(s, stage, result);
+        schedule_send(s, wrap(c, c->rank + k), stage);
     }
-    fold(s, c, out, part(in, block(c, SRC, c->rank).offset - all.offset, result.bytes));
-    for (int k = 1; k < c->nranks; k++)
-        schedule_send(s, wrap(c, c->rank + k), out);
-    schedule_copy(s, result, out);
     for (int k = 1; k < c->nranks; k++)
         schedule_recv(s, wrap(c, c->rank - k), block(c, DST, c->rank - k));
 }

@@ -14,21 +14,9 @@
 
 static void build(struct schedule *s, const struct call *c)
 {
-    struct span result = target(s, c), so_far = block(c, SRC, c->rank);
+    struct span result = target(s, c);
 
-    for (int k = 1; k < c->nranks; k++) {
-        struct span theirs = block(c, SRC, c->rank + k);
-        struct span stage = schedule_stage(s, theirs.bytes);
-
-        schedule_copy(s, stage, theirs);
-        schedule_send(s, wrap(c, c->rank + k), stage);
-    }
-    for (int r = c->rank - 1; r >= 0; r--, so_far = result)
-        schedule_recv_combine(s, r, result, so_far, true);
-    for (int r = c->rank + 1; r < c->nranks; r++, so_far = result)
-        schedule_recv_combine(s, r, result, so_far, false);
-    if (c->nranks == 1)
-        schedule_copy(s, result, so_far);
+    staged_reduce(s, c, result);
     schedule_copy(s, block(c, DST, c->rank), result);
 }
 

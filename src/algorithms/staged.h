@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The price of algorithms that copy to a stage, memory that the peers see. */
+/* What algorithms that copy to a stage, memory that the peers see, have in common. */
 #ifndef STAGED_H
 #define STAGED_H
 
@@ -13,6 +13,28 @@ enum { STAGE_CACHED = 2 << 20 };
 static inline double staged_far(double staged)
 {
     return staged > STAGE_CACHED ? staged : 0;
+}
+
+/* result := block c->rank of everybody, combined.  The others' blocks are copied to where they
+ * see them, each of which one reads; the own is combined with theirs from there: downwards to
+ * rank 0, then upwards. */
+static inline void staged_reduce(struct schedule *s, const struct call *c, struct span result)
+{
+    struct span so_far = block(c, SRC, c->rank);
+
+    for (int k = 1; k < c->nranks; k++) {
+        struct span theirs = block(c, SRC, c->rank + k);
+        struct span stage = schedule_stage(s, theirs.bytes);
+
+        schedule_copy(s, stage, theirs);
+        schedule_send(s, wrap(c, c->rank + k), stage);
+    }
+    for (int r = c->rank - 1; r >= 0; r--, so_far = result)
+        schedule_recv_combine(s, r, result, so_far, true);
+    for (int r = c->rank + 1; r < c->nranks; r++, so_far = result)
+        schedule_recv_combine(s, r, result, so_far, false);
+    if (c->nranks == 1)
+        schedule_copy(s, result, so_far);
 }
 
 /* One round brings the offer, one the news that it was taken. */
