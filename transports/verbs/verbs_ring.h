@@ -57,7 +57,9 @@ void verbs_announce(struct rail *rail, struct ibv_send_wr *wr, uint32_t number,
                     const struct work *work)
 {
     if (!rail->adapter->place.immediate) {
-        verbs_announce_by_word(rail, wr, number, work);
+        struct work kept = *work;          /* so that most often none is put together in memory */
+
+        verbs_announce_by_word(rail, wr, number, &kept);
         return;
     }
     wr->opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
@@ -83,7 +85,7 @@ void verbs_ring_post(struct endpoint *e, uint32_t number, int over, struct order
     wr.send_flags = 0;
     wr.wr.rdma.remote_addr = e->ring_remote + e->frame_place[at];
     wr.wr.rdma.rkey = rail->rkey;
-    if (verbs_code_rides(e->frame_code[at])) {
+    if (order && verbs_code_rides(e->frame_code[at])) {
         verbs_slice_fill(rail, order, 63u - (unsigned)__builtin_clzll(slices), &wr, &piece);
         wr.num_sge = 1;
         work.bytes = piece.length;
