@@ -497,12 +497,51 @@ static void repeated(struct rank *me, peal_comm_t comm)
     }
 }
 
+/* A message to the next rank, and the one from the previous. */
+static bool alike_once(struct rank *me, peal_comm_t comm, peal_datatype_t type, size_t tag,
+                       size_t count, uint32_t *out, uint32_t *in)
+{
+    peal_request_t r[2];
+
+    message_make(me->rank, tag, count, out);
+    memset(in, 0, count * sizeof *in);
+    rank_status(me, peal_irecv(in, count, type, previous(me), comm, &r[0]), PEAL_OK, "peal_irecv");
+    rank_status(me, peal_isend(out, count, type, next(me), comm, &r[1]), PEAL_OK, "peal_isend");
+    return rank_status(me, peal_waitall(2, r), PEAL_OK, "peal_waitall") &&
+           message_is(me, previous(me), tag, count, in);
+}
+
+/* Messages that differ in their memory, in their type, or in nothing; and in between what is
+ * wrong, and so many others that what is known of them is forgotten. */
+static void alike(struct rank *me, peal_comm_t comm)
+{
+    enum { STEPS = 60, COUNT = 4, OTHERS = 300, WRONG = PEAL_ERR_ARGUMENT };
+    uint32_t out[3 * OTHERS], in[3 * OTHERS];
+    peal_request_t r = PEAL_REQUEST_NULL;
+
+    rank_doing(me, "messages that are alike");
+    for (unsigned step = 0; step < STEPS; step++) {
+        peal_datatype_t type = step % 3 ? PEAL_UINT32 : PEAL_FLOAT32;     /* of one size */
+        size_t at = step * 7 % OTHERS, count = COUNT + step / 20;
+
+        if (!alike_once(me, comm, type, step, count, out + at, in + OTHERS - at))
+            return;
+        rank_status(me, peal_isend(NULL, count, type, next(me), comm, &r), WRONG, "no sendbuf");
+        rank_status(me, peal_irecv(NULL, count, type, previous(me), comm, &r), WRONG, "no recvbuf");
+        rank_status(me, peal_isend(PEAL_IN_PLACE, count, type, next(me), comm, &r), WRONG, "in place");
+        rank_status(me, peal_isend(out, count, type, next(me), comm, NULL), WRONG, "no request");
+        for (size_t other = 1; step % 20 == 10 && other <= OTHERS; other++)
+            if (!alike_once(me, comm, PEAL_UINT32, other, other, out, in))
+                return;
+    }
+}
+
 static void body(struct rank *me)
 {
     static void (*const parts[])(struct rank *, peal_comm_t) = {
         overlap, many, out_of_order, interleaved, nothing_to_do, with_myself, shift, persistent,
         misused, wrong_arguments, user_function_fails, moves_by_itself, cancelled,
-        repeated, interleaved,
+        repeated, alike, interleaved,
     };
     peal_comm_t comm;
 

@@ -3,7 +3,7 @@
  * tool that counts instructions: the calls of rank 0 to be counted are in functions of their own,
  * counted_...().  Except for `look`, nothing that they wait for is missing: rank 1 has made its part
  * before, which it says through memory that both see and Peal does not know of.
- * Usage: verbs_messages send|recv|root|leaf|allreduce|look BYTES TURNS */
+ * Usage: verbs_messages send|recv|root|leaf|allreduce|look|sends|recvs BYTES TURNS */
 #include "peal.h"
 
 #include "tests/verbs_double.h"
@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WARM = 512, LOOKS = 16 };   /* turns that are not counted; `look`: of rank 0, at least, each turn */
+/* Turns that are not counted; `look`: of rank 0, at least, each turn; `sends`, `recvs`: requests. */
+enum { WARM = 512, LOOKS = 16, BURST = 16 };
 
 struct board {
     peal_unique_id_t id;
@@ -32,6 +33,7 @@ struct rank {
     unsigned char *in, *out;
     size_t         bytes;
     peal_request_t request;        /* rank 1's part of an all-reduce */
+    peal_request_t burst[BURST];
 };
 
 static void check(int status, const char *what)
@@ -55,6 +57,8 @@ void counted_recv(struct rank *me);
 void counted_root(struct rank *me);
 void counted_leaf(struct rank *me);
 void counted_allreduce(struct rank *me);
+void counted_sends(struct rank *me);
+void counted_recvs(struct rank *me);
 
 static void send_one(struct rank *me)
 {
@@ -77,11 +81,28 @@ static void allreduce_one(struct rank *me)
           "peal_allreduce");
 }
 
+/* BURST messages under way at once. */
+static void sends(struct rank *me)
+{
+    for (int i = 0; i < BURST; i++)
+        check(peal_isend(me->out, me->bytes, PEAL_UINT8, !me->rank, me->comm, &me->burst[i]), "peal_isend");
+    check(peal_waitall(BURST, me->burst), "peal_waitall");
+}
+
+static void recvs(struct rank *me)
+{
+    for (int i = 0; i < BURST; i++)
+        check(peal_irecv(me->in, me->bytes, PEAL_UINT8, !me->rank, me->comm, &me->burst[i]), "peal_irecv");
+    check(peal_waitall(BURST, me->burst), "peal_waitall");
+}
+
 __attribute__((noinline)) void counted_send(struct rank *me) { send_one(me); }
 __attribute__((noinline)) void counted_recv(struct rank *me) { recv_one(me); }
 __attribute__((noinline)) void counted_root(struct rank *me) { bcast_one(me, 0); }
 __attribute__((noinline)) void counted_leaf(struct rank *me) { bcast_one(me, 1); }
 __attribute__((noinline)) void counted_allreduce(struct rank *me) { allreduce_one(me); }
+__attribute__((noinline)) void counted_sends(struct rank *me) { sends(me); }
+__attribute__((noinline)) void counted_recvs(struct rank *me) { recvs(me); }
 
 /* ---- A turn of each ------------------------------------------------------------ */
 
@@ -189,9 +210,42 @@ static void allreduce_turn(struct rank *me, long turn, bool counts)
     }
 }
 
+static void sends_turn(struct rank *me, long turn, bool counts)
+{
+    if (me->rank == 0) {
+        if (counts)
+            counted_sends(me);
+        else
+            sends(me);
+        atomic_store(&me->board->asked, turn);
+        recv_one(me);
+    } else {
+        await(&me->board->asked, turn);
+        recvs(me);
+        send_one(me);
+    }
+}
+
+static void recvs_turn(struct rank *me, long turn, bool counts)
+{
+    if (me->rank == 0) {
+        await(&me->board->answered, turn);
+        if (counts)
+            counted_recvs(me);
+        else
+            recvs(me);
+        send_one(me);
+    } else {
+        sends(me);
+        atomic_store(&me->board->answered, turn);
+        recv_one(me);
+    }
+}
+
 static const struct { const char *name; void (*turn)(struct rank *, long, bool); } kinds[] = {
     { "send", send_turn }, { "recv", recv_turn }, { "root", root_turn }, { "leaf", leaf_turn },
-    { "allreduce", allreduce_turn }, { "look", look_turn }
+    { "allreduce", allreduce_turn }, { "look", look_turn }, { "sends", sends_turn },
+    { "recvs", recvs_turn }
 };
 
 /* ---- Ranks --------------------------------------------------------------------- */
@@ -230,7 +284,7 @@ int main(int argc, char **argv)
         if (strcmp(kinds[i].name, argv[1]) == 0)
             turn = kinds[i].turn;
     if (!turn || me.bytes % 8 != 0) {
-        fprintf(stderr, "usage: %s send|recv|root|leaf|allreduce|look BYTES TURNS (BYTES: times 8)\n",
+        fprintf(stderr, "usage: %s send|recv|root|leaf|allreduce|look|sends|recvs BYTES TURNS (BYTES: times 8)\n",
                 argv[0]);
         return 2;
     }

@@ -19,14 +19,25 @@ static inline int run(const char *function, peal_comm_t comm, const struct coll_
     return run_checked(function, comm, call);
 }
 
-static int make(const char *function, peal_comm_t comm, const struct coll_call *call,
-                bool persistent, peal_request_t *request)
+static int make_checked(const char *function, peal_comm_t comm, const struct coll_call *call,
+                        bool persistent, peal_request_t *request)
 {
     int status = check_call(function, comm, call);
 
     if (!status)
         status = check_pointer(function, "request", request);
     return status ? status : coll_request(comm, call, persistent, request);
+}
+
+static inline int make(const char *function, peal_comm_t comm, const struct coll_call *call,
+                       bool persistent, peal_request_t *request)
+{
+    int status;
+
+    if (call->collective == SENDRECV && !persistent && comm && request &&
+        coll_request_again(comm, call, request, &status))
+        return status;
+    return make_checked(function, comm, call, persistent, request);
 }
 
 static struct coll_call allreduce_call(const void *sendbuf, void *recvbuf, size_t count,
@@ -289,6 +300,7 @@ int peal_send(const void *buffer, size_t count, peal_datatype_t type, int dest,
     return run(__func__, comm, &call);
 }
 
+__attribute__((hot))
 int peal_isend(const void *buffer, size_t count, peal_datatype_t type, int dest,
                peal_comm_t comm, peal_request_t *request)
 {
@@ -323,6 +335,7 @@ int peal_recv(void *buffer, size_t count, peal_datatype_t type, int source,
     return run(__func__, comm, &call);
 }
 
+__attribute__((hot))
 int peal_irecv(void *buffer, size_t count, peal_datatype_t type, int source,
                peal_comm_t comm, peal_request_t *request)
 {

@@ -4,10 +4,8 @@
 /* A request has ended: what becomes of its handle. */
 static void ended(peal_request_t *request)
 {
-    if (coll_persistent(*request))
-        return;
-    coll_release(*request);
-    *request = PEAL_REQUEST_NULL;
+    if (coll_end(*request))
+        *request = PEAL_REQUEST_NULL;
 }
 
 /* Inline, as that of peal_wait(): what is started again and again is short. */
@@ -45,6 +43,7 @@ int peal_test(peal_request_t *request, int *done)
     return status;
 }
 
+__attribute__((hot))
 int peal_wait(peal_request_t *request)
 {
     int status;
@@ -76,6 +75,7 @@ static void note(struct outcome *outcome, int status)
     status_keep(outcome->text);
 }
 
+__attribute__((hot))
 int peal_waitall(int count, peal_request_t requests[])
 {
     struct outcome outcome;

@@ -61,6 +61,7 @@ static bool evict(struct cache *cache, const struct entry *keep, size_t bytes)
         ;
     *link = e->bucket_next;
     cache->entries--;
+    cache->evicted++;
     cache->bytes -= e->bytes;
     entry_free(e);
     return true;
@@ -118,15 +119,6 @@ int seat_take(struct cache *cache, struct entry *entry, struct seat **seat)
     entry->seats_used++;
     *seat = s;
     return PEAL_OK;
-}
-
-void seat_give_back(struct seat *seat)
-{
-    struct entry *entry = seat->entry;
-
-    seat->next = entry->free_seats;
-    entry->free_seats = seat;
-    entry->seats_used--;
 }
 
 void entry_free(struct entry *entry)

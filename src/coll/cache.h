@@ -45,6 +45,7 @@ struct cache {
     struct entry *buckets[CACHE_BUCKETS];
     struct entry *newest, *oldest;
     unsigned      entries;
+    unsigned      evicted;                 /* so many have been, ever */
     size_t        bytes;                   /* of all entries */
 };
 
@@ -56,7 +57,14 @@ void cache_add(struct cache *cache, struct entry *entry);
 void cache_free(struct cache *cache);
 
 int  seat_take(struct cache *cache, struct entry *entry, struct seat **seat);
-void seat_give_back(struct seat *seat);
+static inline void seat_give_back(struct seat *seat)
+{
+    struct entry *entry = seat->entry;
+
+    seat->next = entry->free_seats;
+    entry->free_seats = seat;
+    entry->seats_used--;
+}
 void entry_free(struct entry *entry);          /* NULL allowed */
 
 /* Build the plan for a call with the entry's key and choice (compose.c).

@@ -216,6 +216,7 @@ static inline int launch(struct peal_comm *comm, struct seat *seat, bool awaited
     return status;
 }
 
+__attribute__((hot))
 int coll_launch(struct peal_comm *comm, struct seat *seat)
 {
     int status = launch(comm, seat, false);

@@ -42,6 +42,10 @@ bool coll_again(struct peal_comm *comm, const struct coll_call *call, int *statu
 /* A request for the call; persistent ones are not started. */
 int coll_request(struct peal_comm *comm, const struct coll_call *call, bool persistent,
                  struct peal_request **request);
+/* If it is not persistent, and one of the messages made last but for its memory: without checks and
+ * a look-up; *status is its outcome.  Else false, and nothing was done. */
+bool coll_request_again(struct peal_comm *comm, const struct coll_call *call,
+                        struct peal_request **request, int *status);
 int coll_start(struct peal_request *request);
 /* *done: the request has ended; its status is returned then. */
 int coll_test(struct peal_request *request, bool *done);
@@ -51,8 +55,9 @@ int coll_wait_some(struct peal_request *const *requests, int count);
 /* Are the active ones all of one communicator? */
 bool coll_together(struct peal_request *const *requests, int count);
 bool coll_active(const struct peal_request *request);
-bool coll_persistent(const struct peal_request *request);
 void coll_release(struct peal_request *request);       /* not active */
+/* It has ended: true and it is released, unless it can be started again. */
+bool coll_end(struct peal_request *request);
 
 /* ---- Choosing (select.c) ------------------------------------------------- */
 

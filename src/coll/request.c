@@ -15,8 +15,83 @@ struct peal_request {
 
 static inline int start(struct peal_request *r);
 
-static int make_request(struct peal_comm *comm, const struct coll_call *user, bool persistent,
-                        struct peal_request **request)
+/* ---- Messages made before -------------------------------------------------- */
+
+/* Memory that a message may have, whatever its length. */
+static inline bool is_memory(const void *buffer)
+{
+    return buffer && buffer != PEAL_IN_PLACE;
+}
+
+static inline bool is_like(const struct recent_message *m, const struct coll_call *user,
+                           const struct cache *cache)
+{
+    const struct coll_call *c = &m->call;
+    uint64_t differ = (c->count ^ user->count) | (c->recvcount ^ user->recvcount);
+
+    differ |= (unsigned)(c->collective ^ user->collective) | (unsigned)(c->type ^ user->type) |
+              (unsigned)(c->dest ^ user->dest) | (unsigned)(c->source ^ user->source);
+    return differ == 0 && m->entry && m->evicted == cache->evicted &&
+           (is_memory(user->sendbuf) || user->dest < 0) &&
+           (is_memory(user->recvbuf) || user->source < 0);
+}
+
+/* One of them whose plan has a seat left; or NULL. */
+static inline const struct recent_message *find_message(const struct coll *coll,
+                                                        const struct coll_call *user)
+{
+    for (unsigned i = 0; i < RECENT_MESSAGES; i++) {
+        const struct recent_message *m =
+            &coll->messages[(coll->newest_message - i) % RECENT_MESSAGES];
+
+        if (is_like(m, user, &coll->cache))
+            return m->entry->free_seats ? m : NULL;
+    }
+    return NULL;
+}
+
+/* It takes the place of one like it, or of the oldest. */
+static void note_message(struct coll *coll, const struct coll_call *user, const struct seat *seat)
+{
+    unsigned at = 0;
+
+    while (at < RECENT_MESSAGES && !is_like(&coll->messages[at], user, &coll->cache))
+        at++;
+    if (at == RECENT_MESSAGES)
+        at = ++coll->newest_message % RECENT_MESSAGES;
+    coll->messages[at] = (struct recent_message){ *user, seat->entry, coll->cache.evicted,
+                                                  seat->binding.signature };
+}
+
+/* All seats of the plan have been used for messages: only what differs is bound. */
+static inline struct seat *seat_like(const struct recent_message *m, const struct coll_call *user)
+{
+    struct seat *seat = m->entry->free_seats;
+
+    m->entry->free_seats = seat->next;
+    m->entry->seats_used++;
+    seat->binding.space[SRC] = (unsigned char *)(uintptr_t)user->sendbuf;
+    seat->binding.space[DST] = user->recvbuf;
+    seat->binding.signature = m->signature;
+    return seat;
+}
+
+/* ---- Requests ---------------------------------------------------------------- */
+
+static int find_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
+{
+    int status = coll_seat(comm, user, seat);
+
+    if (status == PEAL_OK && user->collective == SENDRECV)
+        note_message(comm->coll, user, *seat);
+    return status;
+}
+
+/* `like`: a message made before that differs in its memory only, or NULL. */
+static inline __attribute__((always_inline))
+int make_request(struct peal_comm *comm, const struct coll_call *user,
+                 const struct recent_message *like, bool persistent,
+                 struct peal_request **request)
 {
     struct coll *coll = comm->coll;
     struct peal_request *r = coll->free_requests;
@@ -31,7 +106,10 @@ static int make_request(struct peal_comm *comm, const struct coll_call *user, bo
     r->comm = comm;
     r->persistent = persistent;
     r->active = false;
-    status = coll_seat(comm, user, &r->seat);
+    if (like)
+        r->seat = seat_like(like, user);
+    else
+        status = find_seat(comm, user, &r->seat);
     if (status) {
         r->next = coll->free_requests;
         coll->free_requests = r;
@@ -58,9 +136,26 @@ int coll_request(struct peal_comm *comm, const struct coll_call *user, bool pers
     if (status)
         return status;
     comm_enter(comm);
-    status = make_request(comm, user, persistent, request);
+    status = make_request(comm, user, NULL, persistent, request);
     comm_leave(comm);
     return status;
+}
+
+__attribute__((hot))
+bool coll_request_again(struct peal_comm *comm, const struct coll_call *user,
+                        struct peal_request **request, int *status)
+{
+    const struct recent_message *like = find_message(comm->coll, user);
+
+    if (!like)
+        return false;
+    *status = comm_progress(comm);
+    if (*status)
+        return true;
+    comm_enter(comm);
+    *status = make_request(comm, user, like, false, request);
+    comm_leave(comm);
+    return true;
 }
 
 /* Inline, as what is started again and again is short. */
@@ -151,6 +246,7 @@ int coll_test(struct peal_request *r, bool *done)
     return status;
 }
 
+__attribute__((hot))
 int coll_wait(struct peal_request *r)
 {
     struct run *run;
@@ -211,6 +307,7 @@ int coll_wait_some(struct peal_request *const *requests, int count)
     return PEAL_OK;
 }
 
+__attribute__((hot))
 bool coll_together(struct peal_request *const *requests, int count)
 {
     const struct peal_request *first = NULL;
@@ -230,11 +327,7 @@ bool coll_active(const struct peal_request *r)
     return r->active;
 }
 
-bool coll_persistent(const struct peal_request *r)
-{
-    return r->persistent;
-}
-
+__attribute__((hot))
 void coll_release(struct peal_request *r)
 {
     struct coll *coll;
@@ -250,6 +343,15 @@ void coll_release(struct peal_request *r)
     seat_give_back(r->seat);
     r->next = coll->free_requests;
     coll->free_requests = r;
+}
+
+__attribute__((hot))
+bool coll_end(struct peal_request *r)
+{
+    if (r->persistent)
+        return false;
+    coll_release(r);
+    return true;
 }
 
 /* ---- The end of the communicator --------------------------------------------- */

@@ -15,9 +15,21 @@ struct recent {
     unsigned         then;             /* which one followed it the last time */
 };
 
+/* The latest messages that were begun as requests.  Others differ from them in their memory only:
+ * these need no look-up either. */
+enum { RECENT_MESSAGES = 4 };
+struct recent_message {
+    struct coll_call call;
+    struct entry    *entry;            /* NULL: none; there while nothing is evicted, */
+    unsigned         evicted;          /* as the cache counts it */
+    struct signature signature;
+};
+
 struct coll {
     struct recent           recent[RECENT_CALLS];
     unsigned                latest, newest;    /* of them: made last; taken in last */
+    struct recent_message   messages[RECENT_MESSAGES];
+    unsigned                newest_message;    /* of them: taken in last */
     struct cache            cache;
     const struct algorithm *forced[COLLECTIVES];
     struct coll_speed       speed;

@@ -274,10 +274,8 @@ void comm_free(struct peal_comm *comm, bool orderly)
     free(comm);
 }
 
-int comm_progress(struct peal_comm *comm)
+int comm_progress_start(struct peal_comm *comm)
 {
-    if (comm->progress || !comm->options.progress || comm->nranks == 1)
-        return PEAL_OK;
     return progress_start(&comm->engine, &comm->progress);
 }
 

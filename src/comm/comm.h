@@ -97,7 +97,13 @@ static inline void comm_leave(struct peal_comm *comm)
 }
 
 /* Something nonblocking is about to start: with PEAL_PROGRESS, have a thread. */
-int comm_progress(struct peal_comm *comm);
+int comm_progress_start(struct peal_comm *comm);
+static inline int comm_progress(struct peal_comm *comm)
+{
+    bool wanted = !comm->progress && comm->options.progress && comm->nranks > 1;
+
+    return wanted ? comm_progress_start(comm) : PEAL_OK;
+}
 /* The communicator is about to go. */
 void comm_still(struct peal_comm *comm);
 

@@ -391,11 +391,13 @@ void run_abandon(struct run *run)
     run->abandoned = true;
 }
 
+__attribute__((hot))
 bool run_active(const struct run *run)
 {
     return run->active;
 }
 
+__attribute__((hot))
 int run_status(const struct run *run)
 {
     return run->status;
