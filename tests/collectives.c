@@ -35,6 +35,8 @@ struct part {
     uint64_t seed;
     bool     all_types;                    /* every type with every operation */
     bool     large;
+    bool     relays;                       /* messages that go on as they land ... */
+    bool     past_caches;                  /* ... and stay in a result larger than the caches */
     int      hosts;                        /* as many are pretended; 0: none */
 };
 
@@ -380,6 +382,40 @@ static void large_ones(struct rank *me, peal_comm_t comm, uint64_t *random, bool
     }
 }
 
+/* Messages too large to be sent before they are wanted: they go on as they land.  In place, and
+ * not. */
+static void relayed(struct rank *me, peal_comm_t comm, uint64_t *random)
+{
+    static const struct { peal_datatype_t type; size_t count; } parts[] = {
+        { PEAL_INT8, 65539 }, { PEAL_FLOAT32, 17001 }, { PEAL_UINT16, 40003 }
+    };
+
+    for (int kind = ALLREDUCE; kind < BARRIER; kind++) {
+        bool whole = kind == ALLREDUCE || kind == REDUCE || kind == BCAST;
+        int part = (int)ranks_below(random, 3);
+        struct trial t = {
+            .kind = (enum kind)kind, .type = parts[part].type, .op = PEAL_SUM,
+            .count = parts[part].count * (whole ? (size_t)me->nranks : 1),
+            .root = (int)ranks_below(random, (uint64_t)me->nranks),
+            .in_place = (int)ranks_below(random, 2),
+        };
+
+        random_rest(&t, me->nranks, random);
+        if (rank_failures(me) == 0)        /* the memory of none is shareable: see run_trial() */
+            run_trial(me, comm, &t, 3 * ranks_below(random, UINT32_MAX));
+    }
+}
+
+/* Sums that are made on the way in scratch, and kept in the result past the caches. */
+static void past_caches(struct rank *me, peal_comm_t comm, uint64_t *random)
+{
+    struct trial t = { .kind = ALLREDUCE, .type = PEAL_FLOAT64, .op = PEAL_SUM,
+                       .count = (16 << 20) / 8 + 11 };
+
+    for (t.in_place = 0; t.in_place < 2 && rank_failures(me) == 0; t.in_place++)
+        run_trial(me, comm, &t, 3 * ranks_below(random, UINT32_MAX));
+}
+
 /* Dealt to the hosts one after the other, in blocks, or most on one. */
 static void pretend_host(const struct rank *me, const struct part *part)
 {
@@ -404,6 +440,10 @@ static void body(struct rank *me)
     if (part->all_types)
         every_type(me, comm, &random);
     large_ones(me, comm, &random, part->large);
+    if (part->relays)
+        relayed(me, comm, &random);
+    if (part->past_caches)
+        past_caches(me, comm, &random);
     rank_comm_free(me, &comm);
 }
 
@@ -468,8 +508,12 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < 6; i++)
             for (int set = -1; set < nsets; set++) {
                 peal_config_t config = PEAL_CONFIG_INIT;
-                struct part part = { ranks_random(&random), set == -1, sizes[i] == 4,
-                                     road->hosts };
+                bool relays = sizes[i] > 1 && sizes[i] <= 5 && strcmp(road->name, "shm") == 0;
+                struct part part = {
+                    .seed = ranks_random(&random), .all_types = set == -1, .large = sizes[i] == 4,
+                    .relays = relays, .hosts = road->hosts,
+                    .past_caches = relays && set >= 0 && strstr(sets[set], "allreduce:ring,"),
+                };
                 char name[400];
                 struct ranks_plan plan = {
                     .name = name, .nranks = sizes[i], .per_process = road->per_process,

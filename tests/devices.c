@@ -256,6 +256,91 @@ static void test_streams(void)
     printf("landings past the caches: %lu checks\n", checks - before);
 }
 
+/* ---- Landings in several places ---------------------------------------------- */
+
+static int refuses(const void *in, void *inout, size_t count, peal_datatype_t type, void *context)
+{
+    (void)in, (void)inout, (void)count, (void)type, (void)context;
+    return 1;
+}
+
+enum { SPREAD = 20000 };
+
+struct spread {                    /* places with room around them */
+    _Alignas(64) char dst[SPREAD], keep[SPREAD], also[SPREAD], operand[SPREAD], piece[SPREAD];
+};
+
+/* What one of the places holds: the message, or, `stays`, what was there before. */
+static void check_spread(const char *at, size_t off, const char *before, const char *right,
+                         size_t length, bool stays, const char *what, unsigned bits)
+{
+    expect(memcmp(at, before, off) == 0 &&
+           memcmp(at + off, stays ? before + off : right, length) == 0 &&
+           memcmp(at + off + length, before + off + length, SPREAD - off - length) == 0,
+           "%s of %zu bytes at %zu, combination %x", what, length, off, bits);
+}
+
+/* One of the combinations: 1 passes, 2 kept, 4 streams, 8 another place, 16 past the caches there,
+ * 32 incoming first, 64 arithmetic, 128 it fails; the operand is 0 a place of its own, 1 dst, 2 keep. */
+static void spread_once(unsigned bits, int whose, const struct arithmetic *how,
+                        const struct arithmetic *bad)
+{
+    static struct spread s, before;
+    static char right[SPREAD];
+    size_t size = how->size, off = random_bits() % 70, at = random_bits() % 40 * size;
+    size_t length = random_bits() % (bits & 256 ? 15000 : 1500) / size * size;
+    struct also also = { bits & 8 ? s.also + off + at : NULL, bits & 16 };
+    struct landing landing = {
+        .dst = s.dst + off, .bytes = at + length, .how = !(bits & 64) ? NULL : bits & 128 ? bad : how,
+        .operand = (whose == 0 ? s.operand : whose == 1 ? s.dst : s.keep) + off,
+        .incoming_first = bits & 32, .streams = bits & 4, .passes = bits & 1,
+        .keep = bits & 2 ? s.keep + off : NULL, .also = &also,
+    };
+    bool fails = landing.how == bad;
+    const char *piece = s.piece + off % 7, *own = landing.operand + at;
+
+    for (size_t i = bits == 0 ? 0 : sizeof s; i < sizeof s; i++)
+        ((char *)&before)[i] = (char)random_bits();
+    memcpy(&s, &before, sizeof s);
+    memcpy(right, piece, length);
+    if (landing.how)
+        how->pair(how, right, bits & 32 ? piece : own, bits & 32 ? own : piece, length / size);
+    expect(landing_put(&landing, at, piece, length) == (fails && length ? PEAL_ERR_USER : 0),
+           "landing_put, combination %x", bits);
+    off += at;
+    /* Of what fails, only what was combined at its place may be there. */
+    if (!fails || (bits & 4 && !landing.keep && also.place))
+        check_spread(s.dst, off, before.dst, right, length, fails || (bits & 1 && bits & 8), "dst", bits);
+    if (!fails || bits & 4)
+        check_spread(s.keep, off, before.keep, right, length, fails || !(bits & 2), "keep", bits);
+    if (!fails || bits & 16)
+        check_spread(s.also, off, before.also, right, length, fails || !(bits & 8), "also", bits);
+    expect(memcmp(s.operand, before.operand, SPREAD) == 0 && memcmp(s.piece, before.piece, SPREAD) == 0,
+           "what is read was changed, combination %x", bits);
+}
+
+static void test_spread(void)
+{
+    unsigned long before = checks;
+    struct arithmetic ways[3], bad;
+    int calls[2] = { 0, -1 };
+    peal_op_t op, failing;
+
+    expect(!operation_create(chain, false, calls, &op) && !operation_create(refuses, true, NULL, &failing),
+           "operations");
+    expect(!arithmetic_resolve(&ways[0], PEAL_UINT8, PEAL_SUM, 2) &&
+           !arithmetic_resolve(&ways[1], PEAL_INT16, PEAL_MAX, 2) &&
+           !arithmetic_resolve(&ways[2], PEAL_UINT32, op, 2) &&
+           !arithmetic_resolve(&bad, PEAL_UINT8, failing, 2), "resolving");
+    for (unsigned bits = 0; bits < 512; bits++)
+        for (int whose = 0; whose < 3; whose++)
+            for (int way = 0; way < 3; way++)
+                spread_once(bits, whose, &ways[bits & 128 ? 0 : way], &bad);
+    operation_free(op);
+    operation_free(failing);
+    printf("landings in several places: %lu checks\n", checks - before);
+}
+
 static void test_arguments(void)
 {
     struct arithmetic how;
@@ -283,6 +368,7 @@ int main(int argc, char **argv)
     test_scaling();
     test_user();
     test_streams();
+    test_spread();
     test_arguments();
     return reference_finish();
 }

@@ -185,6 +185,37 @@ static void last_stops_calling(struct rank *me)
     peal_comm_free(&comm);
 }
 
+/* The first sends nothing, so the second has nothing to pass on: it waits for the first alone, and
+ * not for the third, who is later than it by a little, so that it is the second that gives up. */
+static void first_sends_nothing(struct rank *me)
+{
+    const struct timespec little = { .tv_nsec = 300000000 };
+    peal_config_t config = *me->plan->config;
+    static char memory[300000];
+    peal_comm_t comm;
+
+    config.timeout = 1;
+    config.algorithms = "bcast:chain";
+    if (!rank_status(me, rank_join(me, &config, &comm), PEAL_OK, "making the communicator"))
+        return;
+    rank_doing(me, "waiting for a rank that does not send");
+    rank_status(me, peal_bcast(memory, sizeof memory, PEAL_INT8, 0, comm), PEAL_OK, "bcast");
+    rank_meet(me);
+    if (me->rank == 2)
+        nanosleep(&little, NULL);
+    if (me->rank > 0)
+        rank_check(me, peal_bcast(memory, sizeof memory, PEAL_INT8, 0, comm) != PEAL_OK, "bcast of nobody");
+    if (me->rank == 1 && rank_error_says(me, "waiting for rank 0 (")) {
+        const char *named = strstr(peal_last_error(), "waiting for");
+
+        named = strstr(named, "rank 2 (");     /* after the semicolon come those that are behind */
+        rank_check(me, !named || memchr(peal_last_error(), ';', (size_t)(named - peal_last_error())),
+                   "the wrong rank is blamed: %s", peal_last_error());
+    }
+    rank_meet(me);
+    peal_comm_free(&comm);
+}
+
 /* exit() without a word, while the others go on. */
 static void last_exits(struct rank *me)
 {
@@ -343,6 +374,9 @@ static int others(void)
             bad += ranks_run(&plan);
         }
         plan.nranks = 3;
+        plan.name = "sends nothing";
+        plan.body = first_sends_nothing;
+        bad += ranks_run(&plan);
         plan.name = "no memory";
         plan.body = no_memory;
         if (MEMORY_CAN_RUN_OUT)

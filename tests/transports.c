@@ -530,6 +530,7 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
         printf("%s: a peer opens late\n", transport->name);
     }
     transports_short(transport, processes, seed);
+    transports_relay(transport, processes, seed);
     transports_failures(transport, processes, seed);
 }
 

@@ -20,7 +20,8 @@ struct victim {
     struct node     node;
     struct where    where;
     struct op       recvs[OPS], sends[OPS];
-    char           *in[OPS], *out;
+    struct op       relayed[OPS];                  /* what the sends, of which some are relays, wait for */
+    char           *in[OPS], *out, *through[OPS];
     int             peer[TRANSPORT_SOCKETS];       /* the hostile ends */
     int             nsockets;
 };
@@ -62,7 +63,27 @@ static void victim_make(struct victim *victim, const struct transport *transport
     for (int i = 0; i < OPS; i++) {
         victim->in[i] = rig_alloc(op_bytes(i), false);
         node_recv(node, 0, (uint32_t)i & 1, victim->in[i], op_bytes(i), &victim->recvs[i]);
+        victim->through[i] = rig_alloc(op_bytes(i), false);
+        victim->relayed[i].done = true;
     }
+}
+
+/* A message that goes back to where it comes from, with the number of the i-th send; what comes
+ * has that of a receive more.  False: it cannot be. */
+static bool victim_relay(struct victim *victim, int i)
+{
+    struct node *node = &victim->node;
+    struct message message = rig_message((uint32_t)i & 1, (uint32_t)(OPS + i) / 2);
+    struct message onward = rig_message((uint32_t)i & 1, (uint32_t)i / 2);
+    struct landing landing = { .dst = victim->through[i], .bytes = op_bytes(i), .passes = i & 4 };
+
+    victim->relayed[i].done = false;
+    if (node->transport->relay &&
+        node->transport->relay(node->peers[0], &message, &landing, &victim->relayed[i].completion,
+                               node->peers[0], &onward, &victim->sends[i].completion) == PEAL_OK)
+        return true;
+    victim->relayed[i].done = true;
+    return false;
 }
 
 /* Start what can be started; in the end everything must have completed. */
@@ -73,6 +94,8 @@ static void victim_send(struct victim *victim)
     for (int i = 0; i < OPS; i++) {
         struct message message = rig_message((uint32_t)i & 1, (uint32_t)i / 2);
 
+        if (node_random(node, 2) && victim_relay(victim, i))
+            continue;
         if (node->transport->send(node->peers[0], &message, victim->out, op_bytes(i),
                                   &victim->sends[i].completion))
             victim->sends[i].done = true;
@@ -91,9 +114,11 @@ static void victim_end(struct victim *victim, bool sent)
 
         CHECK(status == PEAL_OK || status == PEAL_ERR_MISMATCH || status == PEAL_ERR_PEER ||
               status == PEAL_ERR_PROTOCOL, "%s", status_name(status));
+        node_wait(node, &victim->relayed[i].done);
         if (sent)
             node_wait(node, &victim->sends[i].done);
         rig_free(victim->in[i], op_bytes(i), false);
+        rig_free(victim->through[i], op_bytes(i), false);
     }
     rig_free(victim->out, 100000, false);
     node_close(node, true);
@@ -292,6 +317,40 @@ static void shm_wrong_offers(const struct transport *transport)
     }
 }
 
+/* Who says that it has read what is yet to come to us is not believed; who wants all of it is. */
+static void shm_wrong_want(const struct transport *transport, uint64_t offset, bool right)
+{
+    size_t bytes = ring_area_bytes(RING);
+    struct record hello = { .kind = RECORD_HELLO, .length = RING };
+    struct slot_want want = { .offset = offset };
+    int fd = area_memory(bytes, true);
+    struct shm_area *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct victim victim;
+    struct node *node = &victim.node;
+    const struct slot *slot;
+    struct slot_offer offer;
+
+    CHECK(area != MAP_FAILED, "%m");
+    victim_make(&victim, transport, 1);
+    record_pass(victim.peer[0], &hello, fd);
+    node_progress(node);
+    CHECK(victim_relay(&victim, 3), "a relay");        /* number 1 of stream 1 */
+    slot = &area->slots[1][0];
+    memcpy(&offer, slot->payload, sizeof offer);
+    CHECK((atomic_load(&slot->mark) >> 12 & 0xf) == SLOT_OFFER && offer.address == 0 &&
+          offer.share == UINT32_MAX, "what is relayed is offered to be read");
+    slot_put(area, 0, SLOT_WANT, &want, sizeof want);
+    for (int i = 0; i < 10; i++)
+        node_progress(node);
+    CHECK(right ? !victim.sends[3].done
+                : victim.sends[3].done && victim.sends[3].completion.status == PEAL_ERR_PROTOCOL,
+          "wanted from %llu on: %s", (unsigned long long)offset,
+          status_name(victim.sends[3].completion.status));
+    victim_end(&victim, false);
+    munmap(area, bytes);
+    close(fd);
+}
+
 void transports_hostile(const struct transport *transport, uint64_t seed)
 {
     size_t right = ring_area_bytes(RING);
@@ -306,6 +365,11 @@ void transports_hostile(const struct transport *transport, uint64_t seed)
         shm_wrong_area(transport, seed, right, true, RING - 64);
         shm_wrong_area(transport, seed, right, true, (uint64_t)1 << 63);
         shm_wrong_offers(transport);
+        shm_wrong_want(transport, 0, true);
+        shm_wrong_want(transport, 64, false);
+        shm_wrong_want(transport, 99999, false);
+        shm_wrong_want(transport, 100000, false);
+        shm_wrong_want(transport, UINT64_MAX, false);
         for (uint64_t i = 0; i < 1000; i++)
             shm_forged(transport, seed * 10007 + i);
     }

@@ -113,6 +113,7 @@ void transports_late(struct node *node);
 void transports_window(struct node *node);
 void transports_traffic(struct node *node);        /* random, and checked */
 void transports_short(const struct transport *transport, bool processes, uint64_t seed);
+void transports_relay(const struct transport *transport, bool processes, uint64_t seed);
 void transports_hostile(const struct transport *transport, uint64_t seed);
 void transports_early(const struct transport *transport, uint64_t seed);
 void transports_failures(const struct transport *transport, bool processes, uint64_t seed);

@@ -249,6 +249,17 @@ struct transport {
     int  (*recv)(struct endpoint *from, const struct message *message,
                  const struct landing *landing, struct completion *done);
 
+    /* May be NULL.  Receive, and send on what has landed: recv(from, message, landing, landed),
+     * and when that has ended send(to, onward, landing->dst, landing->bytes, sent), in one, so
+     * that both can be stored as it comes.  The destination is the transport's until both have
+     * completed.  PEAL_OK: both were started; should the first fail, the second fails too, with
+     * the endpoint that it was to go to, or never completes.  STATUS_AGAIN: neither was; use the
+     * two calls.  Both endpoints are of one port.  `passes` and `keep` of the landing are for this
+     * call alone. */
+    int  (*relay)(struct endpoint *from, const struct message *message,
+                  const struct landing *landing, struct completion *landed,
+                  struct endpoint *to, const struct message *onward, struct completion *sent);
+
     /* The short way, for small messages whose turn it is.  The owner must be able
      * to go the long way instead, at any moment: both see the same messages, and
      * one transfer may go the short way at one end and the long way at the other.

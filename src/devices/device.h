@@ -67,6 +67,12 @@ const char *datatype_name(int type);             /* NULL if unknown */
 
 /* ---- Landing --------------------------------------------------------- */
 
+/* A second place for what lands, which a transport has at hand (transport.h, relay). */
+struct also {
+    char *place;                             /* of the next piece; NULL: none */
+    bool  past;                              /* stored there past the caches */
+};
+
 /* What becomes of the `bytes` bytes of one incoming message. */
 struct landing {
     char                    *dst;
@@ -75,6 +81,11 @@ struct landing {
     const char              *operand;    /* dst = operand (op) incoming; may equal dst */
     bool                     incoming_first;   /* dst = incoming (op) operand */
     bool                     streams;          /* dst is stored past the caches */
+    /* Of relay() alone: */
+    bool                     passes;           /* what has gone on need not come to dst */
+    char                    *keep;             /* another place for the result, or NULL; then it is this
+                                                  that is stored past the caches, not dst */
+    struct also             *also;             /* the transport's own; NULL for it to begin with */
 };
 
 /* Is it better to store a result of so many bytes, all that one call leaves on

@@ -72,11 +72,61 @@ static int landing_stream(const struct landing *landing, size_t offset, const ch
     return status;
 }
 
+static void store(const struct also *at, size_t offset, const char *from, size_t bytes)
+{
+    if (at->past)
+        stream_store(at->place + offset, from, bytes);
+    else if (at->place + offset != from)
+        memcpy(at->place + offset, from, bytes);
+}
+
+/* To several places, in blocks of so few bytes that reading goes on while the block before is
+ * still being stored: as fast as a loop that stores every line so often, and so every type and
+ * operation has it.  (With blocks of 4 KiB an all-reduce was up to a twentieth longer.) */
+__attribute__((noinline))
+static int landing_spread(const struct landing *landing, size_t offset, const char *piece,
+                          size_t length)
+{
+    enum { BLOCK = 1024 };
+    _Alignas(64) char block[BLOCK];
+    struct also places[3];
+    char *warm = NULL;             /* one of them that is not past the caches; the peer's, which it
+                                      may write to, only if it is the only one */
+    int n = 0, status = PEAL_OK;
+
+    if (!landing->passes || !landing->also->place)
+        places[n++] = (struct also){ landing->dst + offset, landing->streams && !landing->keep };
+    if (landing->keep)
+        places[n++] = (struct also){ landing->keep + offset, landing->streams };
+    if (landing->also->place)
+        places[n++] = *landing->also;
+    for (int i = 0; i < n && !warm; i++)
+        warm = places[i].past || (n > 1 && places[i].place == landing->also->place)
+                   ? NULL : places[i].place;
+    for (size_t at = 0; at < length && status == PEAL_OK; at += BLOCK) {
+        size_t part = length - at < BLOCK ? length - at : BLOCK;
+        const char *result = piece + at;
+
+        if (landing->how) {
+            char *made = warm ? warm + at : block;
+
+            status = landing_combine(landing, made, offset + at, piece + at, part);
+            result = made;
+        }
+        for (int i = 0; i < n && status == PEAL_OK; i++)
+            store(&places[i], at, result, part);
+    }
+    stream_fence();
+    return status;
+}
+
 int landing_put(const struct landing *landing, size_t offset, const void *piece,
                 size_t length)
 {
     if (!landing_fits(landing, offset, length))
         return landing_refuse(landing, offset, length);
+    if (landing->also && (landing->also->place || landing->keep))
+        return landing_spread(landing, offset, piece, length);
     if (landing->streams && length >= BLOCK_BYTES)
         return landing_stream(landing, offset, piece, length);
     if (landing->how)

@@ -38,12 +38,23 @@ struct pace {
     bool     goes_past;            /* the way of the next copy */
 };
 
+enum { PACE_ONE_IN = 31 };         /* prime: messages often have 2, 4, ... pieces */
+
 /* Is the next copy to be timed? */
 static inline bool pace_due(struct pace *pace)
 {
-    enum { ONE_IN = 31 };          /* prime: messages often have 2, 4, ... pieces */
+    return pace->suspects > 0 || pace->tries > 0 || ++pace->pieces % PACE_ONE_IN == 0;
+}
 
-    return pace->suspects > 0 || pace->tries > 0 || ++pace->pieces % ONE_IN == 0;
+/* For stores that are not copies, and so cannot be timed: past the caches?  False, now and then:
+ * let it be a copy, lest nothing be timed any more. */
+static inline bool pace_follow(struct pace *pace, bool *past)
+{
+    if ((pace->pieces + 1) % PACE_ONE_IN == 0)
+        return false;
+    pace->pieces++;
+    *past = pace->goes_past;
+    return true;
 }
 
 /* Copy to memory that another rank reads, the faster way; in stream.c.  Where there are no

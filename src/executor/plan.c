@@ -78,6 +78,40 @@ static void link_steps(struct plan *plan, const struct schedule *s)
     }
 }
 
+static bool span_same(struct span a, struct span b)
+{
+    return a.space == b.space && a.offset == b.offset && a.bytes == b.bytes;
+}
+
+/* The first step of that kind that takes what `step` leaves and waits for nothing else, or 0. */
+static uint32_t find_taker(const struct plan *plan, const struct step *step, enum op_kind kind)
+{
+    const uint32_t *next = plan->nexts + step->first_next;
+
+    for (uint32_t n = 0; n < step->nnext; n++)
+        if (plan->steps[next[n]].kind == kind && plan->waits[next[n]] == 1 &&
+            span_same(plan->steps[next[n]].src, step->dst))
+            return next[n];
+    return 0;
+}
+
+/* Receives whose message goes on as it has landed. */
+static void find_onwards(struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->nsteps; i++) {
+        struct step *step = &plan->steps[i];
+
+        if (step->kind != OP_RECV && step->kind != OP_COMBINE)
+            continue;
+        step->onward = find_taker(plan, step, OP_SEND);
+        if (!step->onward || step->dst.space != TMP)
+            continue;
+        step->keep = find_taker(plan, step, OP_COPY);
+        step->passes = step->nnext == (step->keep ? 2u : 1u);
+        step->keep = step->passes ? step->keep : 0;
+    }
+}
+
 /* Sends that could go before anything has come: the steps up to the last of them. */
 static int find_openers(struct plan *plan, const struct schedule *s)
 {
@@ -169,6 +203,7 @@ int plan_create(const struct schedule *s, struct plan **plan)
     }
     link_steps(p, s);
     find_peers(p, s);
+    find_onwards(p);
     p->places = is_balanced(p);
     if (find_openers(p, s) != PEAL_OK)
         goto fail;

@@ -21,6 +21,10 @@ struct step {
     struct span  dst, src;
     uint32_t     first_part, nparts;
     uint32_t     first_next, nnext;        /* into plan.nexts: steps that wait for this */
+    uint32_t     onward;                   /* of a receive: the send that waits for it alone and
+                                              sends what it leaves; 0: none ... */
+    bool         passes;                   /* ... and nobody else needs it there, but ... */
+    uint32_t     keep;                     /* ... who copies it to where it stays; 0: nobody */
     uint32_t     reader;                   /* of a copy to a stage: who is sent it, in plan.peers */
 };
 

@@ -140,18 +140,54 @@ int run_message_start(struct run *run, uint32_t index, struct link *link)
     return status;
 }
 
+/* Start a receive together with the send that waits for it alone, if the transport can do
+ * that: STATUS_AGAIN if not. */
+static int relay_start(struct run *run, uint32_t index, struct link *from)
+{
+    const struct step *step = &run->plan->steps[index], *onward = &run->plan->steps[step->onward];
+    struct link *to = &run->engine->links[onward->peer];
+    struct task *task = run->free_tasks, *next = task->next;
+    struct message message = run_message(run, step), then = run_message(run, onward);
+    struct window *window = &to->sends[then.stream];
+    struct landing landing = run_landing(run, step);
+    int status;
+
+    landing.passes = step->passes;
+    if (step->keep) {
+        landing.keep = (char *)run_at(run, run->plan->steps[step->keep].dst);
+        landing.streams = run->plan->steps[step->keep].streams;
+    }
+    if (!from->transport->relay || !to->endpoint || to->transport != from->transport ||
+        !window_allows(window, then.number))
+        return STATUS_AGAIN;
+    task->step = index;
+    next->step = step->onward;
+    run->free_tasks = next->next;
+    status = from->transport->relay(from->endpoint, &message, &landing, &task->done,
+                                    to->endpoint, &then, &next->done);
+    if (status != PEAL_OK) {
+        task_free(run, next);
+        task_free(run, task);
+        return status;
+    }
+    window_started(window, then.number);
+    run->waits[step->onward]++;        /* they are not to be started once more */
+    if (step->keep)
+        run->waits[step->keep]++;
+    return PEAL_OK;
+}
+
 static int try_message(struct run *run, uint32_t index)
 {
     struct engine *engine = run->engine;
-    int peer = run->plan->steps[index].peer;
-    struct link *link = &engine->links[peer];
+    const struct step *step = &run->plan->steps[index];
+    struct link *link = &engine->links[step->peer];
+    int status;
 
-    if (!link->endpoint) {
-        int status = engine->join(engine, peer);
-
-        if (status != PEAL_OK)
-            return status;
-    }
+    if (!link->endpoint && (status = engine->join(engine, step->peer)) != PEAL_OK)
+        return status;
+    if (step->onward && (status = relay_start(run, index, link)) != STATUS_AGAIN)
+        return status;
     return run_message_start(run, index, link);
 }
 
@@ -355,6 +391,14 @@ int run_advance(struct run *run)
     return started;
 }
 
+/* A message has ended, and if it was relayed, what was to keep it has, too. */
+static void message_done(struct run *run, const struct step *step)
+{
+    step_done(run, step);
+    if (step->keep && run->waits[step->keep] == 1)
+        step_done(run, &run->plan->steps[step->keep]);
+}
+
 void run_completed(struct task *task)
 {
     struct run *run = task->run;
@@ -368,7 +412,7 @@ void run_completed(struct task *task)
     task_free(run, task);
     if (status == PEAL_OK) {
         if (!run->walking)
-            step_done(run, step);
+            message_done(run, step);
         return;
     }
     run->fault = (struct run_fault){
@@ -439,7 +483,7 @@ int run_awaits(const struct run *run, int *peers, int most)
     int count = 0;
 
     for (uint32_t i = 0; i < plan->nmessages; i++)
-        if (run->tasks[i].step != NO_STEP)
+        if (run->tasks[i].step != NO_STEP && run->waits[run->tasks[i].step] <= 1)
             count = note_peer(peers, count, most, plan->steps[run->tasks[i].step].peer);
     for (uint32_t i = 0; i < run->nblocked; i++)
         count = note_peer(peers, count, most, plan->steps[run->blocked[i]].peer);

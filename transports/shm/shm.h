@@ -95,13 +95,18 @@ struct record {
 };
 
 struct outgoing {                  /* an offered send */
+    struct also        also;       /* first; of the landing that it is relayed from */
     struct outgoing   *next;       /* in endpoint.wanted, or free */
+    struct endpoint   *to;         /* NULL: it has ended */
     const char        *bytes;
     size_t             length, sent;
+    size_t             landed;     /* bytes that are there to be sent; all, unless it is relayed */
     struct completion *done;
     uint32_t           stream, number;
     int                share;      /* its place in endpoint.shares, or -1 */
     bool               streams;    /* the peer wants it through the ring */
+    bool               relayed;
+    bool               spoiled;    /* some of it has not landed; the rest is not sent */
 };
 
 struct notice { uint8_t kind, stream, refused; uint32_t number; };
@@ -137,8 +142,9 @@ struct endpoint {
     bool             starved;      /* something waits for room ... */
     uint32_t         starved_at;   /* ... at this version */
     struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */
-    struct outgoing *wanted, **wanted_last;                       /* to be streamed */
-    int              offered;      /* sends that the peer has not taken */
+    struct outgoing *wanted, **wanted_last;                       /* to be streamed, as far as landed */
+    int              offered;      /* sends that the peer has not taken ... */
+    int              relays;       /* ... of which so many are relayed */
     struct notice    notices[SHM_NOTICES];
     uint32_t         notice_head, notice_tail;
     struct { uint64_t id; int users; bool sent; } shares[SHM_SHARES];
@@ -195,9 +201,13 @@ bool ring_room(struct endpoint *endpoint, size_t bytes);
 bool ring_room_notice(struct endpoint *endpoint);
 /* May a message of this number be sent?  If not: starved. */
 bool ring_window(struct endpoint *endpoint, uint32_t stream, uint32_t number);
-/* After ring_room().  `payload` goes into the slot, `bytes` into the byte ring. */
+/* After ring_room().  `payload` goes into the slot, `bytes` into the byte ring; NULL: they
+ * are there, see ring_place(). */
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
               const void *payload, size_t payload_bytes, const void *bytes, size_t length);
+/* Where the next `length` bytes will lie, if there is room and they lie in one piece, for
+ * whoever can store them there; NULL: have ring_put() copy them.  `past`: past the caches. */
+char *ring_place(struct endpoint *endpoint, size_t length, bool *past);
 /* Land the next `length` bytes of the byte ring; as matching_put(). */
 bool ring_land(struct endpoint *endpoint, struct match *match, size_t length);
 /* The next slot, its mark read; NULL if there is none. */
@@ -229,8 +239,28 @@ int  send_wanted(struct endpoint *endpoint, uint32_t stream, uint32_t number,
                  const struct slot_want *want);
 /* Put what is wanted into the ring, as far as there is room; returns how much. */
 int  send_stream(struct endpoint *endpoint);
+/* A send that is to be offered: NULL, and STATUS_AGAIN or why not. */
+struct outgoing *send_prepare(struct endpoint *to, const struct message *message,
+                              const void *bytes, size_t length, struct completion *done,
+                              int *status);
+void send_offer(struct outgoing *out, const struct message *message,
+                const struct memory_share *share);
+/* Of a relayed one: the next `length` bytes lie in the ring, at ring_place(). */
+void send_placed(struct outgoing *out, size_t length);
+/* ... or lie at the place they were to land. */
+void send_more(struct outgoing *out, size_t length);
 void send_fail(struct endpoint *endpoint, int status);
 bool send_pending(const struct endpoint *endpoint);
+
+/* shm_relay.c */
+int  shm_relay(struct endpoint *from, const struct message *message,
+               const struct landing *landing, struct completion *landed,
+               struct endpoint *to, const struct message *onward, struct completion *sent);
+/* Land the next piece of a match, as matching_put(), and send it on if it is relayed. */
+bool relay_put(struct endpoint *from, struct match *match, const char *piece, size_t length);
+/* For who lands by itself: a place for the piece, if its landing is relayed; after the landing. */
+void relay_before(const struct match *match, size_t length);
+void relay_after(const struct landing *landing, size_t length, int status);
 
 /* shm_short.c */
 int  shm_put(struct endpoint *to, const struct message *message, const void *bytes,

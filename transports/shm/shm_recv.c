@@ -166,18 +166,19 @@ static bool peer_readable(struct endpoint *endpoint, bool *refused)
     return endpoint->reads;
 }
 
-/* Read a piece; where nothing is combined, straight to its place.  Returns its
- * bytes, 0 if the memory cannot be read. */
+/* Read a piece; where nothing is combined and it has one place, straight to that.
+ * Returns its bytes, 0 if the memory cannot be read. */
 static size_t fetch_read(struct endpoint *endpoint, struct match *match, int *status)
 {
     struct landing *landing = &match->landing;
     uint64_t from = match->remote[REMOTE_ADDRESS] + match->filled;
-    size_t rest = match->bytes - match->filled, most = landing->how ? BOUNCE_BYTES : SHM_MOVE;
+    bool straight = !landing->how && !landing->keep;
+    size_t rest = match->bytes - match->filled, most = straight ? SHM_MOVE : BOUNCE_BYTES;
     size_t piece = rest < most ? rest : most;
     char *bounce = endpoint->port->bounce;
     ssize_t got;
 
-    if (!landing->how) {
+    if (straight) {
         got = peer_read(endpoint, from, landing->dst + match->filled, piece);
         return got == (ssize_t)piece ? piece : 0;
     }
@@ -186,6 +187,7 @@ static size_t fetch_read(struct endpoint *endpoint, struct match *match, int *st
     got = peer_read(endpoint, from, bounce, piece);
     if (got != (ssize_t)piece)
         return 0;
+    relay_before(match, piece);
     *status = landing_put(landing, match->filled, bounce, piece);
     return piece;
 }
@@ -194,10 +196,12 @@ static size_t fetch_read(struct endpoint *endpoint, struct match *match, int *st
 static size_t fetch_placed(struct endpoint *endpoint, struct match *match)
 {
     const char *lies = (const char *)(uintptr_t)match->remote[REMOTE_ADDRESS];
+    struct landing landing = match->landing;
     size_t bytes = match->bytes;
-    int status = lies == match->landing.dst && !match->landing.how
-                     ? PEAL_OK : landing_put(&match->landing, 0, lies, bytes);
+    int status = lies == landing.dst && !landing.how ? PEAL_OK
+                                                     : landing_put(&landing, 0, lies, bytes);
 
+    relay_after(&landing, bytes, status);
     if (matching_landed(&endpoint->matching, match, bytes, status))
         endpoint->pulls--;
     return bytes;
@@ -209,23 +213,27 @@ static size_t fetch_piece(struct endpoint *endpoint, struct match *match)
     uint32_t stream = match->stream, number = match->number;
     const char *view = match->remote[REMOTE_HOW] != FETCH_READ ? view_find(endpoint, match)
                                                                : NULL;
+    struct landing landing = match->landing;
     size_t piece = match->bytes - match->filled;
-    bool refused = false;
+    bool refused = false, closed, there = match->remote[REMOTE_ADDRESS] != 0;
     int status = PEAL_OK;
 
     if (view) {
         piece = piece < VIEW_PIECE ? piece : VIEW_PIECE;
-        status = landing_put(&match->landing, match->filled, view + match->filled, piece);
+        relay_before(match, piece);
+        status = landing_put(&landing, match->filled, view + match->filled, piece);
     } else {
         match->remote[REMOTE_HOW] = FETCH_READ;
-        piece = peer_readable(endpoint, &refused) ? fetch_read(endpoint, match, &status) : 0;
+        piece = there && peer_readable(endpoint, &refused)
+                    ? fetch_read(endpoint, match, &status) : 0;
         if (piece == 0) {
             fetch_stream(endpoint, match, refused);
             return 1;
         }
     }
-    if (!recv_closed(endpoint) &&
-        matching_landed(&endpoint->matching, match, piece, status)) {
+    closed = recv_closed(endpoint);
+    relay_after(&landing, piece, closed ? PEAL_ERR_PEER : status);
+    if (!closed && matching_landed(&endpoint->matching, match, piece, status)) {
         endpoint->pulls--;
         notice_add(endpoint, SLOT_TAKEN, stream, number, false);
     }

@@ -130,6 +130,18 @@ static void ring_copy(struct endpoint *endpoint, char *to, const char *from, siz
         pace_copy(&endpoint->pace, to, from, bytes);
 }
 
+char *ring_place(struct endpoint *endpoint, size_t length, bool *past)
+{
+    size_t at = endpoint->byte_head % endpoint->ring;
+
+    if (length > endpoint->ring - at || !ring_room(endpoint, length))
+        return NULL;
+    *past = false;
+    if (endpoint->byte_head >= endpoint->ring && !pace_follow(&endpoint->pace, past))
+        return NULL;
+    return byte_ring(endpoint, endpoint->me) + at;
+}
+
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
               const void *payload, size_t payload_bytes, const void *bytes, size_t length)
 {
@@ -137,15 +149,15 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
     uint32_t mark = slot_turn(endpoint->slot_head) << 16 | (uint32_t)kind << 12 |
                     message->stream << 8 | (uint32_t)payload_bytes;
 
-    if (length > 0) {
+    if (length > 0 && bytes) {
         char *ring = byte_ring(endpoint, endpoint->me);
         size_t at = endpoint->byte_head % endpoint->ring, first = endpoint->ring - at;
 
         first = first < length ? first : length;
         ring_copy(endpoint, ring + at, bytes, first);
         ring_copy(endpoint, ring, (const char *)bytes + first, length - first);
-        endpoint->byte_head += line_round(length);
     }
+    endpoint->byte_head += line_round(length);
     slot->number = message->number;
     slot->signature = message->signature;
     if (payload_bytes > 0)
@@ -186,9 +198,9 @@ bool ring_land(struct endpoint *endpoint, struct match *match, size_t length)
     bool whole;
 
     first = first < length ? first : length;
-    whole = matching_put(&endpoint->matching, match, ring + at, first);
+    whole = relay_put(endpoint, match, ring + at, first);
     if (first < length)            /* `at` and the ring are whole lines, so is `first` */
-        whole = matching_put(&endpoint->matching, match, ring, length - first);
+        whole = relay_put(endpoint, match, ring, length - first);
     ring_pass(endpoint, length);
     return whole;
 }

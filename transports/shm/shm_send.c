@@ -8,7 +8,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-enum { SHARE_BYTES = 4 << 10 };    /* from here on a mapping beats the ring */
+enum {
+    SHARE_BYTES = 4 << 10,         /* from here on a mapping beats the ring */
+    RELAY_AHEAD = 256 << 10        /* of the ring, for what is sent beside relays */
+};
 
 static struct outgoing **out_slot(struct endpoint *endpoint, uint32_t stream, uint32_t number)
 {
@@ -25,7 +28,51 @@ static void out_done(struct endpoint *endpoint, struct outgoing *out, int status
         endpoint->shares[out->share].users--;
     *out_slot(endpoint, out->stream, out->number) = NULL;
     endpoint->offered--;
-    pool_give(&port->outs, out);
+    endpoint->relays -= out->relayed;
+    out->to = NULL;
+    if (out->landed == out->length)    /* else a landing still knows it; the port frees it */
+        pool_give(&port->outs, out);
+}
+
+struct outgoing *send_prepare(struct endpoint *to, const struct message *message,
+                              const void *bytes, size_t length, struct completion *done,
+                              int *status)
+{
+    struct outgoing *out;
+
+    *status = STATUS_AGAIN;
+    if (*out_slot(to, message->stream, message->number) || !ring_room(to, 0))
+        return NULL;
+    out = pool_take(&to->port->outs);
+    if (!out) {
+        *status = status_fail(PEAL_ERR_MEMORY, "shm: no memory to send to %s", to->peer);
+        return NULL;
+    }
+    *out = (struct outgoing){
+        .to = to, .bytes = bytes, .length = length, .landed = length, .done = done,
+        .stream = message->stream, .number = message->number, .share = -1,
+    };
+    return out;
+}
+
+void send_offer(struct outgoing *out, const struct message *message,
+                const struct memory_share *share)
+{
+    struct endpoint *to = out->to;
+    struct slot_offer offer = { .length = out->length, .address = (uintptr_t)out->bytes };
+
+    if (share && (out->share = link_share(to, share)) >= 0) {
+        to->shares[out->share].users++;
+        offer.share_id = share->id;
+        offer.share_offset = share->offset;
+    }
+    if (out->relayed)
+        offer.address = 0;             /* there is nothing to be read yet */
+    offer.share = (uint32_t)out->share;
+    *out_slot(to, message->stream, message->number) = out;
+    to->offered++;
+    to->relays += out->relayed;
+    ring_put(to, SLOT_OFFER, message, &offer, sizeof offer, NULL, 0);
 }
 
 /* `share`: where the bytes can be mapped, or NULL. */
@@ -33,25 +80,12 @@ static int offer_send(struct endpoint *to, const struct message *message, const 
                       size_t length, const struct memory_share *share,
                       struct completion *done)
 {
-    struct outgoing **place = out_slot(to, message->stream, message->number), *out;
-    struct slot_offer offer = { .length = length, .address = (uintptr_t)bytes };
+    int status;
+    struct outgoing *out = send_prepare(to, message, bytes, length, done, &status);
 
-    if (*place || !ring_room(to, 0))
-        return STATUS_AGAIN;
-    out = pool_take(&to->port->outs);
     if (!out)
-        return status_fail(PEAL_ERR_MEMORY, "shm: no memory to send to %s", to->peer);
-    *out = (struct outgoing){ .bytes = bytes, .length = length, .done = done, .share = -1,
-                              .stream = message->stream, .number = message->number };
-    if (share && (out->share = link_share(to, share)) >= 0) {
-        to->shares[out->share].users++;
-        offer.share_id = share->id;
-        offer.share_offset = share->offset;
-    }
-    offer.share = (uint32_t)out->share;
-    *place = out;
-    to->offered++;
-    ring_put(to, SLOT_OFFER, message, &offer, sizeof offer, NULL, 0);
+        return status;
+    send_offer(out, message, share);
     return PEAL_OK;
 }
 
@@ -120,6 +154,14 @@ static void reading_allow(struct endpoint *endpoint)
 #endif
 }
 
+/* Some of it is to be put into the ring. */
+static void queue(struct endpoint *endpoint, struct outgoing *out)
+{
+    out->next = NULL;
+    *endpoint->wanted_last = out;
+    endpoint->wanted_last = &out->next;
+}
+
 int send_wanted(struct endpoint *endpoint, uint32_t stream, uint32_t number,
                 const struct slot_want *want)
 {
@@ -133,47 +175,79 @@ int send_wanted(struct endpoint *endpoint, uint32_t stream, uint32_t number,
                            endpoint->peer);
     if (want->refused)
         reading_allow(endpoint);
+    if (out->relayed && want->offset > 0)
+        return status_fail(PEAL_ERR_PROTOCOL, "shm: %s says that it has read what could not "
+                           "be read", endpoint->peer);
     out->streams = true;
     out->sent = want->offset;
-    out->next = NULL;
-    *endpoint->wanted_last = out;
-    endpoint->wanted_last = &out->next;
+    if (out->sent < out->landed)
+        queue(endpoint, out);
     return PEAL_OK;
+}
+
+void send_more(struct outgoing *out, size_t length)
+{
+    bool waited = out->sent == out->landed;
+
+    out->landed += length;
+    if (out->streams && waited)
+        queue(out->to, out);
+}
+
+static void put_piece(struct outgoing *out, const char *bytes, size_t length)
+{
+    struct slot_bytes piece = { .offset = out->sent, .length = (uint32_t)length };
+    struct message message = { .stream = out->stream, .number = out->number };
+
+    ring_put(out->to, SLOT_DATA, &message, &piece, sizeof piece, bytes, length);
+    out->sent += length;
+}
+
+void send_placed(struct outgoing *out, size_t length)
+{
+    put_piece(out, NULL, length);
+    out->landed += length;
+    if (out->sent == out->length)
+        out_done(out->to, out, PEAL_OK);
 }
 
 int send_stream(struct endpoint *endpoint)
 {
+    size_t ahead = endpoint->ring / 2 < RELAY_AHEAD ? endpoint->ring / 2 : RELAY_AHEAD;
+    size_t kept = endpoint->ring - ahead;
     int moved = 0;
 
     while (endpoint->wanted) {
         struct outgoing *out = endpoint->wanted;
-        size_t rest = out->length - out->sent;
+        size_t rest = out->landed - out->sent;
         size_t most = endpoint->ring / 4 < SHM_PIECE ? endpoint->ring / 4 : SHM_PIECE;
-        struct slot_bytes piece = { .offset = out->sent,
-                                    .length = (uint32_t)(rest < most ? rest : most) };
-        struct message message = { .stream = out->stream, .number = out->number };
+        size_t piece = rest < most ? rest : most;
+        bool first = out->relayed || endpoint->relays == 0;
 
-        if (!ring_room(endpoint, piece.length))
+        /* What is relayed would have to be copied if there were no room when it lands. */
+        if (!ring_room(endpoint, first ? piece : piece + kept))
             break;
-        ring_put(endpoint, SLOT_DATA, &message, &piece, sizeof piece, out->bytes + out->sent,
-                 piece.length);
-        out->sent += piece.length;
+        put_piece(out, out->bytes + out->sent, piece);
         moved++;
-        if (out->sent == out->length) {
-            endpoint->wanted = out->next;
-            if (!endpoint->wanted)
-                endpoint->wanted_last = &endpoint->wanted;
+        if (out->sent < out->landed)
+            continue;
+        endpoint->wanted = out->next;
+        if (!endpoint->wanted)
+            endpoint->wanted_last = &endpoint->wanted;
+        if (out->sent == out->length)
             out_done(endpoint, out, PEAL_OK);
-        }
     }
     return moved;
 }
 
 bool send_pending(const struct endpoint *endpoint)
 {
-    for (int i = 0; i < TRANSPORT_STREAMS * TRANSPORT_WINDOW; i++)
-        if (endpoint->outs[i / TRANSPORT_WINDOW][i % TRANSPORT_WINDOW])
+    for (int i = 0; i < TRANSPORT_STREAMS * TRANSPORT_WINDOW; i++) {
+        const struct outgoing *out = endpoint->outs[i / TRANSPORT_WINDOW][i % TRANSPORT_WINDOW];
+
+        if (out && out->landed == out->length)
             return true;
+    }
     return false;
 }
 
