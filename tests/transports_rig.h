@@ -114,6 +114,11 @@ void transports_window(struct node *node);
 void transports_traffic(struct node *node);        /* random, and checked */
 void transports_short(const struct transport *transport, bool processes, uint64_t seed);
 void transports_relay(const struct transport *transport, bool processes, uint64_t seed);
+/* ... of which some are of memory that the sender sees. */
+void transports_place(struct node *node);
+void transports_place_closing(struct node *node);
+/* By whichever way it comes; peek up to `looks` times. */
+void any_recv(struct node *node, uint32_t stream, void *bytes, size_t length, uint64_t looks);
 void transports_hostile(const struct transport *transport, uint64_t seed);
 void transports_early(const struct transport *transport, uint64_t seed);
 void transports_failures(const struct transport *transport, bool processes, uint64_t seed);

@@ -58,8 +58,7 @@ static bool short_recv(struct node *node, uint32_t stream, void *bytes, size_t l
     return true;
 }
 
-/* By whichever way it comes. */
-static void any_recv(struct node *node, uint32_t stream, void *bytes, size_t length,
+void any_recv(struct node *node, uint32_t stream, void *bytes, size_t length,
                      uint64_t looks)
 {
     struct op op;
@@ -149,62 +148,6 @@ static void mixed_body(struct node *node)
     }
     node_barrier(node);
     free(items);
-}
-
-/* Large messages that the sender stores where the receiver expects them, or not; and
- * that the receiver then has where it expected them, or elsewhere. */
-static void placed_item(struct node *node, int from, char *memory, char *elsewhere,
-                        size_t bytes, uint64_t item, int *placed)
-{
-    int peer = !node->rank;
-    uint32_t *next = from == node->rank ? &node->next_send[peer][0] : &node->next_recv[peer][0];
-    struct message message = rig_message(0, *next);
-    uint64_t how = node_random(node, 8);
-    struct op op;
-
-    if (from != node->rank) {
-        if (how > 1)
-            node->transport->expect(node->peers[peer], &message, memory, bytes);
-        node_meet(node);
-        if (how % 4 > 1) {
-            any_recv(node, 0, memory, bytes, 1000);
-        } else {
-            memory = how % 2 ? memory : elsewhere;
-            node_recv(node, peer, 0, memory, bytes, &op);
-            CHECK(node_wait_op(node, &op) == PEAL_OK, "%s", status_name(op.completion.status));
-        }
-        rig_verify(memory, bytes, item, "placed");
-        return;
-    }
-    rig_fill(memory, bytes, item);
-    node_meet(node);
-    if (how > 1 && node->transport->place(node->peers[peer], &message, memory, bytes,
-                                          how % 2) == PEAL_OK) {
-        ++*next;
-        ++*placed;
-        return;
-    }
-    node_send(node, peer, 0, memory, bytes, &op);
-    CHECK(node_wait_op(node, &op) == PEAL_OK, "%s", status_name(op.completion.status));
-}
-
-static void placed_body(struct node *node)
-{
-    enum { LARGEST = 300000 };
-    char *shared = rig_alloc(LARGEST, true), *own = rig_alloc(LARGEST, false);
-    struct node list = { .random = node->seed };
-    int placed = 0;
-
-    for (uint64_t i = 0; node->transport->lends && i < MANY; i++) {
-        int from = (int)node_random(&list, 2);
-        size_t bytes = 1 + node_random(&list, node_random(&list, 4) ? 20000 : LARGEST);
-
-        placed_item(node, from, shared, own, bytes, i, &placed);
-    }
-    CHECK(!node->transport->lends || placed > MANY / 16, "%d of %d were placed", placed, MANY);
-    node_barrier(node);
-    rig_free(shared, LARGEST, true);
-    rig_free(own, LARGEST, false);
 }
 
 /* As many as go; returns how many.  `last`: of the last one, from `memory`. */
@@ -547,7 +490,8 @@ void transports_short(const struct transport *transport, bool processes, uint64_
         { "mixed with the long way", mixed_body, NULL, NULL, NULL },
         { "up to a closed window", closed_body, NULL, NULL, NULL },
         { "up to a full socket", closed_body, "PEAL_TCP_SNDBUF", "256K", "tcp" },
-        { "placed where it is expected", placed_body, NULL, NULL, NULL },
+        { "placed where it is expected", transports_place, NULL, NULL, NULL },
+        { "placed while the receiver closes", transports_place_closing, NULL, NULL, NULL },
         { "in heaps", heap_body, NULL, NULL, NULL },
         { "in heaps, a small buffer", heap_body, "PEAL_TCP_SNDBUF", "8K", "tcp" },
         { "behind a long message", behind_body, NULL, NULL, NULL },

@@ -271,7 +271,7 @@ struct transport {
      *
      * Peek: has the message come?  PEAL_OK: yes, whole, with this signature and
      * length; *view is where it lies, until take(), which must follow before any
-     * other call on the port.  STATUS_AGAIN: nothing has come yet; peek again.
+     * other call on the port but place_begin().  STATUS_AGAIN: nothing has come yet; peek again.
      * STATUS_POST: use recv(); so for a message that differs, comes in pieces, or
      * lies where it cannot be seen, for a failed peer, or if receives of the endpoint
      * are posted and unfinished.  Sends that peek() finds ended are completed.
@@ -285,7 +285,13 @@ struct transport {
      * seen, the sender may store the message there.  Expect: `memory` is where this
      * message is to lie, and nobody uses it until the message has come.  A hint.
      * Place: PEAL_OK: the message lies where it was expected, and peek() will say so;
-     * STATUS_AGAIN: nothing was done, use send().  `streams`: store past the caches. */
+     * STATUS_AGAIN: nothing was done, use send().  `streams`: store past the caches.
+     *
+     * The same in two parts, for a message that is made as it is stored: place_begin() says
+     * where (STATUS_AGAIN: use place() or send()), the owner stores it there, which should take
+     * no longer than a copy, and calls place_end(), with PEAL_OK, or with an error if what lies
+     * there is not the message.  In between no call on the port but take(), of what was peeked
+     * at before.  place_end() returns the error, or one of its own if the peer has gone. */
     int  (*put)(struct endpoint *to, const struct message *message, const void *bytes,
                 size_t length, struct completion *done);
     int  (*peek)(struct endpoint *from, const struct message *message, size_t length,
@@ -295,6 +301,10 @@ struct transport {
                    size_t length);
     int  (*place)(struct endpoint *to, const struct message *message, const void *bytes,
                   size_t length, bool streams);
+    int  (*place_begin)(struct endpoint *to, const struct message *message, size_t length,
+                        bool streams, struct also *at);
+    int  (*place_end)(struct endpoint *to, const struct message *message, size_t length,
+                      int status);
 
     /* Move what can move; never blocks.  Returns how many things it moved
      * (bytes, headers, completions: anything), 0 if there was nothing to do. */

@@ -145,6 +145,7 @@ static void find_streams(struct plan *p)
             end = dst->offset + dst->bytes;
     }
     p->streams = landing_streams(end);
+    p->onwards = p->places && end >= PLAN_ONWARD;
     if (!p->streams)
         return;
     for (uint32_t i = 0; i < p->nsteps; i++) {

@@ -8,8 +8,10 @@
 
 /* Up to SMALL bytes the copy out of a transport's buffer costs less than what it takes
  * to arrange that steps may overlap; up to LENT it costs less than what it takes to
- * store the message where it is expected. */
-enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10 };
+ * store the message where it is expected.  Results from ONWARD bytes on are combined, stored
+ * at the peer and kept in one pass; smaller ones stay in a core's own cache, from where another
+ * pass costs less than storing to the peer in bursts. */
+enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10, PLAN_ONWARD = 1 << 20 };
 
 struct step {
     enum op_kind kind;
@@ -39,7 +41,8 @@ struct plan {
     size_t            scratch;
     bool              staged;              /* scratch is to be seen by peers */
     bool              streams;             /* the result is larger than the caches */
-    bool              places;              /* sends may be stored at the peer */
+    bool              places;              /* sends may be stored at the peer ... */
+    bool              onwards;             /* ... as what they send is made */
     bool              small;               /* no message is worth more than its latency */
     size_t            largest;             /* bytes of a message */
     uint32_t          opening;             /* the first step that is a message, if any */

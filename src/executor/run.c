@@ -149,14 +149,9 @@ static int relay_start(struct run *run, uint32_t index, struct link *from)
     struct task *task = run->free_tasks, *next = task->next;
     struct message message = run_message(run, step), then = run_message(run, onward);
     struct window *window = &to->sends[then.stream];
-    struct landing landing = run_landing(run, step);
+    struct landing landing = run_landing_onward(run, step);
     int status;
 
-    landing.passes = step->passes;
-    if (step->keep) {
-        landing.keep = (char *)run_at(run, run->plan->steps[step->keep].dst);
-        landing.streams = run->plan->steps[step->keep].streams;
-    }
     if (!from->transport->relay || !to->endpoint || to->transport != from->transport ||
         !window_allows(window, then.number))
         return STATUS_AGAIN;

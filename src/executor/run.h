@@ -83,6 +83,20 @@ static inline struct landing run_landing(const struct run *run, const struct ste
     return landing;
 }
 
+/* ... and is sent on, and kept, in one pass. */
+static inline struct landing run_landing_onward(const struct run *run, const struct step *step)
+{
+    struct landing landing = run_landing(run, step);
+    const struct step *keep = &run->plan->steps[step->keep];
+
+    landing.passes = step->passes;
+    if (step->keep) {
+        landing.keep = (char *)run_at(run, keep->dst);
+        landing.streams = keep->streams;
+    }
+    return landing;
+}
+
 /* Reduce, copy, scale. */
 int  run_local(struct run *run, const struct step *step);
 /* A step has returned a failure, with the calling thread's text; `peer` or -1.  The run

@@ -161,6 +161,51 @@ static inline int walk_send(struct run *run, const struct step *step, struct lin
     return PEAL_OK;
 }
 
+/* A message that has come, to where it belongs and where the peer expects it that it is sent
+ * on to, in one pass: then the steps after it are done as well.  STATUS_AGAIN: not so. */
+__attribute__((noinline))
+static int walk_onward(struct run *run, const struct step *step, struct link *from,
+                       const struct message *message, const void *view)
+{
+    const struct step *onward = step + 1;
+    struct link *to = &run->engine->links[onward->peer];
+    struct message then = run_message(run, onward);
+    struct window *window = &to->sends[then.stream];
+    struct landing landing;
+    struct also also;
+    int status, ended;
+
+    if (!to->endpoint || !to->transport->lends || !window_allows(window, then.number))
+        return STATUS_AGAIN;
+    status = to->transport->place_begin(to->endpoint, &then, onward->src.bytes,
+                                        run->plan->streams, &also);
+    if (status != PEAL_OK)
+        return status;
+    landing = run_landing_onward(run, step);
+    landing.also = &also;
+    status = landing_put(&landing, 0, view, landing.bytes);
+    ended = from->transport->take(from->endpoint, message, step->dst.bytes);
+    status = status ? status : ended;
+    ended = to->transport->place_end(to->endpoint, &then, onward->src.bytes, status);
+    if (ended != PEAL_OK) {
+        run_failed(run, ended, status ? step->peer : onward->peer);
+        return PEAL_OK;
+    }
+    window_started(window, then.number);
+    run->walked += step->keep ? 2 : 1;
+    return PEAL_OK;
+}
+
+/* Only where they follow each other: messages to a peer keep the order of the program, in which
+ * it looks for them. */
+static inline bool goes_on(const struct run *run, const struct step *step)
+{
+    uint32_t index = run->walked;
+
+    return run->plan->onwards && step->onward == index + 1 &&
+           (!step->keep || step->keep == index + 2) && step->dst.bytes > copied(run);
+}
+
 __attribute__((always_inline))
 static inline int walk_recv(struct run *run, const struct step *step, struct link *link)
 {
@@ -172,6 +217,12 @@ static inline int walk_recv(struct run *run, const struct step *step, struct lin
 
     if (status != PEAL_OK)
         return status;
+    if (run->lent && view != run_at(run, step->dst) && goes_on(run, step)) {
+        status = walk_onward(run, step, link, &message, view);
+        if (status != STATUS_AGAIN)
+            return status;
+        status = PEAL_OK;
+    }
     if (step->kind == OP_RECV && !step->streams) {     /* the length is ours: nothing to check */
         dst = run_at(run, step->dst);
         if (view != dst)
@@ -245,6 +296,19 @@ int run_walk(struct run *run)
     return walk(run);
 }
 
+/* Sends under way that need the transport's progress: not those of memory that peers see, for
+ * these take them by themselves, and peek() finds that they have. */
+static bool pushes(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->nflights; i++) {
+        const struct step *sent = &run->plan->steps[run->flights[i]];
+
+        if (!run->engine->links[sent->peer].transport->lends)
+            return true;
+    }
+    return false;
+}
+
 /* Nothing else is to be done than this run: look for its messages alone, until it
  * ends, leaves the short way, or should sleep. */
 static inline void walk_on(struct run *run, uint64_t deadline)
@@ -262,9 +326,9 @@ static inline void walk_on(struct run *run, uint64_t deadline)
             walked = run->walked;
             patience = (struct patience){ 0, 0 };
         }
-        /* What is under way may need the transport's progress. */
+        /* Who shares a core does better on the long way, where more is started at once. */
         if (!be_patient(engine, &patience, &now) ||
-            (run->nflights && patience.looks > FLIGHT_LOOKS) ||
+            (run->nflights && patience.looks > FLIGHT_LOOKS && (engine->crowded || pushes(run))) ||
             (now && now - patience.idle_since > WALK_NS))
             break;
     }

@@ -277,6 +277,9 @@ void shm_expect(struct endpoint *from, const struct message *message, void *memo
                 size_t length);
 int  shm_place(struct endpoint *to, const struct message *message, const void *bytes,
                size_t length, bool streams);
+int  shm_place_begin(struct endpoint *to, const struct message *message, size_t length,
+                     bool streams, struct also *at);
+int  shm_place_end(struct endpoint *to, const struct message *message, size_t length, int status);
 /* The peer says where it expects a message. */
 void place_expected(struct endpoint *to, const struct message *message,
                     const struct slot_offer *where);

@@ -79,45 +79,99 @@ void place_expected(struct endpoint *to, const struct message *message,
     };
 }
 
-/* Store it, unless the receiver closes its port, who then waits for us: in pieces, so
- * that it need not wait long. */
+/* We write to the receiver's memory, unless it closes its port: it then waits for us. */
+static bool placing_begin(struct endpoint *to)
+{
+    atomic_exchange(&to->area->sides[to->me].placing, 1);
+    return !atomic_load(&to->area->sides[!to->me].closed);
+}
+
+/* False if it has closed it meanwhile. */
+static bool placing_end(struct endpoint *to)
+{
+    atomic_store_explicit(&to->area->sides[to->me].placing, 0, memory_order_release);
+    return !atomic_load(&to->area->sides[!to->me].closed);
+}
+
+/* In pieces, so that a receiver that closes its port need not wait long. */
 static bool store(struct endpoint *to, char *there, const char *bytes, size_t length,
                   bool streams)
 {
-    struct shm_side *mine = &to->area->sides[to->me];
     const _Atomic uint32_t *closed = &to->area->sides[!to->me].closed;
+    bool open = placing_begin(to);
 
-    atomic_exchange(&mine->placing, 1);
-    for (size_t at = 0; at < length && !atomic_load(closed); at += SHM_MOVE) {
+    for (size_t at = 0; at < length && open; at += SHM_MOVE) {
         size_t piece = length - at < SHM_MOVE ? length - at : SHM_MOVE;
 
         if (streams)
             memory_stream(there + at, bytes + at, piece);
         else
             pace_copy(&to->placing, there + at, bytes + at, piece);
+        open = !atomic_load(closed);
     }
-    atomic_store_explicit(&mine->placing, 0, memory_order_release);
-    return !atomic_load(closed);
+    return placing_end(to);
+}
+
+/* Where the message can be stored, if it can be announced then, too; or NULL. */
+static char *place_open(struct endpoint *to, const struct message *message, size_t length)
+{
+    struct expected *expected = place_of(to->there, message->number);
+    uint32_t mark;
+
+    if (!to->area || to->matching.failure || to->broken || to->socket < 0)
+        return NULL;
+    short_next(to, &mark);             /* it may have come to expect it just now */
+    if (to->broken || !is_for(expected, message, length) || length > UINT32_MAX ||
+        !ring_window(to, message->stream, message->number) || !ring_room(to, 0))
+        return NULL;
+    expected->open = false;
+    return recv_view(to, &expected->where);
+}
+
+static void announce(struct endpoint *to, const struct message *message, size_t length)
+{
+    struct slot_bytes where = { .length = (uint32_t)length };
+
+    ring_put(to, SLOT_PLACED, message, &where, sizeof where, NULL, 0);
 }
 
 int shm_place(struct endpoint *to, const struct message *message, const void *bytes,
               size_t length, bool streams)
 {
-    struct expected *expected = place_of(to->there, message->number);
-    struct slot_bytes where = { .length = (uint32_t)length };
-    uint32_t mark;
-    char *there;
+    char *there = place_open(to, message, length);
 
-    if (!to->area || to->matching.failure || to->broken || to->socket < 0)
-        return STATUS_AGAIN;
-    short_next(to, &mark);             /* it may have come to expect it just now */
-    if (to->broken || !is_for(expected, message, length) || length > UINT32_MAX ||
-        !ring_window(to, message->stream, message->number) || !ring_room(to, 0))
-        return STATUS_AGAIN;
-    expected->open = false;
-    there = recv_view(to, &expected->where);
     if (!there || !store(to, there, bytes, length, streams))
         return STATUS_AGAIN;
-    ring_put(to, SLOT_PLACED, message, &where, sizeof where, NULL, 0);
+    announce(to, message, length);
+    return PEAL_OK;
+}
+
+/* The room for the announcement is still there at the end: take() alone puts something
+ * into the ring meanwhile, one notice if no others wait, and for those some is kept. */
+int shm_place_begin(struct endpoint *to, const struct message *message, size_t length,
+                    bool streams, struct also *at)
+{
+    *at = (struct also){ .past = streams };
+    if (length > SHM_MOVE || to->notice_tail != to->notice_head ||
+        (!streams && !pace_follow(&to->placing, &at->past)))
+        return STATUS_AGAIN;
+    at->place = place_open(to, message, length);
+    if (!at->place)
+        return STATUS_AGAIN;
+    if (placing_begin(to))
+        return PEAL_OK;
+    placing_end(to);
+    return STATUS_AGAIN;
+}
+
+int shm_place_end(struct endpoint *to, const struct message *message, size_t length, int status)
+{
+    bool open = placing_end(to);
+
+    if (status)
+        return status;
+    if (!open)
+        return status_fail(PEAL_ERR_PEER, "shm: %s has closed its port", to->peer);
+    announce(to, message, length);
     return PEAL_OK;
 }
