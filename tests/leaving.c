@@ -39,7 +39,6 @@ static void exits(struct rank *me)
     double begun;
     int status;
 
-    setenv("PEAL_PROGRESS", how->progress, 1);
     if (!rank_comm(me, comm))
         return;
     rank_doing(me, "exits %s, PEAL_PROGRESS=%s", states[how->state], how->progress);
@@ -87,8 +86,10 @@ static int all_exits(peal_config_t *config)
                     continue;          /* a rank of many in a process cannot exit alone */
                 snprintf(name, sizeof name, "exits over %s", road->name);
                 config->transports = road->transports;
+                setenv("PEAL_PROGRESS", all[i].progress, 1);       /* before there are threads */
                 bad += ranks_run(&plan);
             }
+    unsetenv("PEAL_PROGRESS");
     return bad;
 }
 

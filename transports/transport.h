@@ -249,13 +249,19 @@ struct transport {
     int  (*recv)(struct endpoint *from, const struct message *message,
                  const struct landing *landing, struct completion *done);
 
+    /* May be NULL.  Send, and copy the message to `keep`, both by the time that `done` is queued, so
+     * that it is read once; `streams`: past the caches.  As send(), but STATUS_AGAIN also where
+     * that is of no use; then use send(). */
+    int  (*send_keep)(struct endpoint *to, const struct message *message, const void *bytes,
+                      size_t length, void *keep, bool streams, struct completion *done);
+
     /* May be NULL.  Receive, and send on what has landed: recv(from, message, landing, landed),
      * and when that has ended send(to, onward, landing->dst, landing->bytes, sent), in one, so
      * that both can be stored as it comes.  The destination is the transport's until both have
      * completed.  PEAL_OK: both were started; should the first fail, the second fails too, with
      * the endpoint that it was to go to, or never completes.  STATUS_AGAIN: neither was; use the
-     * two calls.  Both endpoints are of one port.  `passes` and `keep` of the landing are for this
-     * call alone. */
+     * two calls.  Both endpoints are of one port.  recv() knows nothing of the landing's `passes`
+     * and `keep`. */
     int  (*relay)(struct endpoint *from, const struct message *message,
                   const struct landing *landing, struct completion *landed,
                   struct endpoint *to, const struct message *onward, struct completion *sent);

@@ -19,7 +19,9 @@ static void build(struct schedule *s, const struct call *c)
     struct span result = block(c, DST, c->rank), stage;
 
     staged_reduce(s, c, result);
-    stage = schedule_stage(s, c->nranks > 1 ? result.bytes : 0);
+    if (c->nranks == 1)
+        return;
+    stage = schedule_stage(s, result.bytes);
     for (int k = 1; k < c->nranks; k++) {
         if (k == 1)
             schedule_copy(s, stage, result);

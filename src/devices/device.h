@@ -67,7 +67,8 @@ const char *datatype_name(int type);             /* NULL if unknown */
 
 /* ---- Landing --------------------------------------------------------- */
 
-/* A second place for what lands, which a transport has at hand (transport.h, relay). */
+/* A second place for what lands: the peer's that it is sent on to (transport.h, relay() and
+ * place_begin()). */
 struct also {
     char *place;                             /* of the next piece; NULL: none */
     bool  past;                              /* stored there past the caches */
@@ -81,11 +82,12 @@ struct landing {
     const char              *operand;    /* dst = operand (op) incoming; may equal dst */
     bool                     incoming_first;   /* dst = incoming (op) operand */
     bool                     streams;          /* dst is stored past the caches */
-    /* Of relay() alone: */
+    /* What lands in several places in one pass; for who sets `also`: a transport that relays, and
+     * who calls landing_put() between place_begin() and place_end().  recv() knows none of it. */
     bool                     passes;           /* what has gone on need not come to dst */
     char                    *keep;             /* another place for the result, or NULL; then it is this
                                                   that is stored past the caches, not dst */
-    struct also             *also;             /* the transport's own; NULL for it to begin with */
+    struct also             *also;
 };
 
 /* Is it better to store a result of so many bytes, all that one call leaves on

@@ -197,12 +197,13 @@ static int walk_onward(struct run *run, const struct step *step, struct link *fr
 }
 
 /* Only where they follow each other: messages to a peer keep the order of the program, in which
- * it looks for them. */
+ * it looks for them.  And not what a user's function makes, which may take its time: a peer that
+ * closes its port waits. */
 static inline bool goes_on(const struct run *run, const struct step *step)
 {
     uint32_t index = run->walked;
 
-    return run->plan->onwards && step->onward == index + 1 &&
+    return run->plan->onwards && !run->binding->how.user && step->onward == index + 1 &&
            (!step->keep || step->keep == index + 2) && step->dst.bytes > copied(run);
 }
 

@@ -59,6 +59,7 @@ _Static_assert(sizeof(struct slot) == SHM_LINE, "a slot is a cache line");
 
 struct slot_bytes { uint64_t offset; uint32_t length; };
 struct slot_want  { uint64_t offset; uint32_t refused; };   /* may not read your memory */
+/* address 0: not there to be read (yet), ask for it. */
 struct slot_offer { uint64_t length, address, share_id, share_offset; uint32_t share; };
 _Static_assert(sizeof(struct slot_offer) <= SHM_INLINE, "fits a slot");
 
@@ -101,6 +102,9 @@ struct outgoing {                  /* an offered send */
     const char        *bytes;
     size_t             length, sent;
     size_t             landed;     /* bytes that are there to be sent; all, unless it is relayed */
+    char              *keep;       /* they are copied there, too, so many already; or NULL */
+    size_t             kept;
+    bool               keep_past;  /* past the caches */
     struct completion *done;
     uint32_t           stream, number;
     int                share;      /* its place in endpoint.shares, or -1 */
@@ -233,6 +237,8 @@ void link_stop(struct endpoint *endpoint);
 /* shm_send.c */
 int  shm_send(struct endpoint *to, const struct message *message, const void *bytes,
               size_t length, struct completion *done);
+int  shm_send_keep(struct endpoint *to, const struct message *message, const void *bytes,
+                   size_t length, void *keep, bool streams, struct completion *done);
 /* The peer's words about an offer; PEAL_ERR_PROTOCOL if it cannot have them. */
 int  send_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number);
 int  send_wanted(struct endpoint *endpoint, uint32_t stream, uint32_t number,
@@ -296,7 +302,9 @@ int  shm_recv(struct endpoint *from, const struct message *message,
 int  recv_slots(struct endpoint *endpoint);
 /* Take one: PEAL_OK, or why it cannot be believed. */
 int  recv_slot(struct endpoint *endpoint, const struct slot *slot, uint32_t mark);
-/* Where an offer can be seen, or NULL. */
+/* Where an offer can be seen, or NULL: in what is mapped; or if its descriptor is still to be
+ * read, which may end another mapping of the peer's. */
+char *recv_seen(const struct endpoint *endpoint, const struct slot_offer *offer);
 char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer);
 /* The peer is to be told that an offer was taken. */
 void recv_taken(struct endpoint *endpoint, uint32_t stream, uint32_t number);

@@ -112,11 +112,14 @@ static bool store(struct endpoint *to, char *there, const char *bytes, size_t le
     return placing_end(to);
 }
 
-/* Where the message can be stored, if it can be announced then, too; or NULL. */
-static char *place_open(struct endpoint *to, const struct message *message, size_t length)
+/* Where the message can be stored, if it can be announced then, too; or NULL.  `seen`: what was
+ * peeked at stays mapped. */
+static char *place_open(struct endpoint *to, const struct message *message, size_t length,
+                        bool seen)
 {
     struct expected *expected = place_of(to->there, message->number);
     uint32_t mark;
+    char *there;
 
     if (!to->area || to->matching.failure || to->broken || to->socket < 0)
         return NULL;
@@ -124,8 +127,9 @@ static char *place_open(struct endpoint *to, const struct message *message, size
     if (to->broken || !is_for(expected, message, length) || length > UINT32_MAX ||
         !ring_window(to, message->stream, message->number) || !ring_room(to, 0))
         return NULL;
-    expected->open = false;
-    return recv_view(to, &expected->where);
+    there = seen ? recv_seen(to, &expected->where) : recv_view(to, &expected->where);
+    expected->open = seen && !there;   /* else place() has its turn */
+    return there;
 }
 
 static void announce(struct endpoint *to, const struct message *message, size_t length)
@@ -138,7 +142,7 @@ static void announce(struct endpoint *to, const struct message *message, size_t 
 int shm_place(struct endpoint *to, const struct message *message, const void *bytes,
               size_t length, bool streams)
 {
-    char *there = place_open(to, message, length);
+    char *there = place_open(to, message, length, false);
 
     if (!there || !store(to, there, bytes, length, streams))
         return STATUS_AGAIN;
@@ -155,7 +159,7 @@ int shm_place_begin(struct endpoint *to, const struct message *message, size_t l
     if (length > SHM_MOVE || to->notice_tail != to->notice_head ||
         (!streams && !pace_follow(&to->placing, &at->past)))
         return STATUS_AGAIN;
-    at->place = place_open(to, message, length);
+    at->place = place_open(to, message, length, true);
     if (!at->place)
         return STATUS_AGAIN;
     if (placing_begin(to))

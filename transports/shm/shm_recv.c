@@ -76,19 +76,25 @@ static void fetch_stream(struct endpoint *endpoint, struct match *match, bool re
     notice_add(endpoint, SLOT_WANT, match->stream, match->number, refused);
 }
 
-char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer)
+char *recv_seen(const struct endpoint *endpoint, const struct slot_offer *offer)
 {
     uint32_t place = offer->share;
 
-    if (place >= SHM_SHARES)
-        return NULL;
-    if (!endpoint->views[place].base || endpoint->views[place].id != offer->share_id)
-        link_read(endpoint);       /* its descriptor was sent before the offer */
-    if (!endpoint->views[place].base || endpoint->views[place].id != offer->share_id ||
+    if (place >= SHM_SHARES || !endpoint->views[place].base || endpoint->views[place].id != offer->share_id ||
         offer->share_offset > endpoint->views[place].length ||
         offer->length > endpoint->views[place].length - offer->share_offset)
         return NULL;
     return endpoint->views[place].base + offer->share_offset;
+}
+
+char *recv_view(struct endpoint *endpoint, const struct slot_offer *offer)
+{
+    char *view = recv_seen(endpoint, offer);
+
+    if (view || offer->share >= SHM_SHARES)
+        return view;
+    link_read(endpoint);           /* its descriptor was sent before the offer */
+    return recv_seen(endpoint, offer);
 }
 
 static const char *view_find(struct endpoint *endpoint, const struct match *match)
@@ -196,12 +202,11 @@ static size_t fetch_read(struct endpoint *endpoint, struct match *match, int *st
 static size_t fetch_placed(struct endpoint *endpoint, struct match *match)
 {
     const char *lies = (const char *)(uintptr_t)match->remote[REMOTE_ADDRESS];
-    struct landing landing = match->landing;
+    const struct landing *landing = &match->landing;       /* never relayed: what is expected is registered */
     size_t bytes = match->bytes;
-    int status = lies == landing.dst && !landing.how ? PEAL_OK
-                                                     : landing_put(&landing, 0, lies, bytes);
+    int status = lies == landing->dst && !landing->how ? PEAL_OK
+                                                       : landing_put(landing, 0, lies, bytes);
 
-    relay_after(&landing, bytes, status);
     if (matching_landed(&endpoint->matching, match, bytes, status))
         endpoint->pulls--;
     return bytes;
@@ -219,7 +224,9 @@ static size_t fetch_piece(struct endpoint *endpoint, struct match *match)
     int status = PEAL_OK;
 
     if (view) {
-        piece = piece < VIEW_PIECE ? piece : VIEW_PIECE;
+        size_t most = landing.also ? SHM_PIECE : VIEW_PIECE;   /* it goes on by the ring's pieces */
+
+        piece = piece < most ? piece : most;
         relay_before(match, piece);
         status = landing_put(&landing, match->filled, view + match->filled, piece);
     } else {

@@ -8,6 +8,8 @@
  * room (send_stream()), and no piece is stored in the ring before it. */
 #include "transports/shm/shm.h"
 
+_Static_assert(offsetof(struct outgoing, also) == 0, "an outgoing is found by it");
+
 static struct outgoing *relay_of(const struct landing *landing)
 {
     struct outgoing *out = (struct outgoing *)landing->also;
