@@ -2,9 +2,15 @@
 /* Sums of registered memory that go on as they are made: combined, stored where the peer expects
  * them and kept, in one pass.  All sizes from those that are copied to those that go past the
  * caches, over and over, with ranks that are early and late, with results that lie where peers
- * can see them and where not, and on ranks that do not agree on that.
+ * can see them and where not, and on ranks that do not agree on that.  And that it is indeed one
+ * pass, here and where ordinary memory is relayed, or sent and kept.
  *
  *   onward [seed] */
+#define landing_put landing_put_counted
+#include "devices/landing.c"
+#undef landing_put
+int landing_put(const struct landing *landing, size_t offset, const void *piece, size_t length);
+
 #include "effort.h"
 #include "ranks.h"
 
@@ -16,6 +22,18 @@
 enum { GUARD = 16, ROUNDS = 12, LARGEST = (20 << 20) / sizeof(float) };
 
 struct memory { float *whole[2][2]; };         /* [in, out][of peal_mem_alloc] */
+
+/* In place of the library's: how many pieces were stored in two places, and were not. */
+static struct { unsigned twice, once; } landings;
+
+int landing_put(const struct landing *landing, size_t offset, const void *piece, size_t length)
+{
+    if (landing->also && landing->also->place)
+        landings.twice++;
+    else
+        landings.once++;
+    return landing_put_counted(landing, offset, piece, length);
+}
 
 static float value(size_t i, int rank, uint64_t round)
 {
@@ -84,6 +102,27 @@ static void one_sum(struct rank *me, peal_comm_t comm, const struct memory *memo
     verify(me, out, count, round);
 }
 
+/* Of so many calls, at least one piece was; not in every call, for where the peer is late, it is
+ * stored once. */
+static void one_pass(struct rank *me, peal_comm_t comm, const struct memory *memory)
+{
+    enum { CALLS = 20, COUNT = 300001, LOT_PLAIN = 0, LOT_REGISTERED = 1 };
+
+    for (uint64_t lot = LOT_PLAIN; lot <= LOT_REGISTERED; lot++) {
+        landings.twice = 0;
+        for (int i = 0; i < CALLS && rank_failures(me) == 0; i++)
+            one_sum(me, comm, memory, COUNT, (uint64_t)i, lot);
+        rank_check(me, landings.twice > 0, "no sum of %s memory was stored in two places at once (%u pieces in one)",
+                   lot == LOT_PLAIN ? "plain" : "registered", landings.once);
+    }
+    landings.twice = 0;
+    rank_doing(me, "allgathers");
+    for (int i = 0; i < CALLS && rank_failures(me) == 0; i++)
+        rank_status(me, peal_allgather(memory->whole[0][0], memory->whole[1][0], COUNT, PEAL_FLOAT32, comm),
+                    PEAL_OK, "peal_allgather");
+    rank_check(me, landings.twice > 0, "no allgather's own block was sent and kept at once");
+}
+
 static void body(struct rank *me)
 {
     static const size_t counts[] = { 2500, 10007, 16384, 65536, 300001, LARGEST - GUARD };
@@ -99,6 +138,8 @@ static void body(struct rank *me)
         for (int i = 0; i < rounds && rank_failures(me) == 0; i++)
             one_sum(me, comm, &memory, counts[k], (uint64_t)i, ranks_random(&random));
     }
+    if (me->nranks == 2 && rank_failures(me) == 0)
+        one_pass(me, comm, &memory);
     rank_comm_free(me, &comm);
     for (int k = 0; k < 2; k++) {
         free(memory.whole[k][0]);

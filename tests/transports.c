@@ -514,6 +514,7 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
           { "sleep and wake", 2, sleep_body },
           { "random traffic of 4 ranks", 4, transports_traffic } };
 
+    alarm(120 * rig_slowness());
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint64_t start = clock_now();
 
@@ -531,6 +532,7 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
     }
     transports_short(transport, processes, seed);
     transports_relay(transport, processes, seed);
+    transports_keep(transport, processes, seed);
     transports_failures(transport, processes, seed);
 }
 
@@ -576,7 +578,6 @@ int transports_conform(uint64_t seed, const char *only, bool threads_only, bool 
             printf("SKIP: %s: %s\n", (*t)->name, status_text());
             continue;
         }
-        alarm(120 * rig_slowness());
         for (int processes = 0; processes < 2 - threads_only; processes++)
             if (rig_reaches(*t, processes)) {
                 run_cases(*t, processes, seed);
@@ -585,6 +586,7 @@ int transports_conform(uint64_t seed, const char *only, bool threads_only, bool 
                 printf("SKIP: %s, %s: %s\n", (*t)->name, processes ? "processes" : "threads",
                        status_text());
             }
+        alarm(120 * rig_slowness());
         transports_hostile(*t, seed);
         transports_early(*t, seed);
         run_variants(*t, threads_only, brief, seed);

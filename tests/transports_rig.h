@@ -114,6 +114,7 @@ void transports_window(struct node *node);
 void transports_traffic(struct node *node);        /* random, and checked */
 void transports_short(const struct transport *transport, bool processes, uint64_t seed);
 void transports_relay(const struct transport *transport, bool processes, uint64_t seed);
+void transports_keep(const struct transport *transport, bool processes, uint64_t seed);
 /* ... of which some are of memory that the sender sees. */
 void transports_place(struct node *node);
 void transports_place_closing(struct node *node);

@@ -24,8 +24,12 @@ static void build(struct schedule *s, const struct call *c)
         int before_end = c->rank + count > n ? n - c->rank : count;
         int theirs_before_end = from + count > n ? n - from : count;
 
-        run_send(s, c, to, c->rank, before_end);
-        run_send(s, c, to, 0, count - before_end);
+        if (known == 1) {              /* from where it was copied: the two may be one pass */
+            schedule_send(s, to, block(c, SRC, c->rank));
+        } else {
+            run_send(s, c, to, c->rank, before_end);
+            run_send(s, c, to, 0, count - before_end);
+        }
         run_recv(s, c, from, from, theirs_before_end);
         run_recv(s, c, from, 0, count - theirs_before_end);
     }

@@ -112,6 +112,28 @@ static void find_onwards(struct plan *plan)
     }
 }
 
+/* Bytes that are copied and sent, both at once: the send soon follows. */
+static void find_carriers(struct plan *plan)
+{
+    enum { SOON = 4 };
+
+    for (uint32_t i = 0; i < plan->nsteps; i++) {
+        struct step *copy = &plan->steps[i];
+
+        if (copy->kind != OP_COPY || plan->waits[i] > 0)
+            continue;
+        for (uint32_t k = i + 1; k < plan->nsteps && k <= i + SOON && !copy->carrier; k++) {
+            struct step *send = &plan->steps[k];
+
+            if (send->kind == OP_SEND && plan->waits[k] == 0 && !send->carried &&
+                span_same(send->src, copy->src)) {
+                copy->carrier = k;
+                send->carried = i + 1;
+            }
+        }
+    }
+}
+
 /* Sends that could go before anything has come: the steps up to the last of them. */
 static int find_openers(struct plan *plan, const struct schedule *s)
 {
@@ -205,6 +227,7 @@ int plan_create(const struct schedule *s, struct plan **plan)
     link_steps(p, s);
     find_peers(p, s);
     find_onwards(p);
+    find_carriers(p);
     p->places = is_balanced(p);
     if (find_openers(p, s) != PEAL_OK)
         goto fail;

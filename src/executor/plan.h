@@ -27,6 +27,8 @@ struct step {
                                               sends what it leaves; 0: none ... */
     bool         passes;                   /* ... and nobody else needs it there, but ... */
     uint32_t     keep;                     /* ... who copies it to where it stays; 0: nobody */
+    uint32_t     carrier;                  /* of a copy: a send of the same bytes, both at once; 0: none */
+    uint32_t     carried;                  /* of such a send: 1 + that copy; 0: none */
     uint32_t     reader;                   /* of a copy to a stage: who is sent it, in plan.peers */
 };
 

@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum { SCRATCH_ALIGN = 64, MOST_STAGES = 64 };
+/* In place of what a step waits for: it was started, or is done, with another one. */
+enum { STEP_TAKEN = 1 };
 #define NO_STEP UINT32_MAX         /* of a task that is not in use */
 
 static _Atomic int stages;             /* of this process */
@@ -152,7 +154,7 @@ static int relay_start(struct run *run, uint32_t index, struct link *from)
     struct landing landing = run_landing_onward(run, step);
     int status;
 
-    if (!from->transport->relay || !to->endpoint || to->transport != from->transport ||
+    if (!to->endpoint || to->transport != from->transport ||
         !window_allows(window, then.number))
         return STATUS_AGAIN;
     task->step = index;
@@ -172,6 +174,30 @@ static int relay_start(struct run *run, uint32_t index, struct link *from)
     return PEAL_OK;
 }
 
+/* Start a send that does the work of a copy, likewise. */
+static int carrier_start(struct run *run, const struct step *copy)
+{
+    const struct step *step = &run->plan->steps[copy->carrier];
+    struct link *link = &run->engine->links[step->peer];
+    struct message message = run_message(run, step);
+    struct window *window = &link->sends[message.stream];
+    struct task *task = run->free_tasks;
+    int status;
+
+    if (!link->endpoint || !link->transport->send_keep || !window_allows(window, message.number))
+        return STATUS_AGAIN;
+    status = link->transport->send_keep(link->endpoint, &message, run_at(run, step->src),
+                                        step->src.bytes, run_at(run, copy->dst), copy->streams,
+                                        &task->done);
+    if (status != PEAL_OK)
+        return status;
+    task->step = copy->carrier;
+    run->free_tasks = task->next;
+    window_started(window, message.number);
+    run->waits[copy->carrier] = STEP_TAKEN;
+    return PEAL_OK;
+}
+
 static int try_message(struct run *run, uint32_t index)
 {
     struct engine *engine = run->engine;
@@ -181,7 +207,7 @@ static int try_message(struct run *run, uint32_t index)
 
     if (!link->endpoint && (status = engine->join(engine, step->peer)) != PEAL_OK)
         return status;
-    if (step->onward && (status = relay_start(run, index, link)) != STATUS_AGAIN)
+    if (step->onward && link->transport->relay && (status = relay_start(run, index, link)) != STATUS_AGAIN)
         return status;
     return run_message_start(run, index, link);
 }
@@ -337,13 +363,15 @@ void run_failed(struct run *run, int status, int peer)
 static bool start_step(struct run *run, uint32_t index)
 {
     const struct step *step = &run->plan->steps[index];
-    int status;
+    int status = PEAL_OK;
 
+    if (run->waits[index] == STEP_TAKEN)
+        return true;
     if (step->kind <= OP_COMBINE) {
         status = try_message(run, index);
         if (status == STATUS_AGAIN)
             return false;
-    } else {
+    } else if (!step->carrier || (status = carrier_start(run, step)) == STATUS_AGAIN) {
         status = run_local(run, step);
         if (status == PEAL_OK)
             step_done(run, step);
@@ -386,12 +414,14 @@ int run_advance(struct run *run)
     return started;
 }
 
-/* A message has ended, and if it was relayed, what was to keep it has, too. */
+/* A message has ended, and the copy that was part of it. */
 static void message_done(struct run *run, const struct step *step)
 {
     step_done(run, step);
-    if (step->keep && run->waits[step->keep] == 1)
+    if (step->keep && run->waits[step->keep] == STEP_TAKEN)
         step_done(run, &run->plan->steps[step->keep]);
+    if (step->carried && run->waits[step - run->plan->steps] == STEP_TAKEN)
+        step_done(run, &run->plan->steps[step->carried - 1]);
 }
 
 void run_completed(struct task *task)
@@ -472,6 +502,8 @@ static int note_peer(int *peers, int count, int most, int peer)
     return count;
 }
 
+/* The next peer is not to blame for what is relayed and has not come: that waits for two, for what
+ * comes and not to be started. */
 int run_awaits(const struct run *run, int *peers, int most)
 {
     const struct plan *plan = run->plan;

@@ -353,6 +353,7 @@ const struct transport shm_transport = {
     .connect      = shm_connect,
     .send         = shm_send,
     .recv         = shm_recv,
+    .send_keep    = shm_send_keep,
     .relay        = shm_relay,
     .put          = shm_put,
     .peek         = shm_peek,

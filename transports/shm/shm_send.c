@@ -18,11 +18,27 @@ static struct outgoing **out_slot(struct endpoint *endpoint, uint32_t stream, ui
     return &endpoint->outs[stream][number % TRANSPORT_WINDOW];
 }
 
+/* Copy what is not kept yet, up to there. */
+static void keep_up(struct outgoing *out, size_t end)
+{
+    size_t at = out->kept;
+
+    if (!out->keep || at >= end)
+        return;
+    if (out->keep_past)
+        memory_stream(out->keep + at, out->bytes + at, end - at);
+    else
+        memcpy(out->keep + at, out->bytes + at, end - at);
+    out->kept = end;
+}
+
 /* The send has ended: its memory is the owner's again. */
 static void out_done(struct endpoint *endpoint, struct outgoing *out, int status)
 {
     struct port *port = endpoint->port;
 
+    if (status == PEAL_OK)
+        keep_up(out, out->length);
     completion_done(port->options.completions, out->done, status);
     if (out->share >= 0)
         endpoint->shares[out->share].users--;
@@ -118,6 +134,27 @@ int shm_send(struct endpoint *to, const struct message *message, const void *byt
     return PEAL_OK;
 }
 
+/* What goes through the ring, that is; registered memory is read by the peer. */
+int shm_send_keep(struct endpoint *to, const struct message *message, const void *bytes,
+                  size_t length, void *keep, bool streams, struct completion *done)
+{
+    struct memory_share share;
+    struct outgoing *out;
+    int status;
+
+    if (!to->area || to->matching.failure || length <= TRANSPORT_EAGER ||
+        memory_find(bytes, length, &share) ||
+        !ring_window(to, message->stream, message->number))
+        return STATUS_AGAIN;
+    out = send_prepare(to, message, bytes, length, done, &status);
+    if (!out)
+        return status;
+    out->keep = keep;
+    out->keep_past = streams;
+    send_offer(out, message, NULL);
+    return PEAL_OK;
+}
+
 static int out_find(struct endpoint *endpoint, uint32_t stream, uint32_t number,
                     struct outgoing **out)
 {
@@ -194,11 +231,28 @@ void send_more(struct outgoing *out, size_t length)
         queue(out->to, out);
 }
 
+/* Into the ring and to where it is kept in one pass; false: not so. */
+static bool place_piece(struct outgoing *out, size_t length)
+{
+    struct also also = { NULL, false };
+    struct landing landing = { .dst = out->keep + out->sent, .bytes = length,
+                               .streams = out->keep_past, .also = &also };
+
+    keep_up(out, out->sent);
+    if (out->kept != out->sent || !(also.place = ring_place(out->to, length, &also.past)))
+        return false;
+    landing_put(&landing, 0, out->bytes + out->sent, length);
+    out->kept += length;
+    return true;
+}
+
 static void put_piece(struct outgoing *out, const char *bytes, size_t length)
 {
     struct slot_bytes piece = { .offset = out->sent, .length = (uint32_t)length };
     struct message message = { .stream = out->stream, .number = out->number };
 
+    if (out->keep && place_piece(out, length))
+        bytes = NULL;
     ring_put(out->to, SLOT_DATA, &message, &piece, sizeof piece, bytes, length);
     out->sent += length;
 }
