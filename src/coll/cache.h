@@ -2,7 +2,9 @@
 /* Plans of calls made before, per communicator, and runs of them that are not
  * in use, so that a repeated call allocates nothing.  The least recently used
  * plan without active runs goes when there are more than CACHE_PLANS, or when
- * the scratch memory of runs would exceed CACHE_BYTES. */
+ * the scratch memory of runs would exceed CACHE_BYTES.  (Messages that are recognised
+ * without a look-up, coll_request_again(), do not count as use: with that many plans
+ * theirs may go between two of them, and is made again.) */
 #ifndef CACHE_H
 #define CACHE_H
 
