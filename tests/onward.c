@@ -19,7 +19,7 @@ int landing_put(const struct landing *landing, size_t offset, const void *piece,
 #include <string.h>
 #include <unistd.h>
 
-enum { GUARD = 16, ROUNDS = 12, LARGEST = (20 << 20) / sizeof(float) };
+enum { GUARD = 16, ROUNDS = 8, LARGEST = (20 << 20) / sizeof(float) };
 
 struct memory { float *whole[2][2]; };         /* [in, out][of peal_mem_alloc] */
 
