@@ -515,15 +515,8 @@ static void run_cases(const struct transport *transport, bool processes, uint64_
           { "random traffic of 4 ranks", 4, transports_traffic } };
 
     alarm(120 * rig_slowness());
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        uint64_t start = clock_now();
-
-        printf("%s, %s: %s", transport->name, processes ? "processes" : "threads",
-               cases[i].name);
-        fflush(stdout);
-        rig_run(transport, cases[i].nranks, processes, -1, seed, cases[i].body);
-        printf(" (%.2f s)\n", (double)(clock_now() - start) * 1e-9);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        rig_case(transport, "", cases[i].name, cases[i].nranks, processes, -1, seed, cases[i].body);
     if (transport->sockets == SOCKET_NONE && !processes) {
         rig_run(transport, 1, false, -1, seed, alone_body);
         printf("%s: a rank to itself\n", transport->name);

@@ -307,32 +307,19 @@ static void kill_spin_body(struct node *node)
     CHECK(op.completion.status == PEAL_ERR_PEER, "%s", status_name(op.completion.status));
 }
 
-static void failure_case(const struct transport *transport, const char *name, bool processes,
-                         int victim, uint64_t seed, void (*body)(struct node *node))
-{
-    uint64_t start = clock_now();
-
-    printf("%s, %s: %s", transport->name, processes ? "processes" : "threads", name);
-    fflush(stdout);
-    rig_run(transport, 2, processes, victim, seed, body);
-    printf(" (%.2f s)\n", (double)(clock_now() - start) * 1e-9);
-}
-
 void transports_failures(const struct transport *transport, bool processes, uint64_t seed)
 {
     patience = rig_slowness();
-    failure_case(transport, "close with flush", processes, -1, seed, flush_body);
+    rig_case(transport, "", "close with flush", 2, processes, -1, seed, flush_body);
     if (!processes)
         close_quickly(transport, seed);
-    failure_case(transport, "close without flush", processes, -1, seed, drop_body);
-    failure_case(transport, "close without flush, just connected", processes, -1, seed,
-                 drop_fresh_body);
+    rig_case(transport, "", "close without flush", 2, processes, -1, seed, drop_body);
+    rig_case(transport, "", "close without flush, just connected", 2, processes, -1, seed, drop_fresh_body);
     for (uint64_t i = 0; i < 6; i++)
-        failure_case(transport, "close while data moves", processes, -1, seed + i,
-                     drop_moving_body);
+        rig_case(transport, "", "close while data moves", 2, processes, -1, seed + i, drop_moving_body);
     if (!processes)
         return;
-    failure_case(transport, "a peer is killed", processes, 0, seed, kill_body);
-    failure_case(transport, "killed while data moves", processes, 0, seed, kill_moving_body);
-    failure_case(transport, "killed while its peer spins", processes, 0, seed, kill_spin_body);
+    rig_case(transport, "", "a peer is killed", 2, processes, 0, seed, kill_body);
+    rig_case(transport, "", "killed while data moves", 2, processes, 0, seed, kill_moving_body);
+    rig_case(transport, "", "killed while its peer spins", 2, processes, 0, seed, kill_spin_body);
 }

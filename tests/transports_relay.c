@@ -3,7 +3,6 @@
  * lands.  Ends that go away meanwhile are in transports_relay_ends.c. */
 #include "tests/transports_relay.h"
 
-#include "base/clock.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -390,17 +389,6 @@ static void sleeps_body(struct node *node)
     parcel_ways_free(&ways);
 }
 
-static void run_case(const struct transport *transport, int nranks, bool processes, uint64_t seed,
-                     void (*body)(struct node *), const char *name)
-{
-    uint64_t start = clock_now();
-
-    printf("%s, %s: relay, %s", transport->name, processes ? "processes" : "threads", name);
-    fflush(stdout);
-    rig_run(transport, nranks, processes, -1, seed, body);
-    printf(" (%.2f s)\n", (double)(clock_now() - start) * 1e-9);
-}
-
 void transports_relay(const struct transport *transport, bool processes, uint64_t seed)
 {
     const char *const rings[] = { NULL, processes ? "256K" : "64K" };
@@ -412,14 +400,14 @@ void transports_relay(const struct transport *transport, bool processes, uint64_
         return;
     if (given)
         least = most = 2 + (int)(seed & 1);
-    run_case(transport, 3, processes, seed, sleeps_body, "waiting");
+    rig_case(transport, "relay, ", "waiting", 3, processes, -1, seed, sleeps_body);
     passed_all = passed_some = passed_none = 0;
     for (size_t i = 0; i < (shm && !given ? 2 : 1); i++) {
         if (rings[i])
             CHECK(setenv("PEAL_SHM_RING", rings[i], 1) == 0, "%m");
         for (int nranks = least; nranks <= most; nranks++)
-            run_case(transport, nranks, processes, seed + i, circle_body,
-                     nranks == 2 ? "to and fro" : "in a circle of 3");
+            rig_case(transport, "relay, ", nranks == 2 ? "to and fro" : "in a circle of 3", nranks,
+                     processes, -1, seed + i, circle_body);
     }
     if (shm && !given)
         unsetenv("PEAL_SHM_RING");

@@ -57,6 +57,18 @@ static void middle_closes(struct node *node, struct op *lasts, int count)
     node_barrier(node);
 }
 
+/* The end of such a case: nothing comes to the last rank, however it ends. */
+static void nothing_goes_on(struct node *node, struct parcel *parcels, struct op *ops, int count)
+{
+    middle_closes(node, ops, count);
+    for (int i = 0; i < count; i++) {
+        CHECK(node->rank != 1 || !parcels[i].sent.done, "case %d was sent on", i);
+        parcel_free(&parcels[i]);
+    }
+    free(parcels);
+    free(ops);
+}
+
 /* What differs is not relayed. */
 static void differs_body(struct node *node)
 {
@@ -104,14 +116,8 @@ static void differs_body(struct node *node)
         }
         beside(node, i);
     }
-    middle_closes(node, ops, CASES);
-    for (uint32_t i = 0; i < CASES; i++) {
-        CHECK(node->rank != 1 || !parcels[i].sent.done, "case %u was sent on", i);
-        parcel_free(&parcels[i]);
-    }
+    nothing_goes_on(node, parcels, ops, CASES);
     parcel_ways_free(&ways);
-    free(parcels);
-    free(ops);
 }
 
 /* What could not be combined does not come to the last rank as if it had been. */
@@ -152,14 +158,8 @@ static void fails_body(struct node *node)
             node_recv_number(node, 1, 0, i, &(struct landing){ .dst = p->dst, .bytes = LENGTH }, &ops[i]);
         beside(node, i);
     }
-    middle_closes(node, ops, CASES);
-    for (uint32_t i = 0; i < CASES; i++) {
-        CHECK(node->rank != 1 || !parcels[i].sent.done, "case %u was sent on", i);
-        parcel_free(&parcels[i]);
-    }
+    nothing_goes_on(node, parcels, ops, CASES);
     parcel_ways_free(&ways);
-    free(parcels);
-    free(ops);
 }
 
 /* ---- One goes away --------------------------------------------------------------- */
@@ -336,25 +336,14 @@ static void last_dies_body(struct node *node)
     parcel_ways_free(&ways);
 }
 
-static void end_case(const struct transport *transport, bool processes, int victim, uint64_t seed,
-                     void (*body)(struct node *), const char *name)
-{
-    uint64_t start = clock_now();
-
-    printf("%s, %s: relay, %s", transport->name, processes ? "processes" : "threads", name);
-    fflush(stdout);
-    rig_run(transport, 3, processes, victim, seed, body);
-    printf(" (%.2f s)\n", (double)(clock_now() - start) * 1e-9);
-}
-
 void transports_relay_ends(const struct transport *transport, bool processes, uint64_t seed)
 {
-    end_case(transport, processes, -1, seed, differs_body, "what differs");
-    end_case(transport, processes, -1, seed, fails_body, "what cannot be combined");
+    rig_case(transport, "relay, ", "what differs", 3, processes, -1, seed, differs_body);
+    rig_case(transport, "relay, ", "what cannot be combined", 3, processes, -1, seed, fails_body);
     for (uint64_t i = 0; i < 4; i++)
-        end_case(transport, processes, -1, seed + i, drop_body, "closed without flush");
+        rig_case(transport, "relay, ", "closed without flush", 3, processes, -1, seed + i, drop_body);
     for (uint64_t i = 0; i < 4 && processes; i++) {
-        end_case(transport, true, 2, seed + i, source_dies_body, "its source is killed");
-        end_case(transport, true, 2, seed + i, last_dies_body, "the last rank is killed");
+        rig_case(transport, "relay, ", "its source is killed", 3, true, 2, seed + i, source_dies_body);
+        rig_case(transport, "relay, ", "the last rank is killed", 3, true, 2, seed + i, last_dies_body);
     }
 }

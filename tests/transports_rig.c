@@ -283,6 +283,17 @@ void rig_run(const struct transport *transport, int nranks, bool processes, int 
     free(rig);
 }
 
+void rig_case(const struct transport *transport, const char *group, const char *name, int nranks,
+              bool processes, int victim, uint64_t seed, void (*body)(struct node *node))
+{
+    uint64_t start = clock_now();
+
+    printf("%s, %s: %s%s", transport->name, processes ? "processes" : "threads", group, name);
+    fflush(stdout);
+    rig_run(transport, nranks, processes, victim, seed, body);
+    printf(" (%.2f s)\n", (double)(clock_now() - start) * 1e-9);
+}
+
 /* ---- What bodies do -------------------------------------------------------- */
 
 /* Before each call: what fails in it must say so itself, whatever this thread's latest

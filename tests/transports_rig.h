@@ -51,6 +51,11 @@ struct node {
 void rig_run(const struct transport *transport, int nranks, bool processes, int victim,
              uint64_t seed, void (*body)(struct node *node));
 
+/* The same, with a line that says which case of which group ("relay, "; or none) it is, and how
+ * long it took. */
+void rig_case(const struct transport *transport, const char *group, const char *name, int nranks,
+              bool processes, int victim, uint64_t seed, void (*body)(struct node *node));
+
 /* Can ranks in one process, or in two, reach each other?  False: the reason is
  * status_text(). */
 bool rig_reaches(const struct transport *transport, bool processes);

@@ -504,18 +504,12 @@ void transports_short(const struct transport *transport, bool processes, uint64_
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        uint64_t start = clock_now();
-
         if (cases[i].transport && strcmp(cases[i].transport, transport->name) != 0)
             continue;
-        printf("%s, %s: short way, %s", transport->name, processes ? "processes" : "threads",
-               cases[i].name);
-        fflush(stdout);
         if (cases[i].setting)
             CHECK(setenv(cases[i].setting, cases[i].value, 1) == 0, "%m");
-        rig_run(transport, 2, processes, -1, seed + i, cases[i].body);
+        rig_case(transport, "short way, ", cases[i].name, 2, processes, -1, seed + i, cases[i].body);
         if (cases[i].setting)
             unsetenv(cases[i].setting);
-        printf(" (%.2f s)\n", (double)(clock_now() - start) * 1e-9);
     }
 }

@@ -22,11 +22,9 @@ static void build(struct schedule *s, const struct call *c)
     if (c->nranks == 1)
         return;
     stage = schedule_stage(s, result.bytes);
-    for (int k = 1; k < c->nranks; k++) {
-        if (k == 1)
-            schedule_copy(s, stage, result);
+    schedule_copy(s, stage, result);
+    for (int k = 1; k < c->nranks; k++)
         schedule_send(s, wrap(c, c->rank + k), stage);
-    }
     for (int k = 1; k < c->nranks; k++)
         schedule_recv(s, wrap(c, c->rank - k), block(c, DST, c->rank - k));
 }

@@ -96,15 +96,14 @@ struct record {
 };
 
 struct outgoing {                  /* an offered send */
-    struct also        also;       /* first; of the landing that it is relayed from */
+    struct also        also;       /* first; of the landing that it is relayed from, or of `keep` */
     struct outgoing   *next;       /* in endpoint.wanted, or free */
     struct endpoint   *to;         /* NULL: it has ended */
     const char        *bytes;
     size_t             length, sent;
     size_t             landed;     /* bytes that are there to be sent; all, unless it is relayed */
-    char              *keep;       /* they are copied there, too, so many already; or NULL */
+    struct landing     keep;       /* they are copied there, too, so many already; dst NULL: nowhere */
     size_t             kept;
-    bool               keep_past;  /* past the caches */
     struct completion *done;
     uint32_t           stream, number;
     int                share;      /* its place in endpoint.shares, or -1 */

@@ -5,7 +5,6 @@
 #include "base/log.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 
 enum {
@@ -23,12 +22,9 @@ static void keep_up(struct outgoing *out, size_t end)
 {
     size_t at = out->kept;
 
-    if (!out->keep || at >= end)
+    if (!out->keep.dst || at >= end)
         return;
-    if (out->keep_past)
-        memory_stream(out->keep + at, out->bytes + at, end - at);
-    else
-        memcpy(out->keep + at, out->bytes + at, end - at);
+    landing_put(&out->keep, at, out->bytes + at, end - at);
     out->kept = end;
 }
 
@@ -149,8 +145,8 @@ int shm_send_keep(struct endpoint *to, const struct message *message, const void
     out = send_prepare(to, message, bytes, length, done, &status);
     if (!out)
         return status;
-    out->keep = keep;
-    out->keep_past = streams;
+    out->keep = (struct landing){ .dst = keep, .bytes = length, .streams = streams,
+                                  .also = &out->also };
     send_offer(out, message, NULL);
     return PEAL_OK;
 }
@@ -234,15 +230,14 @@ void send_more(struct outgoing *out, size_t length)
 /* Into the ring and to where it is kept in one pass; false: not so. */
 static bool place_piece(struct outgoing *out, size_t length)
 {
-    struct also also = { NULL, false };
-    struct landing landing = { .dst = out->keep + out->sent, .bytes = length,
-                               .streams = out->keep_past, .also = &also };
-
     keep_up(out, out->sent);
-    if (out->kept != out->sent || !(also.place = ring_place(out->to, length, &also.past)))
+    if (out->kept != out->sent)
         return false;
-    landing_put(&landing, 0, out->bytes + out->sent, length);
-    out->kept += length;
+    out->also.place = ring_place(out->to, length, &out->also.past);
+    if (!out->also.place)
+        return false;
+    keep_up(out, out->sent + length);
+    out->also.place = NULL;
     return true;
 }
 
@@ -251,7 +246,7 @@ static void put_piece(struct outgoing *out, const char *bytes, size_t length)
     struct slot_bytes piece = { .offset = out->sent, .length = (uint32_t)length };
     struct message message = { .stream = out->stream, .number = out->number };
 
-    if (out->keep && place_piece(out, length))
+    if (out->keep.dst && place_piece(out, length))
         bytes = NULL;
     ring_put(out->to, SLOT_DATA, &message, &piece, sizeof piece, bytes, length);
     out->sent += length;
