@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What congestion control connections have that come through a rank's door: from the host itself that of
- * PEAL_TCP_LOOPBACK, from their beginning; from others the system's. */
+ * PEAL_TCP_LOOPBACK, from their beginning; from others the system's.  And the ports of a door: who dials
+ * or listens too early does not take that of rank 0. */
 #include "base/status.h"
 #include "checks.h"
 #include "comm/door.h"
 #include "comm/job.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { NAME = 16 };
@@ -109,14 +112,137 @@ static void test_door(const char *loopback, const char *system)
     door_close(&door);
 }
 
+/* ---- Ports ---------------------------------------------------------------------------- */
+
+/* What the kernel may do, by chance: give a socket the port `unlucky`, which is free. */
+static uint16_t unlucky;
+static int misfortunes;
+
+static void strike(int fd, uint32_t address)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(unlucky),
+                              .sin_addr.s_addr = address };
+    socklen_t bytes = sizeof(int);
+    int type = 0;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0 || type != SOCK_STREAM)
+        return;                        /* it only asks for a route */
+    misfortunes++;
+    check(syscall(SYS_bind, fd, &at, sizeof at) == 0, "port %d: %m", unlucky);
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+
+    if (unlucky && address->sa_family == AF_INET && ntohs(in->sin_port) == unlucky)
+        strike(fd, in->sin_addr.s_addr);
+    return (int)syscall(SYS_connect, fd, address, bytes);
+}
+
+int bind(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+
+    if (unlucky && address->sa_family == AF_INET && in->sin_port == 0 && misfortunes == 0) {
+        strike(fd, in->sin_addr.s_addr);
+        if (misfortunes > 0)
+            return 0;
+    }
+    return (int)syscall(SYS_bind, fd, address, bytes);
+}
+
+/* A port that is free, and the one after it, too. */
+static uint16_t free_port(struct place *root)
+{
+    struct in_addr any = { htonl(INADDR_LOOPBACK) };
+
+    for (int port = 20000 + (int)getpid() % 10000;; port += 2) {
+        int listeners[2] = { -1, -1 }, n = 0;
+
+        for (; n < 2; n++) {
+            place_make(4, &any, (uint16_t)(port + n), root);
+            if (listener_open(root, 0, &listeners[n]))
+                break;
+        }
+        for (int i = 0; i < n; i++)
+            close(listeners[i]);
+        place_make(4, &any, (uint16_t)port, root);
+        if (n == 2 || port > 60000)
+            return (uint16_t)port;
+    }
+}
+
+static uint16_t port_of_rank_1(const struct place *root)
+{
+    struct job_options options = { .rank = 1, .nranks = 2, .root_listener = -1 };
+    struct door door;
+    uint16_t port;
+
+    if (door_open(&options, root, 1, &door)) {
+        check(false, "no door of rank 1: %s", status_text());
+        return 0;
+    }
+    port = place_port(&door.shown);
+    door_close(&door);
+    return port;
+}
+
+static void test_reserved(void)
+{
+    char range[32];
+    struct place root;
+    uint16_t port = free_port(&root), got;
+
+    unlucky = port;
+    misfortunes = 0;
+    got = port_of_rank_1(&root);
+    check(misfortunes == 1 && got != 0 && got != port, "rank 1 listens at %d, which is rank 0's",
+          got);
+    unlucky = 0;
+    snprintf(range, sizeof range, "%d-%d", port, port + 1);
+    setenv("PEAL_PORTS", range, 1);
+    got = port_of_rank_1(&root);
+    check(got == port + 1, "of the ports %s, rank 1 listens at %d, for rank 0 has the first", range,
+          got);
+    unsetenv("PEAL_PORTS");
+}
+
+/* Rank 1 dials before rank 0 listens, and from the same port: nobody is reached, and rank 0
+ * can listen there all the same. */
+static void test_dials_itself(void)
+{
+    struct job_options options = { .rank = 0, .nranks = 2, .root_listener = -1 };
+    struct door door;
+    struct place root;
+    int fd;
+
+    unlucky = free_port(&root);
+    misfortunes = 1;
+    fd = door_dial(&root);
+    check(fd < 0 && errno == ECONNREFUSED && misfortunes == 2, "who dials itself: %d, %m, %d", fd,
+          misfortunes);
+    unlucky = 0;
+    if (door_open(&options, &root, 1, &door))
+        check(false, "rank 0 cannot listen: %s", status_text());
+    else
+        door_close(&door);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(void)
 {
     char system[NAME * 2], other[NAME];
 
+    test_reserved();
+    test_dials_itself();
+
     read_words("/proc/sys/net/ipv4/tcp_congestion_control", system, sizeof system);
     if (!find_other(system, other)) {
-        printf("door: skipped: no congestion control but \"%s\" can be had here\n", system);
-        return 77;
+        printf("door: %s, ports alone: skipped: no congestion control but \"%s\" can be had here\n",
+               failures ? "FAIL" : "ok", system);
+        return failures ? 1 : 77;
     }
     printf("the system's control %s, within the host %s\n", system, other);
     test_door(other, system);

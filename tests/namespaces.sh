@@ -59,14 +59,14 @@ finish() {
     [ $ok = 1 ] && echo "$name: ok" || { echo "$name: FAIL"; failed=1; }
 }
 
-PEAL_TIMEOUT=20 start "IPv4" 10.77.0.1:47001 sums; finish
-PEAL_TIMEOUT=20 start "IPv6" "[fd77::1]:47002" sums; finish
-PEAL_TIMEOUT=20 PEAL_INTERFACE=peal0 start "PEAL_INTERFACE" 10.77.0.1:47003 sums; finish
-PEAL_TIMEOUT=20 PEAL_TRANSPORTS=tcp start "TCP only" 10.77.0.1:47004 sums; finish
+PEAL_TIMEOUT=20 start "IPv4" 10.77.0.1:27001 sums; finish
+PEAL_TIMEOUT=20 start "IPv6" "[fd77::1]:27002" sums; finish
+PEAL_TIMEOUT=20 PEAL_INTERFACE=peal0 start "PEAL_INTERFACE" 10.77.0.1:27003 sums; finish
+PEAL_TIMEOUT=20 PEAL_TRANSPORTS=tcp start "TCP only" 10.77.0.1:27004 sums; finish
 
 # The link goes down amid large allreduces: an error within the deadline.
 begun=$(date +%s)
-PEAL_TIMEOUT=5 start "link down" 10.77.0.1:47005 until_cut "$folder/ready"
+PEAL_TIMEOUT=5 start "link down" 10.77.0.1:27005 until_cut "$folder/ready"
 while [ ! -e "$folder/ready" ] && kill -0 ${pids##* } 2> /dev/null; do
     read -t 0.05 < <(:) || true
 done

@@ -85,15 +85,9 @@ static bool stays_within(int fd)
     struct sockaddr_storage ends[2] = { { 0 }, { 0 } };
     socklen_t bytes[2] = { sizeof(*ends), sizeof(*ends) };
 
-    if (getsockname(fd, (struct sockaddr *)&ends[0], &bytes[0]) < 0 ||
-        getpeername(fd, (struct sockaddr *)&ends[1], &bytes[1]) < 0 ||
-        ends[0].ss_family != ends[1].ss_family)
-        return false;
-    if (ends[0].ss_family == AF_INET)
-        return ((struct sockaddr_in *)&ends[0])->sin_addr.s_addr ==
-               ((struct sockaddr_in *)&ends[1])->sin_addr.s_addr;
-    return memcmp(&((struct sockaddr_in6 *)&ends[0])->sin6_addr,
-                  &((struct sockaddr_in6 *)&ends[1])->sin6_addr, 16) == 0;
+    return getsockname(fd, (struct sockaddr *)&ends[0], &bytes[0]) == 0 &&
+           getpeername(fd, (struct sockaddr *)&ends[1], &bytes[1]) == 0 &&
+           place_same_address(&ends[0], &ends[1]);
 }
 
 /* ---- Opening -------------------------------------------------------------------------- */
@@ -124,7 +118,7 @@ static int open_root(const struct place *roots, int nroots, struct door *door)
     for (int i = 0; i < nroots; i++) {
         struct place place = roots[i];
 
-        status = listener_open(&place, &door->tcp);
+        status = listener_open(&place, 0, &door->tcp);
         if (status == PEAL_OK) {
             door->shown = place_is_wildcard(&place) ? roots[i] : place;
             break;
@@ -148,7 +142,7 @@ static int open_tcp(const struct job_options *options, const struct place *roots
         return status;
     if (options->rank == 0)
         place_set_port(&bound, place_port(roots));
-    status = listener_open(&bound, &door->tcp);
+    status = listener_open(&bound, options->rank == 0 ? 0 : place_port(roots), &door->tcp);
     if (status)
         return status;
     place_set_port(&door->shown, place_port(&bound));
@@ -213,8 +207,21 @@ void door_place(const struct door *self, const struct record *record, bool local
         in6->sin6_scope_id = ((const struct sockaddr_in6 *)&self->shown.address)->sin6_scope_id;
 }
 
+/* The kernel may give who dials the very port that is dialled, if nobody listens there yet:
+ * then the connection stands, to itself, and keeps the port from the rank that is to listen. */
+static bool dials_itself(int fd, const struct place *place)
+{
+    struct place own = { .bytes = sizeof(own.address) };
+
+    return place->address.ss_family != AF_UNIX &&
+           getsockname(fd, (struct sockaddr *)&own.address, &own.bytes) == 0 &&
+           place_same_address(&own.address, &place->address) &&
+           place_port(&own) == place_port(place);
+}
+
 int door_dial(const struct place *place)
 {
+    static const struct linger at_once = { .l_onoff = 1 };
     int family = place->address.ss_family, error;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -223,8 +230,12 @@ int door_dial(const struct place *place)
     if (place->here && control_within())
         set_control(fd, control_within());
     if (connect(fd, (const struct sockaddr *)&place->address, place->bytes) == 0 ||
-        errno == EINPROGRESS || errno == EINTR)
-        return fd;
+        errno == EINPROGRESS || errno == EINTR) {
+        if (!dials_itself(fd, place))
+            return fd;
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        errno = ECONNREFUSED;          /* nobody listens */
+    }
     error = errno;
     close(fd);
     errno = error;

@@ -224,7 +224,7 @@ int job_listen(struct job_options *options)
         status = listener_choose(NULL, &bound, &shown);
     }
     if (status == PEAL_OK)
-        status = listener_open(&bound, &listener);
+        status = listener_open(&bound, 0, &listener);
     if (status)
         return status;
     place_set_port(&shown, place_port(&bound));

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- Places ----------------------------------------------------------- */
@@ -50,6 +51,17 @@ void place_set_port(struct place *place, uint16_t port)
         ((struct sockaddr_in *)&place->address)->sin_port = htons(port);
     else
         ((struct sockaddr_in6 *)&place->address)->sin6_port = htons(port);
+}
+
+bool place_same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET)
+        return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+    return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
+                  &((const struct sockaddr_in6 *)b)->sin6_addr, 16) == 0;
 }
 
 bool place_is_wildcard(const struct place *place)
@@ -252,21 +264,54 @@ static int port_range(unsigned *low, unsigned *high)
     return PEAL_OK;
 }
 
-int listener_open(struct place *place, int *listener)
+static int bound_at(int fd, struct place *at)
+{
+    at->bytes = sizeof(at->address);
+    return getsockname(fd, (struct sockaddr *)&at->address, &at->bytes) < 0 ? -errno : 0;
+}
+
+/* A rank that dials a port too early may hold it for a moment (door_dial). */
+static int listen_patiently(const struct place *place)
+{
+    enum { TRIES = 20, PAUSE_NS = 5000000 };
+    const struct timespec pause = { .tv_nsec = PAUSE_NS };
+    int fd = try_listen(place);
+
+    for (int i = 0; i < TRIES && fd == -EADDRINUSE; i++) {
+        nanosleep(&pause, NULL);
+        fd = try_listen(place);
+    }
+    return fd;
+}
+
+static int listen_elsewhere(const struct place *place, uint16_t reserved)
+{
+    struct place at = *place;
+    int fd, other;
+
+    if (place_port(place) == reserved && reserved)
+        return -EADDRINUSE;
+    fd = try_listen(place);
+    if (fd < 0 || bound_at(fd, &at) < 0 || place_port(&at) != reserved)
+        return fd;
+    other = try_listen(place);         /* the kernel's next choice is another */
+    close(fd);
+    return other;
+}
+
+int listener_open(struct place *place, uint16_t reserved, int *listener)
 {
     unsigned low = place_port(place), high = low;
+    bool told = low != 0;
     struct place at = *place;
     char text[PLACE_TEXT];
     int fd = -EADDRINUSE, status;
 
-    if (low == 0) {
-        status = port_range(&low, &high);
-        if (status)
-            return status;
-    }
+    if (!told && (status = port_range(&low, &high)))
+        return status;
     for (unsigned port = low; port <= high && fd == -EADDRINUSE; port++) {
         place_set_port(&at, (uint16_t)port);
-        fd = try_listen(&at);
+        fd = told ? listen_patiently(&at) : listen_elsewhere(&at, reserved);
     }
     if (fd < 0) {
         place_set_port(&at, (uint16_t)low);
@@ -279,8 +324,7 @@ int listener_open(struct place *place, int *listener)
                                                     "PEAL_INTERFACE, or give rank 0's own"
                                                   : "");
     }
-    at.bytes = sizeof(at.address);
-    if (getsockname(fd, (struct sockaddr *)&at.address, &at.bytes) < 0) {
+    if (bound_at(fd, &at) < 0) {
         status = status_fail(PEAL_ERR_SYSTEM, "getsockname: %m");
         close(fd);
         return status;

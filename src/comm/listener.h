@@ -39,8 +39,12 @@ int listener_choose(const struct place *towards, struct place *bound, struct pla
 bool listener_told(void);
 
 /* A nonblocking listening socket at `place`: at its port, or if that is 0 at a
- * free one of PEAL_PORTS.  The port is filled in. */
-int listener_open(struct place *place, int *listener);
+ * free one of PEAL_PORTS, but not at `reserved`, which is for another rank that
+ * may come later (0: none).  The port is filled in. */
+int listener_open(struct place *place, uint16_t reserved, int *listener);
+
+/* Do the two have the same address, whatever their ports? */
+bool place_same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
 /* "10.0.0.1:4711", "[::1]:4711" */
 const char *place_text(const struct place *place, char text[PLACE_TEXT]);

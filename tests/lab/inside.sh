@@ -53,8 +53,8 @@ on_device() { # K: in a rank's environment, this machine's K-th device
 }
 
 # start N FIRST LAST DEVICES COMMAND...: ranks FIRST..LAST of N, dealt out to so many
-# devices, each with its output in a file.
-port=47000 pids=()
+# devices, each with its output in a file.  The ports are none that the kernel gives away.
+port=27000 pids=()
 start() {
   local n=$1 first=$2 last=$3 devices=$4 r
   shift 4
@@ -77,7 +77,7 @@ finish() {
   for r in "${!pids[@]}"; do
     while kill -0 "${pids[r]}" 2> /dev/null && [ "$SECONDS" -lt "$until" ]; do sleep 0.2; done
     if kill -0 "${pids[r]}" 2> /dev/null; then
-      why "rank $r hangs"
+      why "rank $r hangs: $(cat /proc/"${pids[r]}"/task/*/{comm,wchan} | tr '\n' ' ')"
       kill -9 "${pids[r]}"
       bad=1
     fi
