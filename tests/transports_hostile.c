@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { OPS = 16, RING = 16 << 10 };
 
@@ -140,6 +142,96 @@ static void noise(const struct transport *transport, uint64_t seed)
         node_progress(&victim.node);
     }
     victim_end(&victim, false);
+}
+
+/* ---- UCX ---------------------------------------------------------------- */
+
+/* What ucx_socket.c sends. */
+struct ucx_hello {
+    uint32_t magic, format;
+    uint64_t communicator, key;
+    uint32_t chunk, length;
+    uint64_t sum;
+};
+struct ucx_word {
+    uint32_t what, inverse;
+    uint64_t count;
+};
+enum { UCX_BROKEN = 0x42726f6b };
+
+static uint64_t ucx_sum(uint64_t sum, const void *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        sum = (sum ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3;
+    return sum;
+}
+
+/* The peer says why it ends the connection: that is told, of no more text than was sent. */
+static void ucx_reason(const struct transport *transport, uint64_t seed, uint64_t length,
+                       const char *wanted)
+{
+    static const char address[16], reason[] = "the cable\nburns";
+    struct ucx_hello hello = { .magic = 0x50655558, .format = 1, .communicator = 7,
+                               .chunk = 1 << 20, .length = sizeof address };
+    struct ucx_word word = { UCX_BROKEN, ~(uint32_t)UCX_BROKEN, length };
+    struct victim victim;
+
+    victim_make(&victim, transport, seed);
+    hello.sum = ucx_sum(ucx_sum(0xcbf29ce484222325, &hello, sizeof hello), address,
+                        sizeof address);
+    CHECK(send(victim.peer[0], &hello, sizeof hello, MSG_NOSIGNAL) == sizeof hello &&
+          send(victim.peer[0], address, sizeof address, MSG_NOSIGNAL) == sizeof address &&
+          send(victim.peer[0], &word, sizeof word, MSG_NOSIGNAL | MSG_MORE) == sizeof word &&
+          send(victim.peer[0], reason, sizeof reason - 1, MSG_NOSIGNAL) == sizeof reason - 1,
+          "send: %m");
+    node_wait(&victim.node, &victim.recvs[0].done);
+    CHECK(strstr(status_text(), wanted), "\"%s\" does not say: %s", status_text(), wanted);
+    victim_end(&victim, false);
+}
+
+/* What is no hello: who sent it hears why the connection ends. */
+static void ucx_told(const struct transport *transport, uint64_t seed)
+{
+    static const char junk[sizeof(struct ucx_hello)];
+    char bytes[65536];
+    size_t got = 0;
+    ssize_t n;
+    struct ucx_hello hello;
+    struct victim victim;
+
+    victim_make(&victim, transport, seed);
+    CHECK(send(victim.peer[0], junk, sizeof junk, MSG_NOSIGNAL) == sizeof junk, "send: %m");
+    node_wait(&victim.node, &victim.recvs[0].done);
+    while (got < sizeof bytes &&
+           (n = recv(victim.peer[0], bytes + got, sizeof bytes - got, 0)) > 0)
+        got += (size_t)n;
+    memcpy(&hello, bytes, sizeof hello);
+    CHECK(got > sizeof hello + hello.length + sizeof(struct ucx_word) &&
+          memmem(bytes + sizeof hello + hello.length, got - sizeof hello - hello.length,
+                 "sent no hello of this version", 29), "%zu bytes do not say it", got);
+    victim_end(&victim, false);
+}
+
+/* In a process of its own: a peer that goes before it is connected leaves a worker of UCX behind,
+ * which children of the process could not live with. */
+static void ucx_reasons(const struct transport *transport, uint64_t seed)
+{
+    int status = -1;
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        alarm(60);
+        ucx_reason(transport, seed, 15, "gave the connection up: the cable?burns");
+        ucx_reason(transport, seed, 9, "gave the connection up: the cable");
+        ucx_reason(transport, seed, 511, "gave the connection up: the cable?burns");
+        ucx_reason(transport, seed, 0, "gave the connection up");
+        ucx_reason(transport, seed, 512, "unknown word");
+        ucx_told(transport, seed);
+        _exit(0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "status %d", status);
 }
 
 /* ---- shm ---------------------------------------------------------------- */
@@ -359,6 +451,8 @@ void transports_hostile(const struct transport *transport, uint64_t seed)
         return;
     for (uint64_t i = 0; i < 20; i++)
         noise(transport, seed + i);
+    if (strcmp(transport->name, "ucx") == 0)
+        ucx_reasons(transport, seed);
     if (strcmp(transport->name, "shm") == 0) {
         shm_wrong_area(transport, seed, right, false, RING);
         shm_wrong_area(transport, seed, right - 1, true, RING);

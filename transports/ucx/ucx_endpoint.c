@@ -263,6 +263,7 @@ bool ucx_endpoint_settle(struct endpoint *e, bool idle)
             ucx_credit_tell(e, true);
         return ucx_credit_owed(e) || e->broken;
     }
+    ucx_socket_break(e);
     ucx_endpoint_close(e);
     if (ucx_endpoint_closing(e))
         return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the two ends tell each other over the socket: a hello with the worker's
  * address, and, when an end closes, that it leaves (after so many active messages) and
- * that these have come.  The socket's end is the peer's. */
+ * that these have come; or why it gives up.  The socket's end is the peer's. */
 #include "transports/ucx/ucx.h"
 
 #include "base/log.h"
@@ -24,10 +24,10 @@ struct hello {                     /* in the byte order of both ends, as struct 
     uint64_t sum;                  /* of the hello, with 0 here, and the address */
 };
 
-enum { LEAVING = 0x4c656176, HEARD = 0x48656172 };
+enum { LEAVING = 0x4c656176, HEARD = 0x48656172, BROKEN = 0x42726f6b };
 struct word {
     uint32_t what, inverse;        /* enum above; ~what */
-    uint64_t count;                /* LEAVING: active messages sent */
+    uint64_t count;                /* LEAVING: active messages sent; BROKEN: bytes of a text */
 };
 
 /* UCX believes addresses.  This finds damage and other protocols; who has the job's
@@ -171,6 +171,19 @@ const void *ucx_socket_address(const struct endpoint *e)
     return e->in + sizeof(struct hello);
 }
 
+/* The peer's reason.  It was sent with its word, at once; if some of it is missing all the
+ * same, what has come must do. */
+static void reason_take(struct endpoint *e, size_t length)
+{
+    char text[UCX_WHY];
+    ssize_t n = recv(e->socket, text, length, MSG_DONTWAIT);
+
+    for (ssize_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] < ' ')
+            text[i] = '?';
+    ucx_endpoint_gone(e, "%s gave the connection up: %.*s", e->name, n > 0 ? (int)n : 0, text);
+}
+
 static bool word_take(struct endpoint *e)
 {
     struct word word;
@@ -179,6 +192,10 @@ static bool word_take(struct endpoint *e)
         return false;
     memcpy(&word, e->in, sizeof word);
     e->in_end = 0;
+    if (word.what == BROKEN && word.inverse == ~word.what && word.count < UCX_WHY) {
+        reason_take(e, word.count);
+        return true;
+    }
     if (word.inverse != ~word.what ||
         !(word.what == LEAVING ? word.count > 0 && !e->leaving
                                : word.what == HEARD && e->told_leaving && !e->heard)) {
@@ -242,6 +259,23 @@ void ucx_socket_leave(struct endpoint *e)
 
     e->told_leaving = true;
     queue(e, &word, sizeof word);
+}
+
+/* Otherwise the peer would only see that the connection has ended, and might be the first
+ * to tell all others: of a crash here.  Whoever is gone does not hear it. */
+void ucx_socket_break(struct endpoint *e)
+{
+    size_t length = strlen(e->why);
+    struct word word = { BROKEN, ~(uint32_t)BROKEN, length };
+    unsigned char bytes[sizeof word + UCX_WHY];
+
+    if (e->socket < 0 || e->told_broken || e->out_at < e->out_end)
+        return;
+    e->told_broken = true;
+    memcpy(bytes, &word, sizeof word);
+    memcpy(bytes + sizeof word, e->why, length);
+    if (send(e->socket, bytes, sizeof word + length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_debug("ucx: %s does not hear why: %m", e->name);
 }
 
 void ucx_socket_answer(struct endpoint *e)
