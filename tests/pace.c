@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The choice between plain stores and such past the caches, on links and clocks that
- * are made up.
+ * are made up; and what takes part in it.
  *
  *   pace [seed] */
 #include "checks.h"
 #include "devices/pace.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { PIECE = 64 << 10 };
 static const double near = 0.03, far = 0.42, past = 0.06;    /* ns per byte, as measured */
@@ -150,6 +151,33 @@ static void disturbed_tries(void)
     }
 }
 
+/* Real copies, of which pieces of 512 bytes and more take part; whatever is chosen, all bytes
+ * are there, and none after them. */
+static void copies(void)
+{
+    static const struct { size_t bytes; unsigned pieces; } rows[] = {
+        { 0, 0 }, { 511, 0 }, { 512, 1 }, { 1000, 1 }, { 64 << 10, 1 }, { (64 << 10) + 511, 1 },
+        { (64 << 10) + 512, 2 }, { (128 << 10) + 700, 3 }
+    };
+    enum { ROOM = 136 << 10 };
+    static unsigned char from[ROOM], to[ROOM + 3];
+
+    for (int i = 0; i < ROOM; i++)
+        from[i] = (unsigned char)(i * 7 + i / 256);
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
+        for (int past_caches = 0; past_caches < 2; past_caches++) {
+            size_t at = r % 3, bytes = rows[r].bytes;
+            struct pace pace = { .goes_past = past_caches };
+
+            memset(to, 0xee, sizeof to);
+            pace_copy(&pace, to + at, from, bytes);
+            check(pace.pieces == rows[r].pieces, "%zu bytes in %u pieces that may be timed", bytes,
+                  pace.pieces);
+            check(memcmp(to + at, from, bytes) == 0 && to[at + bytes] == 0xee,
+                  "%zu bytes %s the caches: wrong bytes", bytes, past_caches ? "past" : "into");
+        }
+}
+
 int main(int argc, char **argv)
 {
     state = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -158,6 +186,7 @@ int main(int argc, char **argv)
     moved();
     disturbed();
     disturbed_tries();
+    copies();
     printf("pace: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
     return failures ? 1 : 0;
 }

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 enum {
-    PACE_PIECE = 4 << 10,          /* bytes from which there is a choice */
+    PACE_PIECE = 512,              /* bytes from which there is a choice */
     PACE_TURN  = 64 << 10          /* most bytes that are copied, and timed, as one */
 };
 
