@@ -57,13 +57,17 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
+/* A whole sum that is made as it arrives takes less time than moving half of it and combining
+ * the other half in a ring: of 2 ranks that share a cache 65 ps per byte in either, from 16 to
+ * 64 KiB.  So what is combined counts two thirds. */
 static struct price price(int n, const struct groups *groups, double bytes)
 {
+    static const double arriving = 2 / 3.0;
     int power = power_below(n);
     double steps = rounds(power) + (n > power ? 2 : 0);
 
     return far_exchange(n, groups, FAR_EVEN, price_even(n, steps,
-        (struct load){ steps, steps * bytes, rounds(n) * bytes }));
+        (struct load){ steps, steps * bytes, arriving * rounds(n) * bytes }));
 }
 
 const struct algorithm allreduce_doubling = {
