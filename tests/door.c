@@ -205,6 +205,12 @@ static void test_reserved(void)
     got = port_of_rank_1(&root);
     check(got == port + 1, "of the ports %s, rank 1 listens at %d, for rank 0 has the first", range,
           got);
+    /* Of another address rank 0's port is free: it may be the only one that all hosts let in. */
+    ((struct sockaddr_in *)&root.address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    snprintf(range, sizeof range, "%d", port);
+    setenv("PEAL_PORTS", range, 1);
+    got = port_of_rank_1(&root);
+    check(got == port, "rank 1 listens at %d, though rank 0's %d is of another address", got, port);
     unsetenv("PEAL_PORTS");
 }
 

@@ -151,6 +151,29 @@ static void disturbed_tries(void)
     }
 }
 
+/* Short messages and long ones to one peer, in bursts: the time that each copy takes, however short, must
+ * not be held against the link, nor the long ones go the way that only short ones would. */
+static void lengths(double plain_cost, double least, double most, const char *where)
+{
+    struct link link = { .plain_cost = plain_cost, .past_cost = past };
+
+    for (int i = 0; i < 20000; i++) {
+        size_t bytes = i / 50 % 2 ? 64 << 10 : 512;
+        bool goes_past = link.pace.goes_past, timed = pace_due(&link.pace);
+        double cost = (goes_past ? link.past_cost : link.plain_cost) * noise();
+        double ns = 60 * noise() + cost * (double)bytes;
+
+        link.now += ns;
+        *(goes_past ? &link.past : &link.plain) += (double)bytes;
+        if (timed)
+            pace_took(&link.pace, pace_cost((uint64_t)ns, bytes), (uint64_t)link.now);
+    }
+    check(link.past / (link.past + link.plain) >= least &&
+          link.past / (link.past + link.plain) <= most,
+          "short and long messages, %s: %.2f of the bytes past the caches", where,
+          link.past / (link.past + link.plain));
+}
+
 /* Real copies, of which pieces of 512 bytes and more take part; whatever is chosen, all bytes
  * are there, and none after them. */
 static void copies(void)
@@ -165,14 +188,16 @@ static void copies(void)
     for (int i = 0; i < ROOM; i++)
         from[i] = (unsigned char)(i * 7 + i / 256);
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
-        for (int past_caches = 0; past_caches < 2; past_caches++) {
+        for (int way = 0; way < 4; way++) {
+            bool past_caches = way & 1;
+            unsigned before = way & 2 ? PACE_ONE_IN - 1 : 0;   /* then the first is timed */
             size_t at = r % 3, bytes = rows[r].bytes;
-            struct pace pace = { .goes_past = past_caches };
+            struct pace pace = { .goes_past = past_caches, .pieces = before };
 
             memset(to, 0xee, sizeof to);
             pace_copy(&pace, to + at, from, bytes);
-            check(pace.pieces == rows[r].pieces, "%zu bytes in %u pieces that may be timed", bytes,
-                  pace.pieces);
+            check(before || pace.pieces == rows[r].pieces,
+                  "%zu bytes in %u pieces that may be timed", bytes, pace.pieces);
             check(memcmp(to + at, from, bytes) == 0 && to[at + bytes] == 0xee,
                   "%zu bytes %s the caches: wrong bytes", bytes, past_caches ? "past" : "into");
         }
@@ -186,6 +211,8 @@ int main(int argc, char **argv)
     moved();
     disturbed();
     disturbed_tries();
+    lengths(near, 0, 0.01, "near");
+    lengths(far, 0.95, 1, "far");
     copies();
     printf("pace: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
     return failures ? 1 : 0;

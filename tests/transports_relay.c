@@ -3,7 +3,6 @@
  * lands.  Ends that go away meanwhile are in transports_relay_ends.c. */
 #include "tests/transports_relay.h"
 
-
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>

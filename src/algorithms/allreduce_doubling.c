@@ -57,9 +57,9 @@ static void build(struct schedule *s, const struct call *c)
     }
 }
 
-/* A whole sum that is made as it arrives takes less time than moving half of it and combining
- * the other half in a ring: of 2 ranks that share a cache 65 ps per byte in either, from 16 to
- * 64 KiB.  So what is combined counts two thirds. */
+/* A sum that is made as it arrives costs less than to move it and to combine it: 2 ranks that share
+ * a cache take no longer for each byte here than in a ring, which combines only half of them
+ * (59 and 65 ps, from 32 to 64 KiB).  So what is combined counts two thirds. */
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     static const double arriving = 2 / 3.0;

@@ -127,10 +127,20 @@ static int open_root(const struct place *roots, int nroots, struct door *door)
     return status;
 }
 
+/* The port that rank 0 will listen at, if it does so at the address where we do. */
+static uint16_t port_of_root(const struct place *roots, int nroots, const struct place *own)
+{
+    for (int i = 0; i < nroots; i++)
+        if (place_is_wildcard(&roots[i]) || place_same_address(&roots[i].address, &own->address))
+            return place_port(&roots[i]);
+    return 0;
+}
+
 static int open_tcp(const struct job_options *options, const struct place *roots, int nroots,
                     struct door *door)
 {
     struct place bound;
+    uint16_t reserved = 0;
     int status;
 
     if (options->rank == 0 && options->root_listener >= 0)
@@ -142,7 +152,9 @@ static int open_tcp(const struct job_options *options, const struct place *roots
         return status;
     if (options->rank == 0)
         place_set_port(&bound, place_port(roots));
-    status = listener_open(&bound, options->rank == 0 ? 0 : place_port(roots), &door->tcp);
+    else
+        reserved = port_of_root(roots, nroots, &door->shown);
+    status = listener_open(&bound, reserved, &door->tcp);
     if (status)
         return status;
     place_set_port(&door->shown, place_port(&bound));
@@ -215,7 +227,7 @@ static bool dials_itself(int fd, const struct place *place)
 
     return place->address.ss_family != AF_UNIX &&
            getsockname(fd, (struct sockaddr *)&own.address, &own.bytes) == 0 &&
-           place_same_address(&own.address, &place->address) &&
+           (place_is_wildcard(place) || place_same_address(&own.address, &place->address)) &&
            place_port(&own) == place_port(place);
 }
 

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- Places ----------------------------------------------------------- */
@@ -273,12 +272,11 @@ static int bound_at(int fd, struct place *at)
 /* A rank that dials a port too early may hold it for a moment (door_dial). */
 static int listen_patiently(const struct place *place)
 {
-    enum { TRIES = 20, PAUSE_NS = 5000000 };
-    const struct timespec pause = { .tv_nsec = PAUSE_NS };
+    enum { TRIES = 20, PAUSE_MS = 5 };
     int fd = try_listen(place);
 
     for (int i = 0; i < TRIES && fd == -EADDRINUSE; i++) {
-        nanosleep(&pause, NULL);
+        poll(NULL, 0, PAUSE_MS);
         fd = try_listen(place);
     }
     return fd;
@@ -302,16 +300,16 @@ static int listen_elsewhere(const struct place *place, uint16_t reserved)
 int listener_open(struct place *place, uint16_t reserved, int *listener)
 {
     unsigned low = place_port(place), high = low;
-    bool told = low != 0;
+    bool fixed = low != 0;
     struct place at = *place;
     char text[PLACE_TEXT];
     int fd = -EADDRINUSE, status;
 
-    if (!told && (status = port_range(&low, &high)))
+    if (!fixed && (status = port_range(&low, &high)))
         return status;
     for (unsigned port = low; port <= high && fd == -EADDRINUSE; port++) {
         place_set_port(&at, (uint16_t)port);
-        fd = told ? listen_patiently(&at) : listen_elsewhere(&at, reserved);
+        fd = fixed ? listen_patiently(&at) : listen_elsewhere(&at, reserved);
     }
     if (fd < 0) {
         place_set_port(&at, (uint16_t)low);

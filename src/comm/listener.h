@@ -40,7 +40,8 @@ bool listener_told(void);
 
 /* A nonblocking listening socket at `place`: at its port, or if that is 0 at a
  * free one of PEAL_PORTS, but not at `reserved`, which is for another rank that
- * may come later (0: none).  The port is filled in. */
+ * may come later (0: none).  The port is filled in.  A port that is told and in use
+ * is tried for a tenth of a second. */
 int listener_open(struct place *place, uint16_t reserved, int *listener);
 
 /* Do the two have the same address, whatever their ports? */

@@ -23,7 +23,8 @@
 
 enum {
     PACE_PIECE = 512,              /* bytes from which there is a choice */
-    PACE_TURN  = 64 << 10          /* most bytes that are copied, and timed, as one */
+    PACE_TURN  = 64 << 10,         /* most bytes that are copied, and timed, as one */
+    PACE_AROUND = 60               /* ns of a timing that do not depend on the bytes */
 };
 
 /* What is known of one peer, or of all.  Begins as zeros; one thread's. */
@@ -60,6 +61,13 @@ static inline bool pace_follow(struct pace *pace, bool *past)
 /* Copy to memory that another rank reads, the faster way; in stream.c.  Where there are no
  * stores past the caches (other than x86) both ways are the same, and plain ones are kept. */
 void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes);
+
+/* Of a copy that has taken so long, with the clock, the fence and the way of its last line to the
+ * other core, which is not the copy's: ns per byte, so that copies of any length compare. */
+static inline double pace_cost(uint64_t ns, size_t bytes)
+{
+    return ns > PACE_AROUND ? (double)(ns - PACE_AROUND) / (double)bytes : 0;
+}
 
 /* A copy has taken `cost` ns per byte, and it is now `now` ns. */
 void pace_took(struct pace *pace, double cost, uint64_t now);

@@ -85,7 +85,7 @@ static void pace_turn(struct pace *pace, void *to, const void *from, size_t byte
      * while they wait for their lines. */
     atomic_thread_fence(memory_order_seq_cst);
     end = clock_now();
-    pace_took(pace, (double)(end - start) / (double)bytes, end);
+    pace_took(pace, pace_cost(end - start, bytes), end);
 }
 
 void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes)

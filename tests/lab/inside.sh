@@ -77,7 +77,7 @@ finish() {
   for r in "${!pids[@]}"; do
     while kill -0 "${pids[r]}" 2> /dev/null && [ "$SECONDS" -lt "$until" ]; do sleep 0.2; done
     if kill -0 "${pids[r]}" 2> /dev/null; then
-      why "rank $r hangs: $(cat /proc/"${pids[r]}"/task/*/{comm,wchan} | tr '\n' ' ')"
+      why "rank $r hangs: $(grep -H . /proc/"${pids[r]}"/task/*/{comm,wchan} | tr '\n' ' ')"
       kill -9 "${pids[r]}"
       bad=1
     fi

@@ -129,7 +129,6 @@ struct endpoint {
     uint64_t           sent, received;     /* active messages */
     uint64_t           leaving;            /* the peer closes; it has sent so many, or 0 */
     bool               answered;           /* ... and we have got them */
-    bool               told_broken;        /* we have said why we end it */
     bool               told_leaving;       /* we close, and have said so; */
     bool               heard;              /* ... the peer has got all that we sent */
 
@@ -229,7 +228,8 @@ int  ucx_socket_read(struct endpoint *e);
 bool ucx_socket_ended(const struct endpoint *e);   /* has the peer gone by now? */
 void ucx_socket_leave(struct endpoint *e);         /* tell the peer how much we have sent, */
 void ucx_socket_answer(struct endpoint *e);        /* or that we have got all that it sent, */
-void ucx_socket_break(struct endpoint *e);         /* or why we end the connection */
+void ucx_socket_break(struct endpoint *e);         /* or why we end the connection; */
+void ucx_socket_hear(struct endpoint *e);          /* e->why is what the peer says of it, if it does */
 int  ucx_socket_watch(struct endpoint *e);         /* 0, or -1 and errno */
 
 /* ucx_send.c */

@@ -263,6 +263,8 @@ bool ucx_endpoint_settle(struct endpoint *e, bool idle)
             ucx_credit_tell(e, true);
         return ucx_credit_owed(e) || e->broken;
     }
+    if (e->broken == PEAL_ERR_PEER)
+        ucx_socket_hear(e);
     ucx_socket_break(e);
     ucx_endpoint_close(e);
     if (ucx_endpoint_closing(e))

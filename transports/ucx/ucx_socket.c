@@ -10,12 +10,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { MAGIC = 0x50655558, FORMAT = 1 };
+enum { MAGIC = 0x50655558, FORMAT = 2 };
 
 struct hello {                     /* in the byte order of both ends, as struct ucx_header */
     uint32_t magic, format;
@@ -171,6 +172,11 @@ const void *ucx_socket_address(const struct endpoint *e)
     return e->in + sizeof(struct hello);
 }
 
+static bool is_reason(const struct word *word)
+{
+    return word->what == BROKEN && word->inverse == ~word->what && word->count < UCX_WHY;
+}
+
 /* The peer's reason.  It was sent with its word, at once; if some of it is missing all the
  * same, what has come must do. */
 static void reason_take(struct endpoint *e, size_t length)
@@ -179,9 +185,24 @@ static void reason_take(struct endpoint *e, size_t length)
     ssize_t n = recv(e->socket, text, length, MSG_DONTWAIT);
 
     for (ssize_t i = 0; i < n; i++)
-        if ((unsigned char)text[i] < ' ')
+        if ((unsigned char)text[i] < ' ' || text[i] == 127)
             text[i] = '?';
-    ucx_endpoint_gone(e, "%s gave the connection up: %.*s", e->name, n > 0 ? (int)n : 0, text);
+    snprintf(e->why, sizeof e->why, "%s gave the connection up%s%.*s", e->name, n > 0 ? ": " : "",
+             n > 0 ? (int)n : 0, text);
+}
+
+/* UCX, which is looked at more often, may have been the first to say that the peer is gone. */
+void ucx_socket_hear(struct endpoint *e)
+{
+    struct word word;
+
+    if (e->socket < 0 || !e->greeted || e->in_end > 0)
+        return;
+    while (recv(e->socket, &word, sizeof word, MSG_DONTWAIT) == sizeof word)
+        if (is_reason(&word)) {
+            reason_take(e, word.count);
+            return;
+        }
 }
 
 static bool word_take(struct endpoint *e)
@@ -192,7 +213,8 @@ static bool word_take(struct endpoint *e)
         return false;
     memcpy(&word, e->in, sizeof word);
     e->in_end = 0;
-    if (word.what == BROKEN && word.inverse == ~word.what && word.count < UCX_WHY) {
+    if (is_reason(&word)) {
+        ucx_endpoint_gone(e, "%s gave the connection up", e->name);
         reason_take(e, word.count);
         return true;
     }
@@ -269,9 +291,8 @@ void ucx_socket_break(struct endpoint *e)
     struct word word = { BROKEN, ~(uint32_t)BROKEN, length };
     unsigned char bytes[sizeof word + UCX_WHY];
 
-    if (e->socket < 0 || e->told_broken || e->out_at < e->out_end)
+    if (e->socket < 0 || e->out_at < e->out_end)
         return;
-    e->told_broken = true;
     memcpy(bytes, &word, sizeof word);
     memcpy(bytes + sizeof word, e->why, length);
     if (send(e->socket, bytes, sizeof word + length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
