@@ -82,8 +82,9 @@ struct landing {
     const char              *operand;    /* dst = operand (op) incoming; may equal dst */
     bool                     incoming_first;   /* dst = incoming (op) operand */
     bool                     streams;          /* dst is stored past the caches */
-    /* What lands in several places in one pass; for who sets `also`: a transport that relays or keeps what it sends, and
-     * who calls landing_put() between place_begin() and place_end().  recv() knows none of it. */
+    /* What lands in several places in one pass; for who sets `also`: a transport that relays or
+     * keeps what it sends, and who calls landing_put() between place_begin() and place_end().
+     * recv() knows none of it. */
     bool                     passes;           /* what has gone on need not come to dst */
     char                    *keep;             /* another place for the result, or NULL; then it is this
                                                   that is stored past the caches, not dst */
