@@ -57,7 +57,7 @@ struct call {
     size_t          size;            /* bytes of an element */
     const size_t   *counts;          /* REDUCE_SCATTER, and parts of others: nranks of them, or NULL */
     bool            commutative;     /* operands may be exchanged */
-    bool            past_caches;     /* the result is larger than the caches */
+    bool            past_caches;     /* the result is not in them, or too large for them */
     bool            aliased;         /* in place; then both are DST-space with ... */
     size_t          src_shift;       /* ... SRC byte 0 at this offset, */
     size_t          dst_shift;       /* ... DST byte 0 at this one */

@@ -17,8 +17,7 @@ struct plan_key {
     size_t   count, recvcount, size, src_shift, dst_shift;
     uint64_t counts_hash;
     int32_t  collective, root, dest, source;
-    uint8_t  commutative, aliased, before, after;
-    int32_t  reserved;
+    uint8_t  commutative, aliased, before, after, past_caches, reserved[7];
 };
 
 /* A run with what it needs besides the plan. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ELEMENT_MOST = 16 };        /* bytes; more than any has */
+
 /* ---- Setting up ----------------------------------------------------------- */
 
 int coll_prepare(struct peal_comm *comm)
@@ -23,6 +25,7 @@ int coll_prepare(struct peal_comm *comm)
         return status;
     }
     coll->strict = select_strict();
+    coll->large = (size_t)HEAT_LEAST / ELEMENT_MOST / (size_t)comm->nranks;
     comm->coll = coll;
     comm->describe = signature_describe;
     return PEAL_OK;
@@ -112,6 +115,7 @@ static int find_entry(struct peal_comm *comm, const struct coll_call *user,
     key.aliased = call->aliased;
     key.before = how->before != NULL;
     key.after = how->after != NULL;
+    key.past_caches = call->past_caches;
     if (call->collective == SENDRECV) {
         key.recvcount = user->recvcount;
         key.dest = user->dest;
@@ -158,14 +162,74 @@ fail:
     return status;
 }
 
-/* Bytes that the call leaves on a rank, at most. */
-static size_t result_bytes(const struct call *c)
+/* ---- Into the caches or past them? -------------------------------------------- */
+
+/* What a call reads and what it leaves on this rank. */
+struct extent { size_t in, out; };
+
+static struct extent extent(const struct peal_comm *comm, const struct coll_call *u)
 {
-    return c->count * c->size * (c->collective == ALLGATHER ? (size_t)c->nranks : 1);
+    size_t size = datatype_size((int)u->type), bytes = u->count * size;
+    size_t all = block_offset(u, comm->nranks, size);
+
+    switch (u->collective) {
+    case ALLREDUCE:
+        return (struct extent){ bytes, bytes };
+    case ALLGATHER:
+        return (struct extent){ bytes, all };
+    case BCAST:
+        return (struct extent){ 0, bytes };
+    case REDUCE:
+        return (struct extent){ bytes, comm->rank == u->root ? bytes : 0 };
+    case REDUCE_SCATTER:
+        return (struct extent){ all, block_offset(u, comm->rank + 1, size)
+                                     - block_offset(u, comm->rank, size) };
+    case SENDRECV:
+        return (struct extent){ bytes, u->recvcount * size };
+    default:
+        return (struct extent){ 0, 0 };
+    }
 }
 
+/* In place, the lines of the result have just been read. */
+static bool in_place(const struct coll_call *u, const struct extent *e)
+{
+    const char *in = u->sendbuf, *out = u->recvbuf;
+
+    return u->sendbuf == PEAL_IN_PLACE || (in < out + e->out && out < in + e->in);
+}
+
+/* `again`: the same call will be made again, so that its result will be in a cache. */
+static bool goes_past(const struct peal_comm *comm, const struct coll_call *u, bool again)
+{
+    struct extent e = extent(comm, u);
+
+    if (landing_streams(e.out))
+        return true;
+    return e.out >= HEAT_LEAST && !again && u->collective != SENDRECV && !in_place(u, &e) &&
+           heat_lost(&comm->coll->heat, u->recvbuf, e.out);
+}
+
+/* May its result be stored past the caches at all?  Counts of blocks are not looked at. */
+static inline bool is_large(const struct coll *coll, const struct coll_call *u)
+{
+    return (u->count | u->recvcount) >= coll->large;
+}
+
+static void note_use(struct peal_comm *comm, const struct coll_call *u)
+{
+    struct extent e = extent(comm, u);
+
+    if (u->sendbuf != PEAL_IN_PLACE)
+        heat_use(&comm->coll->heat, u->sendbuf, e.in);
+    heat_use(&comm->coll->heat, u->recvbuf, e.out);
+}
+
+/* ---- From a call to a seat, in all -------------------------------------------- */
+
 /* Everything but starting. */
-static int prepare(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
+static int prepare(struct peal_comm *comm, const struct coll_call *user, bool again,
+                   struct seat **seat)
 {
     struct call call = {
         .collective = user->collective, .rank = comm->rank, .nranks = comm->nranks,
@@ -186,7 +250,7 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, struct 
             return status;
         call.commutative = binding.how.commutative;
     }
-    call.past_caches = landing_streams(result_bytes(&call));
+    call.past_caches = goes_past(comm, user, again);
     find_aliases(user, &call, &binding);
     status = find_entry(comm, user, &call, &binding.how, &entry);
     if (status || (status = seat_take(&comm->coll->cache, entry, seat)))
@@ -197,6 +261,8 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, struct 
     }
     binding.signature = signature_make(user, comm->nranks, &binding.how, &entry->choice);
     (*seat)->binding = binding;
+    if (is_large(comm->coll, user) || user->counts)
+        note_use(comm, user);
     return PEAL_OK;
 }
 
@@ -224,9 +290,10 @@ int coll_launch(struct peal_comm *comm, struct seat *seat)
     return status == STATUS_LATER ? PEAL_OK : status;
 }
 
-int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
+int coll_seat(struct peal_comm *comm, const struct coll_call *user, bool again,
+              struct seat **seat)
 {
-    int status = prepare(comm, user, seat);
+    int status = prepare(comm, user, again, seat);
     char text[COMM_TEXT], name[128];
 
     if (status == PEAL_OK || status == PEAL_ERR_ARGUMENT)
@@ -288,7 +355,7 @@ static struct seat *find_recent(struct coll *coll, const struct coll_call *user)
     return coll->recent[at].seat;
 }
 
-/* It takes the place of the oldest. */
+/* It takes the place of the oldest, and of one that stored its result the other way. */
 static void note_recent(struct coll *coll, const struct coll_call *user, struct seat *seat)
 {
     unsigned at = (coll->newest + 1) % RECENT_CALLS;
@@ -296,7 +363,8 @@ static void note_recent(struct coll *coll, const struct coll_call *user, struct 
     for (unsigned i = 0; i < RECENT_CALLS; i++) {
         struct recent *r = &coll->recent[i];
 
-        if (r->seat && (i == at || r->seat->entry->bytes > RECENT_BYTES)) {
+        if (r->seat && (i == at || r->seat->entry->bytes > RECENT_BYTES ||
+                        repeats(&r->call, user))) {
             seat_give_back(r->seat);
             r->seat = NULL;
         }
@@ -306,12 +374,21 @@ static void note_recent(struct coll *coll, const struct coll_call *user, struct 
     coll->latest = coll->newest = at;
 }
 
+/* Is the result to be stored as the seat's was? */
+static bool suits(struct peal_comm *comm, const struct coll_call *user, const struct seat *seat)
+{
+    if (goes_past(comm, user, false) != seat->entry->key.past_caches)
+        return false;
+    note_use(comm, user);
+    return true;
+}
+
 __attribute__((hot))
 bool coll_again(struct peal_comm *comm, const struct coll_call *user, int *status)
 {
     struct seat *seat = find_recent(comm->coll, user);
 
-    if (!seat)
+    if (!seat || (is_large(comm->coll, user) && !suits(comm, user, seat)))
         return false;
     comm_enter(comm);
     *status = comm_check(comm);
@@ -326,7 +403,7 @@ static int run_new(struct peal_comm *comm, const struct coll_call *user)
     struct seat *seat;
     int status = comm_check(comm);
 
-    if (status || (status = coll_seat(comm, user, &seat)))
+    if (status || (status = coll_seat(comm, user, false, &seat)))
         return status;
     note_recent(comm->coll, user, seat);
     return run_seat(comm, seat);

@@ -122,7 +122,7 @@ int plan_build(const struct call *call, const struct coll_call *user, bool stric
         build_slices(&s, call, before, entry->key.after, &entry->choice, layout);
     }
     schedule_finish(&s);
-    status = plan_create(&s, &entry->plan);
+    status = plan_create(&s, call->past_caches, &entry->plan);
     schedule_free(&s);
     entry->input_bytes = before ? input_bytes(call) : 0;
     return status;

@@ -78,9 +78,10 @@ static inline struct seat *seat_like(const struct recent_message *m, const struc
 
 /* ---- Requests ---------------------------------------------------------------- */
 
-static int find_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat)
+static int find_seat(struct peal_comm *comm, const struct coll_call *user, bool persistent,
+                     struct seat **seat)
 {
-    int status = coll_seat(comm, user, seat);
+    int status = coll_seat(comm, user, persistent, seat);
 
     if (status == PEAL_OK && user->collective == SENDRECV)
         note_message(comm->coll, user, *seat);
@@ -109,7 +110,7 @@ int make_request(struct peal_comm *comm, const struct coll_call *user,
     if (like)
         r->seat = seat_like(like, user);
     else
-        status = find_seat(comm, user, &r->seat);
+        status = find_seat(comm, user, persistent, &r->seat);
     if (status) {
         r->next = coll->free_requests;
         coll->free_requests = r;

@@ -4,6 +4,7 @@
 #define START_H
 
 #include "coll/cache.h"
+#include "coll/heat.h"
 
 /* The latest blocking calls: a loop repeats them, one or a few in turn, and then they need no
  * look-up.  Each keeps its seat until another call takes its place, or until another is made
@@ -31,6 +32,8 @@ struct coll {
     struct recent_message   messages[RECENT_MESSAGES];
     unsigned                newest_message;    /* of them: taken in last */
     struct cache            cache;
+    struct heat             heat;
+    size_t                  large;             /* elements of a block, see is_large() */
     const struct algorithm *forced[COLLECTIVES];
     struct coll_speed       speed;
     bool                    strict;            /* close calls with tokens where needed */
@@ -42,9 +45,10 @@ struct coll {
  * the caller's to free. */
 int links_find(const struct peal_comm *comm, struct coll_speed *speed);
 
-/* A seat for a call, its run not started.  If that fails for want of something,
- * the others would wait for this rank: they are told. */
-int coll_seat(struct peal_comm *comm, const struct coll_call *user, struct seat **seat);
+/* A seat for a call, its run not started; `again`: to be started more than once.  If that fails
+ * for want of something, the others would wait for this rank: they are told. */
+int coll_seat(struct peal_comm *comm, const struct coll_call *user, bool again,
+              struct seat **seat);
 
 /* Start what coll_seat() has made, to be waited for later. */
 int coll_launch(struct peal_comm *comm, struct seat *seat);

@@ -80,6 +80,14 @@ static void store(const struct also *at, size_t offset, const char *from, size_t
         memcpy(at->place + offset, from, bytes);
 }
 
+/* Where a result is stored past the caches, the operand is not in them either, as a rule, and the core
+ * reads the next block of it only when it is through with the stores of this one. */
+static void fetch(const char *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(from + i, 0, 2);
+}
+
 /* To several places, in blocks of so few bytes that reading goes on while the block before is
  * still being stored: as fast as a loop that stores every line so often, and so every type and
  * operation has it.  (With blocks of 4 KiB an all-reduce was up to a twentieth longer.) */
@@ -92,7 +100,7 @@ static int landing_spread(const struct landing *landing, size_t offset, const ch
     struct also places[3];
     char *warm = NULL;             /* one of them that is not past the caches; the peer's, which it
                                       may write to, only if it is the only one */
-    int n = 0, status = PEAL_OK;
+    int n = 0, npast = 0, status = PEAL_OK;
 
     if (!landing->passes || !landing->also->place)
         places[n++] = (struct also){ landing->dst + offset, landing->streams && !landing->keep };
@@ -100,6 +108,8 @@ static int landing_spread(const struct landing *landing, size_t offset, const ch
         places[n++] = (struct also){ landing->keep + offset, landing->streams };
     if (landing->also->place)
         places[n++] = *landing->also;
+    for (int i = 0; i < n; i++)
+        npast += places[i].past;
     for (int i = 0; i < n && !warm; i++)
         warm = places[i].past || (n > 1 && places[i].place == landing->also->place)
                    ? NULL : places[i].place;
@@ -110,6 +120,9 @@ static int landing_spread(const struct landing *landing, size_t offset, const ch
         if (landing->how) {
             char *made = warm ? warm + at : block;
 
+            /* Two such places take all the buffers that lines are fetched with (1.2 of the time). */
+            if (npast == 1 && at + 3 * BLOCK <= length)
+                fetch(landing->operand + offset + at + 2 * BLOCK, BLOCK);
             status = landing_combine(landing, made, offset + at, piece + at, part);
             result = made;
         }

@@ -8,10 +8,9 @@
 #include "devices/pace.h"
 
 #include "base/clock.h"
+#include "base/last_cache.h"
 
-#include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <emmintrin.h>
@@ -117,14 +116,7 @@ enum { STREAM_MOST = 16 << 20 };
 
 bool landing_streams(size_t bytes)
 {
-    static _Atomic size_t least;       /* every thread finds the same */
-    size_t found = atomic_load_explicit(&least, memory_order_relaxed);
+    size_t half = last_cache() / 2;
 
-    if (found == 0) {
-        long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-
-        found = cache > 0 && cache / 2 < STREAM_MOST ? (size_t)cache / 2 : STREAM_MOST;
-        atomic_store_explicit(&least, found, memory_order_relaxed);
-    }
-    return bytes >= found;
+    return bytes >= (half < STREAM_MOST ? half : STREAM_MOST);
 }

@@ -76,7 +76,7 @@ void engine_wake(struct engine *engine);
 
 /* A schedule made ready to run many times; immutable, may be shared by runs. */
 struct plan;
-int  plan_create(const struct schedule *schedule, struct plan **plan);
+int  plan_create(const struct schedule *schedule, bool past_caches, struct plan **plan);
 void plan_free(struct plan *plan);
 size_t plan_scratch(const struct plan *plan);
 

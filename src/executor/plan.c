@@ -154,9 +154,9 @@ static int find_openers(struct plan *plan, const struct schedule *s)
     return PEAL_OK;
 }
 
-/* Results that are larger than the caches, and that no later step reads, need not
- * go through them. */
-static void find_streams(struct plan *p)
+/* Results that are not in the caches, or too large for them, and that no later step reads, need not
+ * go through them; unless what lies there is being combined, and so has just been read. */
+static void find_streams(struct plan *p, bool past_caches)
 {
     size_t end = 0;
 
@@ -166,14 +166,15 @@ static void find_streams(struct plan *p)
         if (dst->space == DST && dst->offset + dst->bytes > end)
             end = dst->offset + dst->bytes;
     }
-    p->streams = landing_streams(end);
+    p->streams = past_caches;
     p->onwards = p->places && end >= PLAN_ONWARD;
     if (!p->streams)
         return;
     for (uint32_t i = 0; i < p->nsteps; i++) {
         struct step *step = &p->steps[i];
 
-        step->streams = step->dst.space == DST && step->nnext == 0;
+        step->streams = step->dst.space == DST && step->nnext == 0 &&
+                        !(step->kind == OP_COMBINE && span_same(step->dst, step->src));
     }
 }
 
@@ -197,7 +198,7 @@ static void find_readers(struct plan *p)
     }
 }
 
-int plan_create(const struct schedule *s, struct plan **plan)
+int plan_create(const struct schedule *s, bool past_caches, struct plan **plan)
 {
     struct plan *p = calloc(1, sizeof *p);
 
@@ -231,7 +232,7 @@ int plan_create(const struct schedule *s, struct plan **plan)
     p->places = is_balanced(p);
     if (find_openers(p, s) != PEAL_OK)
         goto fail;
-    find_streams(p);
+    find_streams(p, past_caches);
     find_readers(p);
     *plan = p;
     return PEAL_OK;

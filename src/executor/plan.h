@@ -42,7 +42,7 @@ struct plan {
     uint32_t          nsteps, npeers, most_parts, nmessages;
     size_t            scratch;
     bool              staged;              /* scratch is to be seen by peers */
-    bool              streams;             /* the result is larger than the caches */
+    bool              streams;             /* the result is stored past the caches */
     bool              places;              /* sends may be stored at the peer ... */
     bool              onwards;             /* ... as what they send is made */
     bool              small;               /* no message is worth more than its latency */

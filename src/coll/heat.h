@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Is memory of the user's likely to be in a cache?  A result that is, is best stored there.
+ * One that is not is stored past the caches in two thirds of the time, as its lines are not read
+ * first; and who reads it next loses nothing by it, for those bytes come from memory once
+ * either way (docs/performance.md, "Cold results").
+ *
+ * What a communicator can tell is when its own calls used the memory last.  Nothing depends on
+ * the answer but time, so ranks may differ in it. */
+#ifndef HEAT_H
+#define HEAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of smaller results nothing is noted: most are in a cache by chance, and calls are short. */
+enum { HEAT_LEAST = 256 << 10, HEAT_USES = 128 };
+
+struct heat {
+    uint64_t touched;              /* bytes that calls have used so far */
+    unsigned newest;
+    struct heat_use { uintptr_t from, to; uint64_t then; } uses[HEAT_USES];
+};
+
+/* Is none of it among what has been used since the last cache was filled by other uses? */
+bool heat_lost(const struct heat *heat, const void *memory, size_t bytes);
+
+/* A call reads or writes it.  NULL and 0 bytes are allowed. */
+void heat_use(struct heat *heat, const void *memory, size_t bytes);
+
+#endif
