@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CACHES_MOST = 16 };                       /* of a core */
+enum { CACHES_MOST = 16, LAST = 3 };            /* of a core; the level of the last, or more */
 static const size_t unknown = 32 << 20;
+
+const char *last_cache_folder = "/sys/devices/system/cpu/cpu0/cache";
 
 size_t last_cache_of(const char *folder)
 {
@@ -25,7 +27,7 @@ size_t last_cache_of(const char *folder)
             continue;
         at = strtoul(level, NULL, 10);
         units = strtoul(size, &unit, 10);
-        if (at < highest || units == 0 || units > SIZE_MAX >> 20)
+        if (at < LAST || at < highest || units == 0 || units > SIZE_MAX >> 20)
             continue;
         highest = at;
         bytes = (size_t)units << (*unit == 'M' ? 20 : *unit == 'K' ? 10 : 0);
@@ -42,7 +44,7 @@ size_t last_cache(void)
     if (found == 0) {
         long told = 0;
 
-        found = last_cache_of("/sys/devices/system/cpu/cpu0/cache");
+        found = last_cache_of(last_cache_folder);
         if (found == 0)
             told = sysconf(_SC_LEVEL3_CACHE_SIZE);
         if (found == 0)

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The size of the last cache between a core and memory. */
+/* The size of the cache that cores share, of level 3 or more. */
 #ifndef LAST_CACHE_H
 #define LAST_CACHE_H
 
 #include <stddef.h>
 
-/* In bytes, as such a folder of Linux describes a core's caches: /sys/devices/system/cpu/cpu0/cache.
- * 0: it does not. */
+/* Where the caches of this machine's first core are described; tests have their own. */
+extern const char *last_cache_folder;
+
+/* In bytes, as such a folder describes a core's caches.  0: it does not. */
 size_t last_cache_of(const char *folder);
 
-/* Of this machine's first core; 32 MiB if it is not known.  Read once.  Thread-safe. */
+/* Of this machine; 32 MiB if it is not known, or hidden by a hypervisor.  Read once.  Thread-safe. */
 size_t last_cache(void);
 
 #endif

@@ -17,8 +17,10 @@ struct plan_key {
     size_t   count, recvcount, size, src_shift, dst_shift;
     uint64_t counts_hash;
     int32_t  collective, root, dest, source;
-    uint8_t  commutative, aliased, before, after, past_caches, reserved[7];
+    uint8_t  commutative, aliased, before, after, past_caches, reserved[3];
 };
+
+_Static_assert(sizeof(struct plan_key) == 6 * sizeof(size_t) + 24, "no padding");
 
 /* A run with what it needs besides the plan. */
 struct seat {

@@ -2,13 +2,12 @@
 #include "coll/start.h"
 
 #include "base/clock.h"
+#include "base/last_cache.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ELEMENT_MOST = 16 };        /* bytes; more than any has */
 
 /* ---- Setting up ----------------------------------------------------------- */
 
@@ -25,7 +24,7 @@ int coll_prepare(struct peal_comm *comm)
         return status;
     }
     coll->strict = select_strict();
-    coll->large = (size_t)HEAT_LEAST / ELEMENT_MOST / (size_t)comm->nranks;
+    last_cache();                      /* some files are read, once */
     comm->coll = coll;
     comm->describe = signature_describe;
     return PEAL_OK;
@@ -94,6 +93,87 @@ static void find_aliases(const struct coll_call *u, struct call *c, struct bindi
     b->space[SRC] = (unsigned char *)(uintptr_t)in;
 }
 
+/* ---- Into the caches or past them? -------------------------------------------- */
+
+/* What a call reads and what it leaves on this rank. */
+struct extent { size_t in, out; };
+
+static struct extent extent(const struct peal_comm *comm, const struct coll_call *u)
+{
+    size_t size = datatype_size((int)u->type), bytes = u->count * size;
+    size_t all = block_offset(u, comm->nranks, size);
+
+    switch (u->collective) {
+    case ALLREDUCE:
+        return (struct extent){ bytes, bytes };
+    case ALLGATHER:
+        return (struct extent){ bytes, all };
+    case BCAST:
+        return comm->rank == u->root ? (struct extent){ bytes, 0 } : (struct extent){ 0, bytes };
+    case REDUCE:
+        return (struct extent){ bytes, comm->rank == u->root ? bytes : 0 };
+    case REDUCE_SCATTER:
+        return (struct extent){ all, block_offset(u, comm->rank + 1, size)
+                                     - block_offset(u, comm->rank, size) };
+    case SENDRECV:
+        return (struct extent){ bytes, u->recvcount * size };
+    default:
+        return (struct extent){ 0, 0 };
+    }
+}
+
+/* Have the lines of the result just been read?  Of an all-gather only those of one block. */
+static bool in_place(const struct coll_call *u, const struct extent *e)
+{
+    uintptr_t in = (uintptr_t)u->sendbuf, out = (uintptr_t)u->recvbuf;
+
+    return u->collective != ALLGATHER &&
+           (u->sendbuf == PEAL_IN_PLACE || (in < out + e->out && out < in + e->in));
+}
+
+/* `again`: the same call will be made again, so that its result will be in a cache.  An average is read
+ * again to be divided; of messages that repeat, memory is not looked at (request.c). */
+static bool goes_past(const struct peal_comm *comm, const struct coll_call *u, bool again)
+{
+    struct extent e = extent(comm, u);
+
+    if (u->op == PEAL_AVG)
+        return false;
+    if (landing_streams(e.out))
+        return true;
+    return e.out >= HEAT_LEAST && !again && u->collective != SENDRECV && !in_place(u, &e) &&
+           heat_lost(&comm->coll->heat, u->recvbuf, e.out);
+}
+
+/* Do plans depend on it?  Sums that are sent on are made elsewhere then. */
+static bool differs(enum collective collective)
+{
+    return collective == ALLREDUCE;
+}
+
+/* Is its memory noted?  No element has more than 8 bytes, and counts of blocks are not looked at. */
+static inline bool is_large(const struct peal_comm *comm, const struct coll_call *u)
+{
+    size_t elements = u->count | u->recvcount;
+
+    if (u->collective == ALLGATHER || u->collective == REDUCE_SCATTER)
+        elements *= (size_t)comm->nranks;
+    return elements >= HEAT_NOTED / 8;
+}
+
+static void note_use(struct peal_comm *comm, const struct coll_call *u)
+{
+    struct heat *heat = &comm->coll->heat;
+    struct extent e = extent(comm, u);
+
+    if (u->sendbuf && u->sendbuf != PEAL_IN_PLACE)
+        heat_use(heat, u->sendbuf, e.in);
+    else
+        e.out = e.in > e.out ? e.in : e.out;
+    if (u->sendbuf != u->recvbuf)
+        heat_use(heat, u->recvbuf, e.out);
+}
+
 static int find_entry(struct peal_comm *comm, const struct coll_call *user,
                       const struct call *call, const struct arithmetic *how,
                       struct entry **entry)
@@ -115,7 +195,7 @@ static int find_entry(struct peal_comm *comm, const struct coll_call *user,
     key.aliased = call->aliased;
     key.before = how->before != NULL;
     key.after = how->after != NULL;
-    key.past_caches = call->past_caches;
+    key.past_caches = call->past_caches && differs(call->collective);
     if (call->collective == SENDRECV) {
         key.recvcount = user->recvcount;
         key.dest = user->dest;
@@ -162,71 +242,6 @@ fail:
     return status;
 }
 
-/* ---- Into the caches or past them? -------------------------------------------- */
-
-/* What a call reads and what it leaves on this rank. */
-struct extent { size_t in, out; };
-
-static struct extent extent(const struct peal_comm *comm, const struct coll_call *u)
-{
-    size_t size = datatype_size((int)u->type), bytes = u->count * size;
-    size_t all = block_offset(u, comm->nranks, size);
-
-    switch (u->collective) {
-    case ALLREDUCE:
-        return (struct extent){ bytes, bytes };
-    case ALLGATHER:
-        return (struct extent){ bytes, all };
-    case BCAST:
-        return (struct extent){ 0, bytes };
-    case REDUCE:
-        return (struct extent){ bytes, comm->rank == u->root ? bytes : 0 };
-    case REDUCE_SCATTER:
-        return (struct extent){ all, block_offset(u, comm->rank + 1, size)
-                                     - block_offset(u, comm->rank, size) };
-    case SENDRECV:
-        return (struct extent){ bytes, u->recvcount * size };
-    default:
-        return (struct extent){ 0, 0 };
-    }
-}
-
-/* In place, the lines of the result have just been read. */
-static bool in_place(const struct coll_call *u, const struct extent *e)
-{
-    const char *in = u->sendbuf, *out = u->recvbuf;
-
-    return u->sendbuf == PEAL_IN_PLACE || (in < out + e->out && out < in + e->in);
-}
-
-/* `again`: the same call will be made again, so that its result will be in a cache. */
-static bool goes_past(const struct peal_comm *comm, const struct coll_call *u, bool again)
-{
-    struct extent e = extent(comm, u);
-
-    if (landing_streams(e.out))
-        return true;
-    return e.out >= HEAT_LEAST && !again && u->collective != SENDRECV && !in_place(u, &e) &&
-           heat_lost(&comm->coll->heat, u->recvbuf, e.out);
-}
-
-/* May its result be stored past the caches at all?  Counts of blocks are not looked at. */
-static inline bool is_large(const struct coll *coll, const struct coll_call *u)
-{
-    return (u->count | u->recvcount) >= coll->large;
-}
-
-static void note_use(struct peal_comm *comm, const struct coll_call *u)
-{
-    struct extent e = extent(comm, u);
-
-    if (u->sendbuf != PEAL_IN_PLACE)
-        heat_use(&comm->coll->heat, u->sendbuf, e.in);
-    heat_use(&comm->coll->heat, u->recvbuf, e.out);
-}
-
-/* ---- From a call to a seat, in all -------------------------------------------- */
-
 /* Everything but starting. */
 static int prepare(struct peal_comm *comm, const struct coll_call *user, bool again,
                    struct seat **seat)
@@ -260,8 +275,9 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, bool ag
         binding.space[SRC] = (*seat)->input;
     }
     binding.signature = signature_make(user, comm->nranks, &binding.how, &entry->choice);
+    binding.past = call.past_caches;
     (*seat)->binding = binding;
-    if (is_large(comm->coll, user) || user->counts)
+    if (is_large(comm, user) || user->counts)
         note_use(comm, user);
     return PEAL_OK;
 }
@@ -374,11 +390,14 @@ static void note_recent(struct coll *coll, const struct coll_call *user, struct 
     coll->latest = coll->newest = at;
 }
 
-/* Is the result to be stored as the seat's was? */
-static bool suits(struct peal_comm *comm, const struct coll_call *user, const struct seat *seat)
+/* Can its result be stored as is best now? */
+static bool suits(struct peal_comm *comm, const struct coll_call *user, struct seat *seat)
 {
-    if (goes_past(comm, user, false) != seat->entry->key.past_caches)
+    bool past = goes_past(comm, user, false);
+
+    if (past != seat->binding.past && differs(user->collective))
         return false;
+    seat->binding.past = past;
     note_use(comm, user);
     return true;
 }
@@ -388,7 +407,7 @@ bool coll_again(struct peal_comm *comm, const struct coll_call *user, int *statu
 {
     struct seat *seat = find_recent(comm->coll, user);
 
-    if (!seat || (is_large(comm->coll, user) && !suits(comm, user, seat)))
+    if (!seat || (is_large(comm, user) && !suits(comm, user, seat)))
         return false;
     comm_enter(comm);
     *status = comm_check(comm);

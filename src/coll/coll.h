@@ -61,6 +61,8 @@ bool coll_end(struct peal_request *request);
 
 /* ---- Choosing (select.c) ------------------------------------------------- */
 
+enum { SLICES_IN_FLIGHT = 4 };     /* of a call, with memory of their own for what is on its way */
+
 struct coll_link {
     double latency;        /* seconds a message takes, besides its bytes ... */
     double overhead;       /* ... of which a core is busy */
@@ -68,6 +70,7 @@ struct coll_link {
     double ways;           /* ... to each of so many others at once: 1 or more */
     double slice;          /* bytes of a message above which it is cut ... */
     double least;          /* ... and below which it is not, to fill the rounds sooner */
+    double most;           /* bytes of a slice of what all take from one rank's stage */
 };
 
 /* How the communicator's ranks lie and how fast their links are, the same on all of them. */

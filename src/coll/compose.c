@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-enum { SLICES_IN_FLIGHT = 4 };
-
 /* The same span of the caller's input where SRC holds the scaled copy. */
 static struct span raw(const struct call *user, struct span src)
 {
@@ -122,7 +120,7 @@ int plan_build(const struct call *call, const struct coll_call *user, bool stric
         build_slices(&s, call, before, entry->key.after, &entry->choice, layout);
     }
     schedule_finish(&s);
-    status = plan_create(&s, call->past_caches, &entry->plan);
+    status = plan_create(&s, &entry->plan);
     schedule_free(&s);
     entry->input_bytes = before ? input_bytes(call) : 0;
     return status;

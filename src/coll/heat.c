@@ -6,29 +6,41 @@
 bool heat_lost(const struct heat *heat, const void *memory, size_t bytes)
 {
     uintptr_t from = (uintptr_t)memory, to = from + bytes;
-    uint64_t keeps = last_cache();
+    uint64_t then = 0;
+    size_t others = 0;
 
-    for (unsigned i = 0; i < HEAT_USES; i++) {
-        const struct heat_use *use = &heat->uses[(heat->newest - i) % HEAT_USES];
+    for (unsigned i = 0; i < heat->n; i++) {
+        const struct heat_use *use = &heat->uses[i];
 
-        if (use->from < to && from < use->to && heat->touched - use->then < keeps)
-            return false;
+        if (use->from < to && from < use->to && use->then > then)
+            then = use->then;
     }
-    return true;
+    if (then == 0)
+        return true;
+    for (unsigned i = 0; i < heat->n; i++)
+        if (heat->uses[i].then > then)
+            others += heat->uses[i].to - heat->uses[i].from;
+    return others >= last_cache();
 }
 
+/* In place of the same, or of what was used longest ago. */
 void heat_use(struct heat *heat, const void *memory, size_t bytes)
 {
-    uintptr_t from = (uintptr_t)memory;
-    struct heat_use *use = NULL;
+    struct heat_use use = { (uintptr_t)memory, (uintptr_t)memory + bytes, heat->now + 1 };
+    unsigned at = 0;
 
-    if (!memory || bytes == 0)
+    if (!memory || bytes < HEAT_NOTED)
         return;
-    heat->touched += bytes;
-    for (unsigned i = 0; i < HEAT_USES && !use; i++)
-        if (heat->uses[i].from == from && heat->uses[i].to == from + bytes)
-            use = &heat->uses[i];
-    if (!use)
-        use = &heat->uses[++heat->newest % HEAT_USES];
-    *use = (struct heat_use){ from, from + bytes, heat->touched };
+    heat->now++;
+    for (unsigned i = 0; i < heat->n; i++) {
+        if (heat->uses[i].from == use.from && heat->uses[i].to == use.to) {
+            heat->uses[i] = use;
+            return;
+        }
+        if (heat->uses[i].then < heat->uses[at].then)
+            at = i;
+    }
+    if (heat->n < HEAT_USES)
+        at = heat->n++;
+    heat->uses[at] = use;
 }

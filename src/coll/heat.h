@@ -4,8 +4,9 @@
  * first; and who reads it next loses nothing by it, for those bytes come from memory once
  * either way (docs/performance.md, "Cold results").
  *
- * What a communicator can tell is when its own calls used the memory last.  Nothing depends on
- * the answer but time, so ranks may differ in it. */
+ * What a communicator can tell is which memory its own calls used last: those of NOTED bytes and more,
+ * except messages, and persistent calls, which count when they are made and not when they are started.
+ * Nothing depends on the answer but time, so ranks may differ in it. */
 #ifndef HEAT_H
 #define HEAT_H
 
@@ -13,16 +14,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of smaller results nothing is noted: most are in a cache by chance, and calls are short. */
-enum { HEAT_LEAST = 256 << 10, HEAT_USES = 128 };
+/* Results of less than LEAST bytes are taken to be in a cache. */
+enum { HEAT_NOTED = 64 << 10, HEAT_LEAST = 256 << 10, HEAT_USES = 128 };
 
 struct heat {
-    uint64_t touched;              /* bytes that calls have used so far */
-    unsigned newest;
+    uint64_t now;                  /* counts uses */
+    unsigned n;
     struct heat_use { uintptr_t from, to; uint64_t then; } uses[HEAT_USES];
 };
 
-/* Is none of it among what has been used since the last cache was filled by other uses? */
+/* Has it not been used, or has other memory filled the last cache since? */
 bool heat_lost(const struct heat *heat, const void *memory, size_t bytes);
 
 /* A call reads or writes it.  NULL and 0 bytes are allowed. */

@@ -32,13 +32,12 @@ struct coll {
     struct recent_message   messages[RECENT_MESSAGES];
     unsigned                newest_message;    /* of them: taken in last */
     struct cache            cache;
-    struct heat             heat;
-    size_t                  large;             /* elements of a block, see is_large() */
     const struct algorithm *forced[COLLECTIVES];
     struct coll_speed       speed;
     bool                    strict;            /* close calls with tokens where needed */
     struct peal_request    *requests;          /* not released */
     struct peal_request    *free_requests;
+    struct heat             heat;
 };
 
 /* How the communicator's ranks lie and how fast their links are (links.c); the layout is

@@ -76,7 +76,7 @@ void engine_wake(struct engine *engine);
 
 /* A schedule made ready to run many times; immutable, may be shared by runs. */
 struct plan;
-int  plan_create(const struct schedule *schedule, bool past_caches, struct plan **plan);
+int  plan_create(const struct schedule *schedule, struct plan **plan);
 void plan_free(struct plan *plan);
 size_t plan_scratch(const struct plan *plan);
 
@@ -87,6 +87,7 @@ struct binding {
     struct arithmetic how;
     struct signature  signature;
     uint32_t          stream;
+    bool              past;                  /* large results are stored past the caches */
 };
 
 /* One execution.  Reusable: create once, start as often as wanted. */

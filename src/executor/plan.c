@@ -156,7 +156,7 @@ static int find_openers(struct plan *plan, const struct schedule *s)
 
 /* Results that are not in the caches, or too large for them, and that no later step reads, need not
  * go through them; unless what lies there is being combined, and so has just been read. */
-static void find_streams(struct plan *p, bool past_caches)
+static void find_streams(struct plan *p)
 {
     size_t end = 0;
 
@@ -166,9 +166,8 @@ static void find_streams(struct plan *p, bool past_caches)
         if (dst->space == DST && dst->offset + dst->bytes > end)
             end = dst->offset + dst->bytes;
     }
-    p->streams = past_caches;
     p->onwards = p->places && end >= PLAN_ONWARD;
-    if (!p->streams)
+    if (end < PLAN_STREAMS)
         return;
     for (uint32_t i = 0; i < p->nsteps; i++) {
         struct step *step = &p->steps[i];
@@ -198,7 +197,7 @@ static void find_readers(struct plan *p)
     }
 }
 
-int plan_create(const struct schedule *s, bool past_caches, struct plan **plan)
+int plan_create(const struct schedule *s, struct plan **plan)
 {
     struct plan *p = calloc(1, sizeof *p);
 
@@ -232,7 +231,7 @@ int plan_create(const struct schedule *s, bool past_caches, struct plan **plan)
     p->places = is_balanced(p);
     if (find_openers(p, s) != PEAL_OK)
         goto fail;
-    find_streams(p, past_caches);
+    find_streams(p);
     find_readers(p);
     *plan = p;
     return PEAL_OK;

@@ -10,13 +10,14 @@
  * to arrange that steps may overlap; up to LENT it costs less than what it takes to
  * store the message where it is expected.  Results from ONWARD bytes on are combined, stored
  * at the peer and kept in one pass; smaller ones stay in a core's own cache, from where another
- * pass costs less than storing to the peer in bursts. */
-enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10, PLAN_ONWARD = 1 << 20 };
+ * pass costs less than storing to the peer in bursts.  Of less than STREAMS bytes no step asks where
+ * its result is stored. */
+enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10, PLAN_ONWARD = 1 << 20, PLAN_STREAMS = 256 << 10 };
 
 struct step {
     enum op_kind kind;
     bool         incoming_first;
-    bool         streams;                  /* its result is stored past the caches */
+    bool         streams;                  /* its result may be stored past the caches */
     int          peer;
     uint32_t     peer_index;               /* of `peer` in plan.peers */
     uint32_t     sequence;
@@ -42,7 +43,6 @@ struct plan {
     uint32_t          nsteps, npeers, most_parts, nmessages;
     size_t            scratch;
     bool              staged;              /* scratch is to be seen by peers */
-    bool              streams;             /* the result is stored past the caches */
     bool              places;              /* sends may be stored at the peer ... */
     bool              onwards;             /* ... as what they send is made */
     bool              small;               /* no message is worth more than its latency */

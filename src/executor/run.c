@@ -187,7 +187,7 @@ static int carrier_start(struct run *run, const struct step *copy)
     if (!link->endpoint || !link->transport->send_keep || !window_allows(window, message.number))
         return STATUS_AGAIN;
     status = link->transport->send_keep(link->endpoint, &message, run_at(run, step->src),
-                                        step->src.bytes, run_at(run, copy->dst), copy->streams,
+                                        step->src.bytes, run_at(run, copy->dst), run_past(run, copy),
                                         &task->done);
     if (status != PEAL_OK)
         return status;
@@ -239,7 +239,7 @@ static void copy(struct run *run, const struct step *step)
     void *dst = run_at(run, step->dst);
     const void *src = run_at(run, step->src);
 
-    if (step->streams)
+    if (run_past(run, step))
         memory_stream(dst, src, step->dst.bytes);
     else if (run->staged && run->warm && step->reader != READER_NONE)
         stage(run, step);

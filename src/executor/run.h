@@ -55,6 +55,12 @@ static inline unsigned char *run_at(const struct run *run, struct span span)
     return base + span.offset;
 }
 
+/* Is the step's result stored past the caches? */
+static inline bool run_past(const struct run *run, const struct step *step)
+{
+    return step->streams && run->binding->past;
+}
+
 /* The message of a step, and its landing if it is received. */
 static inline struct message run_message(const struct run *run, const struct step *step)
 {
@@ -73,7 +79,7 @@ static inline struct landing run_landing(const struct run *run, const struct ste
         .dst = (char *)run_at(run, step->dst),
         .bytes = step->dst.bytes,
         .incoming_first = step->incoming_first,
-        .streams = step->streams,
+        .streams = run_past(run, step),
     };
 
     if (step->kind == OP_COMBINE) {
@@ -92,7 +98,7 @@ static inline struct landing run_landing_onward(const struct run *run, const str
     landing.passes = step->passes;
     if (step->keep) {
         landing.keep = (char *)run_at(run, keep->dst);
-        landing.streams = keep->streams;
+        landing.streams = run_past(run, keep);
     }
     return landing;
 }

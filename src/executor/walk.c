@@ -104,7 +104,7 @@ static int walk_place(const struct run *run, const struct step *step, struct lin
         !window_allows(window, message.number))
         return STATUS_AGAIN;
     status = link->transport->place(link->endpoint, &message, run_at(run, step->src),
-                                    step->src.bytes, run->plan->streams);
+                                    step->src.bytes, run->binding->past);
     if (status == PEAL_OK)
         window_started(window, message.number);
     return status;
@@ -178,7 +178,7 @@ static int walk_onward(struct run *run, const struct step *step, struct link *fr
     if (!to->endpoint || !to->transport->lends || !window_allows(window, then.number))
         return STATUS_AGAIN;
     status = to->transport->place_begin(to->endpoint, &then, onward->src.bytes,
-                                        run->plan->streams, &also);
+                                        run->binding->past, &also);
     if (status != PEAL_OK)
         return status;
     landing = run_landing_onward(run, step);
@@ -224,7 +224,7 @@ static inline int walk_recv(struct run *run, const struct step *step, struct lin
             return status;
         status = PEAL_OK;
     }
-    if (step->kind == OP_RECV && !step->streams) {     /* the length is ours: nothing to check */
+    if (step->kind == OP_RECV && !run_past(run, step)) {     /* the length is ours: nothing to check */
         dst = run_at(run, step->dst);
         if (view != dst)
             copy_bytes(dst, view, step->dst.bytes);
