@@ -204,6 +204,36 @@ static void test_shared_cores(void)
     }
 }
 
+/* Slices of what one rank stages: of 128 KiB for each that takes them, but then no more than 4 until
+ * they have 512 KiB; and as PEAL_SLICE says. */
+static void test_stage_slices(void)
+{
+    static const struct { int nranks; size_t bytes; int slices, told; } known[] = {
+        { 4, 1 << 20, 2, 2 }, { 4, 4 << 20, 4, 10 }, { 4, 16 << 20, 10, 42 }, { 4, 64 << 20, 42, 170 },
+        { 3, 4 << 20, 4, 16 }, { 3, 64 << 20, 64, 256 }, { 8, 4 << 20, 4, 4 }, { 8, 64 << 20, 18, 73 }
+    };
+    const struct algorithm *staged = algorithm_find(BCAST, "staged"),
+                           *chain = algorithm_find(BCAST, "chain");
+
+    for (int told = 0; told < 2; told++) {
+        struct coll_speed speed = select_speed(&select_near, &select_near, 2);
+
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+            struct call call = { .collective = BCAST, .nranks = known[i].nranks, .nslices = 1,
+                                 .count = known[i].bytes, .size = 1, .commutative = true };
+            int expected = told ? known[i].told : known[i].slices, others = (int)(call.count >> 17),
+                n = select_price(staged, &call, false, &speed).nslices,
+                m = select_price(chain, &call, false, &speed).nslices;
+
+            check(n == expected, "a stage of %zu bytes for %d ranks, %s: %d slices, not %d",
+                  call.count, call.nranks, told ? "PEAL_SLICE=128K" : "by itself", n, expected);
+            check(m == others, "a chain of %zu bytes: %d slices, not %d", call.count, m, others);
+        }
+        setenv("PEAL_SLICE", "128K", 1);
+    }
+    unsetenv("PEAL_SLICE");
+}
+
 /* Who is told that two hosts of one name do not share memory is told how that can be. */
 static void check_reason(const struct where *a, const struct where *b)
 {
@@ -242,6 +272,7 @@ int main(void)
     test_cores();
     test_shared_way();
     test_shared_cores();
+    test_stage_slices();
     test_devices();
     test_hostid();
     printf("links: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
