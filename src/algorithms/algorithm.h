@@ -144,6 +144,9 @@ struct algorithm {
      * order of places; coll sees to where that must not be. */
     bool by_place;
 
+    /* Builds something else for call.past_caches. */
+    bool two_ways;
+
     /* NULL: any call.  Says no only where the algorithm would be wrong. */
     bool (*fits)(const struct call *c);
 

@@ -33,5 +33,6 @@ const struct algorithm allreduce_channels = {
     .uses = channels_exist,
     .over = channels_over_rings,
     .by_place = true,
+    .two_ways = true,
     .build = build,
 };

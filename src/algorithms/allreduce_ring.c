@@ -86,5 +86,6 @@ const struct algorithm allreduce_ring = {
     .cost = "2(n-1) steps; every rank sends 2(n-1)/n of the buffer: the least possible",
     .price = price,
     .by_place = true,
+    .two_ways = true,
     .build = build,
 };

@@ -42,13 +42,12 @@ size_t last_cache(void)
     size_t found = atomic_load_explicit(&bytes, memory_order_relaxed);
 
     if (found == 0) {
-        long told = 0;
-
         found = last_cache_of(last_cache_folder);
-        if (found == 0)
-            told = sysconf(_SC_LEVEL3_CACHE_SIZE);
-        if (found == 0)
+        if (found == 0) {
+            long told = sysconf(_SC_LEVEL3_CACHE_SIZE);
+
             found = told > 0 ? (size_t)told : unknown;
+        }
         atomic_store_explicit(&bytes, found, memory_order_relaxed);
     }
     return found;

@@ -113,8 +113,7 @@ static struct extent extent(const struct peal_comm *comm, const struct coll_call
     case REDUCE:
         return (struct extent){ bytes, comm->rank == u->root ? bytes : 0 };
     case REDUCE_SCATTER:
-        return (struct extent){ all, block_offset(u, comm->rank + 1, size)
-                                     - block_offset(u, comm->rank, size) };
+        return (struct extent){ all, u->counts ? u->counts[comm->rank] * size : bytes };
     case SENDRECV:
         return (struct extent){ bytes, u->recvcount * size };
     default:
@@ -141,14 +140,17 @@ static bool goes_past(const struct peal_comm *comm, const struct coll_call *u, b
         return false;
     if (landing_streams(e.out))
         return true;
-    return e.out >= HEAT_LEAST && !again && u->collective != SENDRECV && !in_place(u, &e) &&
+    return e.out >= PAST_LEAST && !again && u->collective != SENDRECV && !in_place(u, &e) &&
            heat_lost(&comm->coll->heat, u->recvbuf, e.out);
 }
 
-/* Do plans depend on it?  Sums that are sent on are made elsewhere then. */
+/* May plans depend on it? */
 static bool differs(enum collective collective)
 {
-    return collective == ALLREDUCE;
+    for (const struct algorithm *const *a = algorithms; *a; a++)
+        if ((*a)->collective == collective && (*a)->two_ways)
+            return true;
+    return false;
 }
 
 /* Is its memory noted?  No element has more than 8 bytes, and counts of blocks are not looked at. */
@@ -277,8 +279,7 @@ static int prepare(struct peal_comm *comm, const struct coll_call *user, bool ag
     binding.signature = signature_make(user, comm->nranks, &binding.how, &entry->choice);
     binding.past = call.past_caches;
     (*seat)->binding = binding;
-    if (is_large(comm, user) || user->counts)
-        note_use(comm, user);
+    note_use(comm, user);
     return PEAL_OK;
 }
 

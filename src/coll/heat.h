@@ -4,8 +4,9 @@
  * first; and who reads it next loses nothing by it, for those bytes come from memory once
  * either way (docs/performance.md, "Cold results").
  *
- * What a communicator can tell is which memory its own calls used last: those of NOTED bytes and more,
- * except messages, and persistent calls, which count when they are made and not when they are started.
+ * What a communicator can tell is which memory its own calls used last: those of NOTED bytes and more.
+ * Persistent calls count when they are made, not when they are started, and messages that are
+ * recognised (coll_request_again()) do not.
  * Nothing depends on the answer but time, so ranks may differ in it. */
 #ifndef HEAT_H
 #define HEAT_H
@@ -14,8 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Results of less than LEAST bytes are taken to be in a cache. */
-enum { HEAT_NOTED = 64 << 10, HEAT_LEAST = 256 << 10, HEAT_USES = 128 };
+enum { HEAT_NOTED = 64 << 10, HEAT_USES = 128 };
 
 struct heat {
     uint64_t now;                  /* counts uses */

@@ -196,7 +196,7 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
     struct price price = over ? a->over(a, &among, call_bytes(c)) :
                                 a->price(c->nranks, among.groups, call_bytes(c));
     const struct coll_link *pace = price.far.messages > 0 ? &speed->far : &speed->near;
-    double message, slice, at_once = c->nranks / speed->crowding;
+    double message, slice, least, at_once = c->nranks / speed->crowding;
     struct coll_choice choice = { a, by_place, 1, -1 };
     int most, n = 1;
 
@@ -205,11 +205,12 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
     message = message_bytes(&price.busiest);
     most = most_slices(&price.busiest);
     slice = slice_bytes(&price, pace, message);
+    least = slice > pace->slice ? slice : pace->least;
     if (message > slice)
         n = message / slice < most ? (int)(message / slice) : most;
     choice.nslices = n;
     choice.seconds = seconds(&price, speed, at_once, n);
-    while ((n *= 2) <= most && message / n >= (slice > pace->slice ? slice : pace->least)) {
+    while ((n *= 2) <= most && message / n >= least) {
         double shorter = seconds(&price, speed, at_once, n);
 
         if (shorter < choice.seconds * (1 - 1e-9)) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Stores past the caches.  A plain store of a line that is in no cache reads it
- * from memory first, and later pushes out what would have been wanted again.  Where
- * results are larger than the caches, that costs up to a tenth of the time of a
- * call; where they are smaller, whoever reads them next finds them in memory and
- * not in the cache, which costs up to a third. */
+ * from memory first, and later pushes out what would have been wanted again: up to
+ * a tenth of the time of a call whose result is larger than the caches, and more of
+ * a smaller one.  But where a result is in a cache it had better stay there, for
+ * whoever reads it next: up to a third. */
 #include "devices/arithmetic.h"
 #include "devices/pace.h"
 

@@ -80,6 +80,10 @@ int  plan_create(const struct schedule *schedule, struct plan **plan);
 void plan_free(struct plan *plan);
 size_t plan_scratch(const struct plan *plan);
 
+/* Results of fewer bytes are never stored past the caches: they are in one, as a rule, and no step of
+ * a short call is to ask. */
+enum { PAST_LEAST = 256 << 10 };
+
 /* What a plan runs on.  Stays where it is as long as a run that uses it is asked
  * about. */
 struct binding {
@@ -87,7 +91,7 @@ struct binding {
     struct arithmetic how;
     struct signature  signature;
     uint32_t          stream;
-    bool              past;                  /* large results are stored past the caches */
+    bool              past;                  /* its result is stored past the caches */
 };
 
 /* One execution.  Reusable: create once, start as often as wanted. */

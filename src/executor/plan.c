@@ -167,7 +167,7 @@ static void find_streams(struct plan *p)
             end = dst->offset + dst->bytes;
     }
     p->onwards = p->places && end >= PLAN_ONWARD;
-    if (end < PLAN_STREAMS)
+    if (end < PAST_LEAST)
         return;
     for (uint32_t i = 0; i < p->nsteps; i++) {
         struct step *step = &p->steps[i];

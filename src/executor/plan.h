@@ -10,9 +10,8 @@
  * to arrange that steps may overlap; up to LENT it costs less than what it takes to
  * store the message where it is expected.  Results from ONWARD bytes on are combined, stored
  * at the peer and kept in one pass; smaller ones stay in a core's own cache, from where another
- * pass costs less than storing to the peer in bursts.  Of less than STREAMS bytes no step asks where
- * its result is stored. */
-enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10, PLAN_ONWARD = 1 << 20, PLAN_STREAMS = 256 << 10 };
+ * pass costs less than storing to the peer in bursts. */
+enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10, PLAN_ONWARD = 1 << 20 };
 
 struct step {
     enum op_kind kind;
