@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Direct allgather: everybody sends its block to everybody.
+/* Direct allgather: everybody sends its block to everybody.  All sends come before
+ * the first receive: a rank that has to wait for its core, or for another rank, holds
+ * back nothing.
  *
  * 3 ranks, 3 blocks a b c:
  *   step  rank 0           rank 1           rank 2
- *      1  a>1 c<2 a>2 b<1  b>2 a<0 b>0 c<2  c>0 b<1 c>1 a<0
+ *      1  a>1 a>2 c<2 b<1  b>2 b>0 a<0 c<2  c>0 c>1 b<1 a<0
  */
 #include "algorithms/far.h"
 #include "algorithms/ring.h"
@@ -11,10 +13,10 @@
 static void build(struct schedule *s, const struct call *c)
 {
     schedule_copy(s, block(c, DST, c->rank), block(c, SRC, c->rank));
-    for (int k = 1; k < c->nranks; k++) {
+    for (int k = 1; k < c->nranks; k++)
         schedule_send(s, wrap(c, c->rank + k), block(c, SRC, c->rank));
+    for (int k = 1; k < c->nranks; k++)
         schedule_recv(s, wrap(c, c->rank - k), block(c, DST, c->rank - k));
-    }
 }
 
 static struct price price(int n, const struct groups *groups, double bytes)

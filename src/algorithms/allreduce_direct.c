@@ -6,7 +6,7 @@
  *   step  rank 0           rank 1           rank 2
  *      1  b>1 c>2 a<2 a<1  c>2 a>0 b<0 b<2  a>0 b>1 c<1 c<0
  *      2  a+               b+               c+
- *      3  a>1 c<2 a>2 b<1  b>2 a<0 b>0 c<2  c>0 b<1 c>1 a<0
+ *      3  a>1 a>2 c<2 b<1  b>2 b>0 a<0 c<2  c>0 c>1 b<1 a<0
  */
 #include "algorithms/direct.h"
 #include "algorithms/far.h"
@@ -17,10 +17,10 @@ static void build(struct schedule *s, const struct call *c)
     for (int k = 1; k < c->nranks; k++)
         schedule_send(s, wrap(c, c->rank + k), block(c, SRC, c->rank + k));
     direct_reduce(s, c, block(c, DST, c->rank), block(c, SRC, c->rank));
-    for (int k = 1; k < c->nranks; k++) {
+    for (int k = 1; k < c->nranks; k++)
         schedule_send(s, wrap(c, c->rank + k), block(c, DST, c->rank));
+    for (int k = 1; k < c->nranks; k++)
         schedule_recv(s, wrap(c, c->rank - k), block(c, DST, c->rank - k));
-    }
 }
 
 static struct price price(int n, const struct groups *groups, double bytes)
