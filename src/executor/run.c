@@ -115,6 +115,23 @@ static void task_free(struct run *run, struct task *task)
     run->free_tasks = task;
 }
 
+static int send_start(struct run *run, const struct step *step, struct link *link,
+                      const struct message *message, struct task *task)
+{
+    const struct transport *transport = link->transport;
+    int status = STATUS_AGAIN;
+
+    if (run_copies(run, step, link))
+        status = transport->put(link->endpoint, message, run_at(run, step->src), step->src.bytes,
+                                &task->done);
+    if (status == PEAL_OK)
+        completion_done(&run->engine->completions, &task->done, PEAL_OK);
+    else if (status == STATUS_AGAIN)
+        status = transport->send(link->endpoint, message, run_at(run, step->src), step->src.bytes,
+                                 &task->done);
+    return status == STATUS_LATER ? PEAL_OK : status;
+}
+
 int run_message_start(struct run *run, uint32_t index, struct link *link)
 {
     const struct step *step = &run->plan->steps[index];
@@ -128,8 +145,7 @@ int run_message_start(struct run *run, uint32_t index, struct link *link)
     task->step = index;
     run->free_tasks = task->next;
     if (step->kind == OP_SEND) {
-        status = link->transport->send(link->endpoint, &message, run_at(run, step->src),
-                                       step->src.bytes, &task->done);
+        status = send_start(run, step, link, &message, task);
         if (status == PEAL_OK)
             window_started(window, message.number);
     } else {
