@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Central allgather: everybody sends its block to rank 0, which sends all blocks
  * to everybody.  The fewest messages; for ranks that share cores, each of which
- * then waits only once.  A rank's own block comes back with the others: they lie
- * side by side and are one message.
+ * then waits only once.  A rank's own block comes back with the others, with which
+ * it is one message (unless there are slices, which tear blocks apart).
  *
  * 4 ranks, 4 blocks a b c d:
  *   step  rank 0                rank 1  rank 2  rank 3
@@ -26,7 +26,8 @@ static void build(struct schedule *s, const struct call *c)
         run_send(s, c, k, 0, c->nranks);
 }
 
-/* Nobody has anything to take before rank 0 has all of it. */
+/* Nobody has anything to take before rank 0 has all of it, which is one of the two ends of every
+ * message. */
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct price p = price_of(n > 1 ? 2 : 0,

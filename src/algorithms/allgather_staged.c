@@ -27,7 +27,7 @@ static void build(struct schedule *s, const struct call *c)
 
 static struct price price(int n, const struct groups *groups, double bytes)
 {
-    struct load each = { n - 1, bytes * n / 2 + staged_held(bytes, 0.45), 0 };
+    struct load each = { n - 1, bytes * n / 2 + staged_held(n, bytes, 0.45), 0 };
 
     return far_all(n, groups, staged_price(n, each,
         (struct load){ n * each.messages, n * each.sent, 0 }));

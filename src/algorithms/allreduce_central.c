@@ -24,9 +24,9 @@ static void build(struct schedule *s, const struct call *c)
         schedule_send(s, k, whole(c, DST));
 }
 
-/* Nobody has anything to take before rank 0 has combined all of it; a third of what it moves is moved
- * while others still send or already take (2 ranks to a core: doubling is faster from 4 KiB on, 4 to a
- * core: this, up to 32 KiB). */
+/* Rank 0 is one of the two ends of every message, and nobody has anything to take before it has combined
+ * all of it.  But a third of what it moves it moves while others still send: fitted on 2 cores, where
+ * 4 ranks are faster by doubling from 4 KiB on, and 8 by this up to 32 KiB. */
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct price p = price_of(n > 1 ? 2 : 0,

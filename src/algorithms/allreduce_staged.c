@@ -31,7 +31,7 @@ static void build(struct schedule *s, const struct call *c)
 
 static struct price price(int n, const struct groups *groups, double bytes)
 {
-    struct load each = { 2 * (n - 1), bytes * (n - 1) / n + bytes / 2 + staged_held(bytes / n, 0.45),
+    struct load each = { 2 * (n - 1), bytes * (n - 1) / n + bytes / 2 + staged_held(n, bytes / n, 0.45),
                          bytes * (n - 1) / n };
 
     /* Notices come in bunches, with the messages of the other half. */

@@ -23,7 +23,7 @@ static void build(struct schedule *s, const struct call *c)
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     double others = bytes * (n - 1);
-    struct load each = { n - 1, others / 2 + staged_held(bytes, 1.9), others + staged_far(others) };
+    struct load each = { n - 1, others / 2 + staged_held(n, bytes, 1.9), others + staged_far(others) };
 
     return far_all(n, groups, staged_price(n, each,
         (struct load){ n * each.messages, n * each.sent, n * each.reduced }));

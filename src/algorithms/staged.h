@@ -15,12 +15,13 @@ static inline double staged_far(double staged)
     return staged > STAGE_CACHED ? staged : 0;
 }
 
-/* Bytes that storing such a block costs more, for a peer's cache has what was there before (4 ranks
- * on 2 cores, reduce-scatter: 0.16 ns a byte with blocks of up to 32 KiB, 0.07 beyond 64).  How
- * much shows was found for each algorithm, by which of two was faster, and where. */
-static inline double staged_held(double block, double share)
+/* Bytes that a call with blocks of that size costs more, for a reader's cache still has what was stored
+ * there before: 3 and more ranks.  (4 ranks on 2 cores, reduce-scatter: each further byte of a block
+ * takes 0.7 ns up to 32 KiB, 0.3 beyond 64.)  `weight` was fitted for each algorithm to where it
+ * begins to be the faster one, with 4 and 8 ranks on 2 cores. */
+static inline double staged_held(int nranks, double block, double weight)
 {
-    return share * (block < STAGE_HELD ? block : STAGE_HELD);
+    return nranks > 2 ? weight * (block < STAGE_HELD ? block : STAGE_HELD) : 0;
 }
 
 /* result := block c->rank of everybody, combined.  The others' blocks are copied to where they

@@ -178,11 +178,12 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
 /* Where all take from one rank's stage, the memory of a slice is used again when the last of them has
  * taken it; and where cores are far, what is stored there again is in their caches.  So slices are
  * longer as soon as there are as many as are in flight (4 ranks, 4 to 64 MiB: 0.7 to 0.8 of the time). */
-static double slice_bytes(const struct price *price, const struct coll_link *pace, double message)
+static double slice_bytes(const struct algorithm *a, const struct price *price,
+                          const struct coll_link *pace, double message)
 {
     double longer = message / SLICES_IN_FLIGHT;
 
-    if (price->takers <= 0 || longer < pace->slice)
+    if (!a->lent || price->takers <= 0 || longer < pace->slice)
         return pace->slice;
     return longer < pace->most ? longer : pace->most;
 }
@@ -204,7 +205,7 @@ struct coll_choice select_price(const struct algorithm *a, const struct call *c,
         return choice;
     message = message_bytes(&price.busiest);
     most = most_slices(&price.busiest);
-    slice = slice_bytes(&price, pace, message);
+    slice = slice_bytes(a, &price, pace, message);
     least = slice > pace->slice ? slice : pace->least;
     if (message > slice)
         n = message / slice < most ? (int)(message / slice) : most;

@@ -115,13 +115,24 @@ static void task_free(struct run *run, struct task *task)
     run->free_tasks = task;
 }
 
+/* Is a short message copied though the peer could see it where it lies?  Where ranks share cores, who
+ * lends waits a turn until it was taken; and where it lends of the result, each call stores there
+ * again, slowly, for the peer has read those lines. */
+static bool copies(const struct run *run, const struct step *step, const struct link *link)
+{
+    return run->engine->crowded && link->transport->lends && step->src.space == DST &&
+           step->src.bytes <= TRANSPORT_EAGER;
+}
+
+/* What is to be copied goes by put(), which is for a message whose turn it is: all before it have
+ * been started. */
 static int send_start(struct run *run, const struct step *step, struct link *link,
                       const struct message *message, struct task *task)
 {
     const struct transport *transport = link->transport;
     int status = STATUS_AGAIN;
 
-    if (run_copies(run, step, link))
+    if (message->number == link->sends[message->stream].low && copies(run, step, link))
         status = transport->put(link->endpoint, message, run_at(run, step->src), step->src.bytes,
                                 &task->done);
     if (status == PEAL_OK)

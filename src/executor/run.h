@@ -61,16 +61,6 @@ static inline bool run_past(const struct run *run, const struct step *step)
     return step->streams && run->binding->past;
 }
 
-/* Is a message of what peers could see copied to them all the same, if it is short?  Where ranks
- * share cores, who lends waits a turn until it was taken; and where it lends of the result, each
- * call stores there again, slowly, for the peers have read those lines. */
-static inline bool run_copies(const struct run *run, const struct step *step,
-                              const struct link *link)
-{
-    return run->engine->crowded && link->transport->lends && step->src.space == DST &&
-           step->src.bytes <= TRANSPORT_EAGER;
-}
-
 /* The message of a step, and its landing if it is received. */
 static inline struct message run_message(const struct run *run, const struct step *step)
 {

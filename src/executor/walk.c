@@ -141,13 +141,10 @@ static inline int walk_send(struct run *run, const struct step *step, struct lin
 
     if (step->src.bytes > copied(run)) {
         status = walk_place(run, step, link);
-        if (status == PEAL_OK)
-            return status;
-        if (!run_copies(run, step, link)) {
+        if (status != PEAL_OK)
             status = walk_large(run, step, link);
-            if (status != STATUS_POST || step->src.bytes > PLAN_SMALL)
-                return status;
-        }
+        if (status != STATUS_POST || step->src.bytes > PLAN_SMALL)
+            return status;
     }
     if (run->nflights == RUN_FLIGHTS || !window_allows(window, message.number))
         return STATUS_POST;
