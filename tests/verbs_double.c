@@ -518,6 +518,7 @@ void ibv_ack_cq_events(struct ibv_cq *cq, unsigned count)
 struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
 {
     struct ibv_qp *qp = NULL;
+    pid_t self = getpid();
     int mine = 0;
 
     if (attr->cap.max_inline_data > (uint32_t)arena->faults.most_inline ||
@@ -527,7 +528,7 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
     }
     double_lock();
     for (int i = 0; i < QPS; i++)
-        mine += arena->qps[i].used && arena->qps[i].pid == getpid();
+        mine += arena->qps[i].used && arena->qps[i].pid == self;
     for (uint32_t i = 0; i < QPS && !qp; i++) {
         struct double_qp *q = &arena->qps[i];
         uint32_t salt = q->number >> 16;
@@ -536,7 +537,7 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
             continue;
         memset(q, 0, offsetof(struct double_qp, receives));
         q->used = true;
-        q->pid = getpid();
+        q->pid = self;
         q->device = double_device(pd->context);
         q->cq = (int)attr->send_cq->handle;
         q->send_depth = attr->cap.max_send_wr;

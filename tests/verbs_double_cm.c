@@ -334,10 +334,12 @@ struct double_event { struct rdma_cm_event base; unsigned char nonce[NONCE]; };
 /* The oldest event of an id of this channel; its id, or NULL. */
 static struct double_id *event_next(const struct event_end *end, struct double_happening *what)
 {
+    pid_t self = getpid();
+
     for (int i = 0; i < JOINS; i++) {
         struct double_join *j = &arena->joins[i];
 
-        if (!j->used || j->count == 0 || j->pid != getpid() || j->end.number != end->number)
+        if (!j->used || j->count == 0 || j->pid != self || j->end.number != end->number)
             continue;
         *what = j->happened[j->first++ % JOIN_EVENTS];
         j->count--;

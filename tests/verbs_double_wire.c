@@ -129,6 +129,20 @@ static struct double_qp *peer_of(const struct double_qp *qp)
     return memcmp(&gid, &qp->peer_gid, sizeof gid) == 0 ? peer : NULL;
 }
 
+/* False: the process has ended. */
+static bool other_moves(pid_t pid, const struct iovec *here, const struct iovec *there, bool read)
+{
+    ssize_t n = read ? process_vm_readv(pid, here, 1, there, 1, 0)
+                     : process_vm_writev(pid, here, 1, there, 1, 0);
+
+    if (n == (ssize_t)here->iov_len)
+        return true;
+    if (n >= 0 || errno != ESRCH)
+        double_die(n >= 0 ? "only a part of another process's memory can be reached"
+                          : strerror(errno));
+    return false;
+}
+
 static bool bytes_move(const struct double_qp *peer, const struct double_request *r,
                        uint64_t remote)
 {
@@ -141,8 +155,7 @@ static bool bytes_move(const struct double_qp *peer, const struct double_request
     if (r->length == 0)
         return true;
     if (peer->pid != getpid())
-        return (read ? process_vm_readv(peer->pid, &here, 1, &there, 1, 0)
-                     : process_vm_writev(peer->pid, &here, 1, &there, 1, 0)) == (ssize_t)r->length;
+        return other_moves(peer->pid, &here, &there, read);
     if (read)
         memcpy((void *)(uintptr_t)r->local, (void *)(uintptr_t)remote, r->length);
     else
@@ -291,12 +304,13 @@ static void run_first(struct double_qp *qp)
 static bool run_some(void)
 {
     uint64_t start = arena->random >> 7;
+    pid_t self = getpid();
     bool left = false;
 
     for (uint64_t i = 0; i < QPS; i++) {
         struct double_qp *qp = &arena->qps[(i + start) % QPS];
 
-        if (!qp->used || qp->pid != getpid() || arena->faults.held[qp->device])
+        if (!qp->used || qp->pid != self || arena->faults.held[qp->device])
             continue;
         while (qp->nrequests > 0 && chance(100) >= (uint64_t)arena->faults.slow)
             run_first(qp);
