@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The conformance suite's case of send_keep(): what is sent is copied to where it is kept, too,
- * by the time that the send has ended; no byte beside it is touched. */
+/* The conformance suite's case of send_keep() and put_keep(): what is sent is copied to where it is
+ * kept, too, by the time that the send has ended; no byte beside it is touched. */
 #include "tests/transports_rig.h"
 
 #include <stdio.h>
@@ -12,6 +12,7 @@ struct kept {                      /* one message to the peer, and one from it *
     size_t    length, theirs;
     uint64_t  key, their_key;
     struct op sent, received;
+    bool      put;                 /* the short way */
 };
 
 static void kept_make(struct node *node, struct kept *kept, struct node *list, uint64_t item)
@@ -19,8 +20,9 @@ static void kept_make(struct node *node, struct kept *kept, struct node *list, u
     size_t lengths[2];
 
     for (int i = 0; i < 2; i++)        /* both sides draw both, and so know the other's */
-        lengths[i] = node_random(list, 4) ? TRANSPORT_EAGER + 1 + node_random(list, LARGEST)
-                                          : TRANSPORT_EAGER * (1 + node_random(list, 4));
+        lengths[i] = node_random(list, 2)   ? 1 + node_random(list, TRANSPORT_EAGER >> node_random(list, 10))
+                     : node_random(list, 2) ? TRANSPORT_EAGER + 1 + node_random(list, LARGEST)
+                                            : TRANSPORT_EAGER * (1 + node_random(list, 4));
     kept->length = lengths[node->rank];
     kept->theirs = lengths[!node->rank];
     kept->key = 2 * item + (uint64_t)node->rank;
@@ -33,15 +35,33 @@ static void kept_make(struct node *node, struct kept *kept, struct node *list, u
     rig_fill(kept->in, kept->theirs, ~kept->their_key);
 }
 
+/* Half of them the short way; that send has ended when the call returns. */
+static int keep_try(struct node *node, struct kept *kept, const struct message *message)
+{
+    const struct transport *transport = node->transport;
+    struct endpoint *peer = node->peers[!node->rank];
+    int status;
+
+    kept->put = kept->sent.done = false;
+    if (node_random(node, 2))
+        return transport->send_keep(peer, message, kept->bytes, kept->length, kept->keep,
+                                    node_random(node, 2), &kept->sent.completion);
+    status = transport->put_keep(peer, message, kept->bytes, kept->length, kept->keep);
+    if (status != PEAL_OK)
+        return status;
+    rig_verify(kept->keep, kept->length, kept->key, "what is kept at once");
+    kept->sent = (struct op){ .done = true };
+    kept->put = true;
+    return status;
+}
+
 /* True if it is kept, too. */
 static bool kept_send(struct node *node, struct kept *kept)
 {
     int peer = !node->rank, status;
     struct message message = rig_message(0, node->next_send[peer][0]);
 
-    kept->sent.done = false;
-    status = node->transport->send_keep(node->peers[peer], &message, kept->bytes, kept->length,
-                                        kept->keep, node_random(node, 2), &kept->sent.completion);
+    status = keep_try(node, kept, &message);
     if (status == PEAL_OK) {
         node->next_send[peer][0]++;
         return true;
@@ -70,7 +90,7 @@ static void keep_body(struct node *node)
     struct node list = { .random = node->seed };
     struct kept kept[FLIGHT];
     bool keeps[FLIGHT];
-    int rounds = rig_times(ROUNDS), count = 0;
+    int rounds = rig_times(ROUNDS), count = 0, puts = 0;
 
     node_greet(node);
     for (int round = 0; round < rounds; round++) {
@@ -82,8 +102,10 @@ static void keep_body(struct node *node)
                 node_recv(node, !node->rank, 0, kept[i].in, kept[i].theirs, &kept[i].received);
         }
         node_barrier(node);
-        for (int i = 0; i < FLIGHT; i++)
+        for (int i = 0; i < FLIGHT; i++) {
             count += keeps[i] = kept_send(node, &kept[i]);
+            puts += kept[i].put;
+        }
         if (late)
             node_barrier(node);
         for (int i = 0; late && i < FLIGHT; i++)
@@ -91,7 +113,8 @@ static void keep_body(struct node *node)
         for (int i = 0; i < FLIGHT; i++)
             kept_end(node, &kept[i], keeps[i]);
     }
-    CHECK(count > rounds, "%d of %d were kept", count, rounds * FLIGHT);
+    CHECK(count > rounds / 2 && puts > 0, "%d of %d were kept, %d of them put", count,
+          rounds * FLIGHT, puts);
     node_barrier(node);
 }
 

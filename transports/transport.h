@@ -275,6 +275,9 @@ struct transport {
      * after send().  STATUS_AGAIN: nothing was started, use send() (which may do it,
      * or say why not).
      *
+     * Put_keep, which may be NULL: the same, and copy the message to `keep`, so that it is read
+     * once.  PEAL_OK, or STATUS_AGAIN also where that is of no use.
+     *
      * Peek: has the message come?  PEAL_OK: yes, whole, with this signature and
      * length; *view is where it lies, until take(), which must follow before any
      * other call on the port but place_begin().  STATUS_AGAIN: nothing has come yet; peek again.
@@ -300,6 +303,8 @@ struct transport {
      * at before.  place_end() returns the error, or one of its own if the peer has gone. */
     int  (*put)(struct endpoint *to, const struct message *message, const void *bytes,
                 size_t length, struct completion *done);
+    int  (*put_keep)(struct endpoint *to, const struct message *message, const void *bytes,
+                     size_t length, void *keep);
     int  (*peek)(struct endpoint *from, const struct message *message, size_t length,
                  const void **view);
     int  (*take)(struct endpoint *from, const struct message *message, size_t length);

@@ -72,12 +72,36 @@ static int landing_stream(const struct landing *landing, size_t offset, const ch
     return status;
 }
 
-static void store(const struct also *at, size_t offset, const char *from, size_t bytes)
+/* By string instructions, which take lines for themselves without reading them: with vectors, sums
+ * larger than the second cache took 1.1 of the time. */
+static void store_made(char *to, const char *from, size_t bytes)
 {
+#if defined(__x86_64__)
+    size_t words = bytes / 8;
+
+    __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+    bytes %= 8;
+#endif
+    memcpy(to, from, bytes);
+}
+
+/* By vectors: those instructions take as long to begin as half a block takes. */
+static void store_copied(char *to, const char *from, size_t bytes)
+{
+    __asm__("" : "+r"(bytes));         /* a compiler that knew how few they are would use them */
+    memcpy(to, from, bytes);
+}
+
+static void store(const struct also *at, size_t offset, const char *from, size_t bytes, bool made)
+{
+    char *to = at->place + offset;
+
     if (at->past)
-        stream_store(at->place + offset, from, bytes);
-    else if (at->place + offset != from)
-        memcpy(at->place + offset, from, bytes);
+        stream_store(to, from, bytes);
+    else if (made && to != from)
+        store_made(to, from, bytes);
+    else if (to != from)
+        store_copied(to, from, bytes);
 }
 
 /* Where a result is stored past the caches, the operand is not in them either, as a rule, and the core
@@ -95,8 +119,9 @@ __attribute__((noinline))
 static int landing_spread(const struct landing *landing, size_t offset, const char *piece,
                           size_t length)
 {
-    enum { BLOCK = 1024 };
-    _Alignas(64) char block[BLOCK];
+    enum { COMBINED = 1024, COPIED = 2048 };
+    const size_t most = landing->how ? COMBINED : COPIED;
+    _Alignas(64) char block[COMBINED];
     struct also places[3];
     char *warm = NULL;             /* one of them that is not past the caches; the peer's, which it
                                       may write to, only if it is the only one */
@@ -113,20 +138,20 @@ static int landing_spread(const struct landing *landing, size_t offset, const ch
     for (int i = 0; i < n && !warm; i++)
         warm = places[i].past || (n > 1 && places[i].place == landing->also->place)
                    ? NULL : places[i].place;
-    for (size_t at = 0; at < length && status == PEAL_OK; at += BLOCK) {
-        size_t part = length - at < BLOCK ? length - at : BLOCK;
+    for (size_t at = 0; at < length && status == PEAL_OK; at += most) {
+        size_t part = length - at < most ? length - at : most;
         const char *result = piece + at;
 
         if (landing->how) {
             char *made = warm ? warm + at : block;
 
-            if (ahead && at + 3 * BLOCK <= length)
-                fetch(landing->operand + offset + at + 2 * BLOCK, BLOCK);
+            if (ahead && at + 3 * COMBINED <= length)
+                fetch(landing->operand + offset + at + 2 * COMBINED, COMBINED);
             status = landing_combine(landing, made, offset + at, piece + at, part);
             result = made;
         }
         for (int i = 0; i < n && status == PEAL_OK; i++)
-            store(&places[i], at, result, part);
+            store(&places[i], at, result, part, landing->how);
     }
     stream_fence();
     return status;

@@ -47,6 +47,11 @@ static inline bool pace_due(struct pace *pace)
     return pace->suspects > 0 || pace->tries > 0 || ++pace->pieces % PACE_ONE_IN == 0;
 }
 
+/* For stores that are timed by their owner: how they are to be, and when they began; 0: do not time. */
+uint64_t pace_begin(struct pace *pace, bool *past);
+/* Not for 0: so many bytes have been stored. */
+void pace_end(struct pace *pace, uint64_t began, size_t bytes);
+
 /* For stores that are not copies, and so cannot be timed: past the caches?  False, now and then:
  * let it be a copy, lest nothing be timed any more. */
 static inline bool pace_follow(struct pace *pace, bool *past)

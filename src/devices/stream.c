@@ -80,20 +80,32 @@ void memory_stream(void *dst, const void *src, size_t bytes)
     stream_fence();
 }
 
+uint64_t pace_begin(struct pace *pace, bool *past)
+{
+    *past = pace->goes_past;
+    return pace_due(pace) ? clock_now() : 0;
+}
+
+void pace_end(struct pace *pace, uint64_t began, size_t bytes)
+{
+    uint64_t now;
+
+    stores_wait();
+    now = clock_now();
+    pace_took(pace, pace_cost(now - began, bytes), now);
+}
+
 static void pace_turn(struct pace *pace, void *to, const void *from, size_t bytes)
 {
-    bool timed = pace_due(pace);
-    uint64_t start = timed ? clock_now() : 0, end;
+    bool past;
+    uint64_t began = pace_begin(pace, &past);
 
-    if (pace->goes_past)
+    if (past)
         memory_stream(to, from, bytes);
     else
         memcpy(to, from, bytes);
-    if (!timed)
-        return;
-    stores_wait();
-    end = clock_now();
-    pace_took(pace, pace_cost(end - start, bytes), end);
+    if (began)
+        pace_end(pace, began, bytes);
 }
 
 void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes)

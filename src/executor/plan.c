@@ -51,7 +51,6 @@ static void find_peers(struct plan *plan, const struct schedule *s)
         bytes = step->kind == OP_SEND ? step->src.bytes : step->dst.bytes;
         plan->largest = bytes > plan->largest ? bytes : plan->largest;
     }
-    plan->small = plan->nmessages > 0 && plan->largest <= PLAN_SMALL;
 }
 
 /* Turn needs round; the steps keep program order among equals. */
@@ -112,15 +111,16 @@ static void find_onwards(struct plan *plan)
     }
 }
 
-/* Bytes that are copied and sent, both at once: the send soon follows. */
+/* Bytes that are copied and sent, both at once: the send soon follows.  Few are still in the first
+ * cache then. */
 static void find_carriers(struct plan *plan)
 {
-    enum { SOON = 4 };
+    enum { SOON = 4, FEW = 4 << 10 };
 
     for (uint32_t i = 0; i < plan->nsteps; i++) {
         struct step *copy = &plan->steps[i];
 
-        if (copy->kind != OP_COPY || plan->waits[i] > 0)
+        if (copy->kind != OP_COPY || copy->dst.bytes < FEW || plan->waits[i] > 0)
             continue;
         for (uint32_t k = i + 1; k < plan->nsteps && k <= i + SOON && !copy->carrier; k++) {
             struct step *send = &plan->steps[k];
@@ -134,10 +134,11 @@ static void find_carriers(struct plan *plan)
     }
 }
 
-/* Sends that could go before anything has come: the steps up to the last of them. */
+/* Sends that could go before anything has come: the steps up to the last of them.  And whether sends
+ * follow receives. */
 static int find_openers(struct plan *plan, const struct schedule *s)
 {
-    bool *heard = calloc(s->nops + 1u, sizeof *heard);
+    bool *heard = calloc(s->nops + 1u, sizeof *heard), received = false;
 
     if (!heard)
         return PEAL_ERR_MEMORY;
@@ -145,6 +146,8 @@ static int find_openers(struct plan *plan, const struct schedule *s)
         const struct op *op = &s->ops[i];
 
         heard[i] = op->kind == OP_RECV || op->kind == OP_COMBINE;
+        received |= heard[i];
+        plan->answers |= received && op->kind == OP_SEND;
         for (uint32_t n = 0; n < op->nneeds; n++)
             heard[i] |= heard[s->needs[op->first_need + n]];
         if (op->kind == OP_SEND && !heard[i])

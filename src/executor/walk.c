@@ -17,6 +17,12 @@
 
 #include <string.h>
 
+/* Bytes of messages that are worth no more than their latency. */
+static inline size_t small(const struct run *run)
+{
+    return run->engine->crowded && run->plan->answers ? PLAN_CROWDED : PLAN_SMALL;
+}
+
 static inline bool may_walk(struct run *run)
 {
     const struct plan *plan = run->plan;
@@ -29,13 +35,13 @@ static inline bool may_walk(struct run *run)
         span = step->kind == OP_SEND ? step->src : step->dst;
         run->lent = memory_find(run_at(run, span), span.bytes, &share);
     }
-    return plan->small || run->lent;
+    return run->lent || (plan->nmessages > 0 && plan->largest <= small(run));
 }
 
 /* Bytes of a message up to which it is copied through the transport. */
 static size_t copied(const struct run *run)
 {
-    return run->lent ? PLAN_LENT : PLAN_SMALL;
+    return run->lent ? PLAN_LENT : small(run);
 }
 
 /* ---- Sends under way -------------------------------------------------------- */
@@ -143,7 +149,7 @@ static inline int walk_send(struct run *run, const struct step *step, struct lin
         status = walk_place(run, step, link);
         if (status != PEAL_OK)
             status = walk_large(run, step, link);
-        if (status != STATUS_POST || step->src.bytes > PLAN_SMALL)
+        if (status != STATUS_POST || step->src.bytes > small(run))
             return status;
     }
     if (run->nflights == RUN_FLIGHTS || !window_allows(window, message.number))
@@ -158,6 +164,28 @@ static inline int walk_send(struct run *run, const struct step *step, struct lin
         run->flights[run->nflights++] = run->walked;
     }
     window_started(window, message.number);
+    return PEAL_OK;
+}
+
+/* A copy, and the send of the same bytes that follows it, in one pass.  STATUS_AGAIN: not so. */
+__attribute__((noinline))
+static int walk_carrier(struct run *run, const struct step *copy)
+{
+    const struct step *step = copy + 1;
+    struct link *link = &run->engine->links[step->peer];
+    struct message message = run_message(run, step);
+    struct window *window = &link->sends[message.stream];
+    int status;
+
+    if (!link->endpoint || !link->transport->put_keep || step->src.bytes > copied(run) ||
+        run_past(run, copy) || !window_allows(window, message.number))
+        return STATUS_AGAIN;
+    status = link->transport->put_keep(link->endpoint, &message, run_at(run, step->src),
+                                       step->src.bytes, run_at(run, copy->dst));
+    if (status != PEAL_OK)
+        return status;
+    window_started(window, message.number);
+    run->walked++;
     return PEAL_OK;
 }
 
@@ -247,8 +275,11 @@ static inline int walk_step(struct run *run, const struct step *step)
         if (!run->active || disturbs(run, run->walked))
             return STATUS_POST;
     }
-    if (step->kind > OP_COMBINE)
-        return run_local(run, step);
+    if (step->kind > OP_COMBINE) {
+        int status = step->carrier == run->walked + 1 ? walk_carrier(run, step) : STATUS_AGAIN;
+
+        return status == STATUS_AGAIN ? run_local(run, step) : status;
+    }
     link = &run->engine->links[step->peer];
     if (!link->endpoint)
         return STATUS_POST;

@@ -356,6 +356,7 @@ const struct transport shm_transport = {
     .send_keep    = shm_send_keep,
     .relay        = shm_relay,
     .put          = shm_put,
+    .put_keep     = shm_put_keep,
     .peek         = shm_peek,
     .take         = shm_take,
     .expect       = shm_expect,

@@ -192,6 +192,12 @@ struct port {
 
 extern const struct setting shm_settings[];
 
+/* Bytes that go into the ring without having been offered. */
+static inline size_t shm_eager(const struct endpoint *to)
+{
+    return to->port->eager < to->ring / 4 ? to->port->eager : to->ring / 4;
+}
+
 /* shm.c: the endpoint cannot go on if `status` is a failure; the calling thread's text says
  * why.  progress() ends it; the first failure counts. */
 void shm_break(struct endpoint *endpoint, int status);
@@ -211,6 +217,8 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
 /* Where the next `length` bytes will lie, if there is room and they lie in one piece, for
  * whoever can store them there; NULL: have ring_put() copy them.  `past`: past the caches. */
 char *ring_place(struct endpoint *endpoint, size_t length, bool *past);
+/* Copy to there, and to `keep`; false: have ring_put() copy. */
+bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep);
 /* Land the next `length` bytes of the byte ring; as matching_put(). */
 bool ring_land(struct endpoint *endpoint, struct match *match, size_t length);
 /* The next slot, its mark read; NULL if there is none. */
@@ -270,6 +278,8 @@ void relay_after(const struct landing *landing, size_t length, int status);
 /* shm_short.c */
 int  shm_put(struct endpoint *to, const struct message *message, const void *bytes,
              size_t length, struct completion *done);
+int  shm_put_keep(struct endpoint *to, const struct message *message, const void *bytes,
+                  size_t length, void *keep);
 int  shm_peek(struct endpoint *from, const struct message *message, size_t length,
               const void **view);
 int  shm_take(struct endpoint *from, const struct message *message, size_t length);

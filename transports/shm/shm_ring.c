@@ -142,6 +142,23 @@ char *ring_place(struct endpoint *endpoint, size_t length, bool *past)
     return byte_ring(endpoint, endpoint->me) + at;
 }
 
+bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep)
+{
+    size_t at = endpoint->byte_head % endpoint->ring;
+    struct also also = { byte_ring(endpoint, endpoint->me) + at, false };
+    struct landing landing = { .dst = keep, .bytes = length, .also = &also };
+    uint64_t began = 0;
+
+    if (length > endpoint->ring - at || !ring_room(endpoint, length))
+        return false;
+    if (endpoint->byte_head >= endpoint->ring)
+        began = pace_begin(&endpoint->pace, &also.past);
+    landing_put(&landing, 0, bytes, length);
+    if (began)
+        pace_end(&endpoint->pace, began, length);
+    return true;
+}
+
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
               const void *payload, size_t payload_bytes, const void *bytes, size_t length)
 {

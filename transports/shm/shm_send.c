@@ -106,7 +106,6 @@ int shm_send(struct endpoint *to, const struct message *message, const void *byt
 {
     struct completion_queue *completions = to->port->options.completions;
     struct slot_bytes where = { .length = (uint32_t)length };
-    size_t eager = to->port->eager < to->ring / 4 ? to->port->eager : to->ring / 4;
     struct memory_share share;
 
     if (to->matching.failure) {
@@ -118,7 +117,7 @@ int shm_send(struct endpoint *to, const struct message *message, const void *byt
         return STATUS_AGAIN;
     if (length > SHARE_BYTES && memory_find(bytes, length, &share))
         return offer_send(to, message, bytes, length, &share, done);
-    if (length > SHM_INLINE && length > eager)
+    if (length > SHM_INLINE && length > shm_eager(to))
         return offer_send(to, message, bytes, length, NULL, done);
     if (!ring_room(to, length > SHM_INLINE ? length : 0))
         return STATUS_AGAIN;
@@ -138,10 +137,15 @@ int shm_send_keep(struct endpoint *to, const struct message *message, const void
     struct outgoing *out;
     int status;
 
-    if (!to->area || to->matching.failure || length <= TRANSPORT_EAGER ||
-        memory_find(bytes, length, &share) ||
-        !ring_window(to, message->stream, message->number))
+    if (!to->area || to->matching.failure || length <= SHM_INLINE ||
+        memory_find(bytes, length, &share) || !ring_window(to, message->stream, message->number))
         return STATUS_AGAIN;
+    if (length <= shm_eager(to)) {
+        status = streams ? STATUS_AGAIN : shm_put_keep(to, message, bytes, length, keep);
+        if (status == PEAL_OK)
+            completion_done(to->port->options.completions, done, PEAL_OK);
+        return status;
+    }
     out = send_prepare(to, message, bytes, length, done, &status);
     if (!out)
         return status;

@@ -12,14 +12,26 @@ int shm_put(struct endpoint *to, const struct message *message, const void *byte
     size_t ringed = length > SHM_INLINE ? length : 0;
 
     (void)done;
-    if (!to->area || to->matching.failure || ringed > to->port->eager ||
-        ringed > to->ring / 4 || !ring_window(to, message->stream, message->number) ||
-        !ring_room(to, ringed))
+    if (!to->area || to->matching.failure || ringed > shm_eager(to) ||
+        !ring_window(to, message->stream, message->number) || !ring_room(to, ringed))
         return STATUS_AGAIN;
     if (ringed)
         ring_put(to, SLOT_EAGER, message, &where, sizeof where, bytes, length);
     else
         ring_put(to, SLOT_SMALL, message, bytes, length, NULL, 0);
+    return PEAL_OK;
+}
+
+int shm_put_keep(struct endpoint *to, const struct message *message, const void *bytes,
+                 size_t length, void *keep)
+{
+    struct slot_bytes where = { .length = (uint32_t)length };
+
+    if (!to->area || to->matching.failure || length <= SHM_INLINE || length > shm_eager(to) ||
+        !ring_window(to, message->stream, message->number) ||
+        !ring_keep(to, bytes, length, keep))
+        return STATUS_AGAIN;
+    ring_put(to, SLOT_EAGER, message, &where, sizeof where, NULL, length);
     return PEAL_OK;
 }
 
