@@ -138,6 +138,12 @@ class PealBefore(Peal):
     def serves(self, config, collective):
         return self.options.before is not None
 
+    def launch(self, config):
+        plain = super().launch(config)
+        setting = dict(s.split('=', 1) for s in self.options.before_set)
+        return Launch(plain.argv, dict(plain.environment, **setting),
+                      ' '.join([plain.settings] + self.options.before_set))
+
 
 class PealSystem(Peal):
     """Peal with what all peers have: no peer, and none of the figures of a target."""
