@@ -51,7 +51,7 @@ static struct price price(int n, const struct groups *groups, double bytes)
 
     return far_chain(n, groups, price_of(steps,
         (struct load){ steps, 2 * bytes * (n - 1) / n, 0 },
-        (struct load){ (n + 1.0) * (n - 1), bytes * (n - 1) + bytes / 2 * rounds(n), 0 }));
+        (struct load){ (n + 1.0) * (n - 1) - n / 2.0 * rounds(n), bytes * (n - 1), 0 }));
 }
 
 const struct algorithm bcast_scatter_allgather = {
