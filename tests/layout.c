@@ -312,8 +312,8 @@ static void test_prices(void)
             struct traffic t;
             struct layout *l;
 
-            /* What is lent counts offers, not bytes; the ring after the scatter leaves out
-             * more messages than the price knows. */
+            /* What is lent counts offers, not bytes; from group to group the ring after the scatter
+             * leaves out more than the price knows. */
             if ((*a)->lent || !strcmp((*a)->name, "scatter_allgather"))
                 continue;
             for (int r = 0; r < n; r++)

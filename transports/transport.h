@@ -194,6 +194,8 @@ struct transport {
     const struct setting *settings;    /* a table of settings, or NULL */
     enum socket_kind      sockets;
     bool                  lends;       /* peek() sees peal_mem_alloc memory of the peer */
+    size_t                walks;       /* bytes of a message for which the short way is good, if they
+                                          are more than the executor thinks of any transport */
 
     /* PEAL_OK if the transport can work on this machine at all, else
      * PEAL_ERR_UNSUPPORTED with the reason. */
@@ -249,8 +251,8 @@ struct transport {
     int  (*recv)(struct endpoint *from, const struct message *message,
                  const struct landing *landing, struct completion *done);
 
-    /* May be NULL.  Send, and copy the message to `keep`, both by the time that `done` is queued, so
-     * that it is read once; `streams`: past the caches.  As send(), but STATUS_AGAIN also where
+    /* May be NULL.  Send, and copy the message to `keep` (where it lies, or beside it), both by the time
+     * that `done` is queued, so that it is read once; `streams`: past the caches.  As send(), but STATUS_AGAIN also where
      * that is of no use; then use send(). */
     int  (*send_keep)(struct endpoint *to, const struct message *message, const void *bytes,
                       size_t length, void *keep, bool streams, struct completion *done);
@@ -275,8 +277,9 @@ struct transport {
      * after send().  STATUS_AGAIN: nothing was started, use send() (which may do it,
      * or say why not).
      *
-     * Put_keep, which may be NULL: the same, and copy the message to `keep`, so that it is read
-     * once.  PEAL_OK, or STATUS_AGAIN also where that is of no use.
+     * Put_keep, which may be NULL: put, and copy the message to `keep`, so that it is read once.
+     * PEAL_OK, or STATUS_AGAIN also where that is of no use.  `keep` may be where the message lies;
+     * else the two do not overlap.
      *
      * Peek: has the message come?  PEAL_OK: yes, whole, with this signature and
      * length; *view is where it lies, until take(), which must follow before any

@@ -6,13 +6,12 @@
 
 #include "schedule/schedule.h"
 
-/* Up to SMALL bytes the copy out of a transport's buffer costs less than what it takes to
- * arrange that steps may overlap; up to CROWDED where ranks share cores and answer what comes, for
- * there what overlaps shares a turn.  Up to LENT it costs less than what it takes to store the
- * message where it is expected.  Results from ONWARD bytes on are combined, stored at the peer and
- * kept in one pass; smaller ones stay in a core's own cache, from where another pass costs less
- * than storing to the peer in bursts. */
-enum { PLAN_SMALL = 64 << 10, PLAN_CROWDED = 16 << 10, PLAN_LENT = 4 << 10, PLAN_ONWARD = 1 << 20 };
+/* Up to SMALL bytes the copy out of a transport's buffer costs less than what it takes
+ * to arrange that steps may overlap; up to LENT it costs less than what it takes to
+ * store the message where it is expected.  Results from ONWARD bytes on are combined, stored
+ * at the peer and kept in one pass; smaller ones stay in a core's own cache, from where another
+ * pass costs less than storing to the peer in bursts. */
+enum { PLAN_SMALL = 16 << 10, PLAN_LENT = 4 << 10, PLAN_ONWARD = 1 << 20 };
 
 struct step {
     enum op_kind kind;

@@ -17,10 +17,15 @@
 
 #include <string.h>
 
-/* Bytes of messages that are worth no more than their latency. */
-static inline size_t small(const struct run *run)
+/* Longer messages, for which a transport is good; but who takes step after step holds back what
+ * another could do in the same turn, if they share a core, or with other peers. */
+static inline bool walks_longer(const struct run *run)
 {
-    return run->engine->crowded && run->plan->answers ? PLAN_CROWDED : PLAN_SMALL;
+    const struct plan *plan = run->plan;
+    const struct link *link = &run->engine->links[plan->steps[plan->opening].peer];
+
+    return link->endpoint && plan->largest <= link->transport->walks &&
+           !(plan->answers && (run->engine->crowded || plan->npeers > 1));
 }
 
 static inline bool may_walk(struct run *run)
@@ -35,13 +40,14 @@ static inline bool may_walk(struct run *run)
         span = step->kind == OP_SEND ? step->src : step->dst;
         run->lent = memory_find(run_at(run, span), span.bytes, &share);
     }
-    return run->lent || (plan->nmessages > 0 && plan->largest <= small(run));
+    return run->lent || (plan->nmessages > 0 &&
+                         (plan->largest <= PLAN_SMALL || walks_longer(run)));
 }
 
 /* Bytes of a message up to which it is copied through the transport. */
 static size_t copied(const struct run *run)
 {
-    return run->lent ? PLAN_LENT : small(run);
+    return run->lent ? PLAN_LENT : SIZE_MAX;
 }
 
 /* ---- Sends under way -------------------------------------------------------- */
@@ -149,7 +155,7 @@ static inline int walk_send(struct run *run, const struct step *step, struct lin
         status = walk_place(run, step, link);
         if (status != PEAL_OK)
             status = walk_large(run, step, link);
-        if (status != STATUS_POST || step->src.bytes > small(run))
+        if (status != STATUS_POST || step->src.bytes > PLAN_SMALL)
             return status;
     }
     if (run->nflights == RUN_FLIGHTS || !window_allows(window, message.number))

@@ -345,6 +345,7 @@ const struct transport shm_transport = {
     .settings     = shm_settings,
     .sockets      = SOCKET_LOCAL,
     .lends        = true,
+    .walks        = TRANSPORT_EAGER,
     .usable       = shm_usable,
     .socket_count = shm_socket_count,
     .reach        = shm_reach,

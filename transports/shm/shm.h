@@ -141,7 +141,8 @@ struct endpoint {
     /* Writing: positions count up for ever. */
     uint64_t         slot_head, byte_head, slots_taken, bytes_taken;
     struct send_window window;
-    struct pace      pace, placing;    /* of our copies to the ring; to the peer's memory */
+    struct pace      pace, keeping, placing;   /* of our copies to the ring; to there and to where
+                                                  they are kept; to the peer's memory */
     bool             starved;      /* something waits for room ... */
     uint32_t         starved_at;   /* ... at this version */
     struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */
@@ -217,7 +218,8 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
 /* Where the next `length` bytes will lie, if there is room and they lie in one piece, for
  * whoever can store them there; NULL: have ring_put() copy them.  `past`: past the caches. */
 char *ring_place(struct endpoint *endpoint, size_t length, bool *past);
-/* Copy to there, and to `keep`; false: have ring_put() copy. */
+/* Store to there, and to `keep`, for a ring_put() that follows; false: there is no room, or not in
+ * one piece. */
 bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep);
 /* Land the next `length` bytes of the byte ring; as matching_put(). */
 bool ring_land(struct endpoint *endpoint, struct match *match, size_t length);

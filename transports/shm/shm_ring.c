@@ -152,10 +152,10 @@ bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void
     if (length > endpoint->ring - at || !ring_room(endpoint, length))
         return false;
     if (endpoint->byte_head >= endpoint->ring)
-        began = pace_begin(&endpoint->pace, &also.past);
+        began = pace_begin(&endpoint->keeping, &also.past);
     landing_put(&landing, 0, bytes, length);
     if (began)
-        pace_end(&endpoint->pace, began, length);
+        pace_end(&endpoint->keeping, began, length);
     return true;
 }
 

@@ -137,8 +137,7 @@ int shm_send_keep(struct endpoint *to, const struct message *message, const void
     struct outgoing *out;
     int status;
 
-    if (!to->area || to->matching.failure || length <= SHM_INLINE ||
-        memory_find(bytes, length, &share) || !ring_window(to, message->stream, message->number))
+    if (memory_find(bytes, length, &share))
         return STATUS_AGAIN;
     if (length <= shm_eager(to)) {
         status = streams ? STATUS_AGAIN : shm_put_keep(to, message, bytes, length, keep);
@@ -146,6 +145,9 @@ int shm_send_keep(struct endpoint *to, const struct message *message, const void
             completion_done(to->port->options.completions, done, PEAL_OK);
         return status;
     }
+    if (!to->area || to->matching.failure || length <= SHM_INLINE ||
+        !ring_window(to, message->stream, message->number))
+        return STATUS_AGAIN;
     out = send_prepare(to, message, bytes, length, done, &status);
     if (!out)
         return status;
