@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Objects of the double; verbs_double_wire.c moves bytes between them. */
+/* Objects of the double; verbs_double_wire.c moves bytes between them, and by
+ * verbs_double_processes.c its processes hear of each other. */
 #include "tests/verbs_double_state.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct arena *arena;
@@ -45,17 +43,6 @@ static void arena_make(void)
     }
 }
 
-void double_lock(void)
-{
-    if (pthread_mutex_lock(&arena->lock) == EOWNERDEAD)
-        pthread_mutex_consistent(&arena->lock);
-}
-
-void double_unlock(void)
-{
-    pthread_mutex_unlock(&arena->lock);
-}
-
 void double_die(const char *what)
 {
     fprintf(stderr, "the double of libibverbs: %s\n", what);
@@ -87,44 +74,6 @@ int double_queue_pairs(int device)
                  arena->qps[i].pid == getpid();
     double_unlock();
     return count;
-}
-
-/* ---- Events: datagrams to sockets with a name -------------------------------- */
-
-static void event_name(struct sockaddr_un *name, socklen_t *length, const struct event_end *end)
-{
-    memset(name, 0, sizeof *name);
-    name->sun_family = AF_UNIX;
-    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-                          (size_t)snprintf(name->sun_path + 1, sizeof name->sun_path - 1,
-                                           "peal-double-%d-%d", end->pid, end->number));
-}
-
-int double_event_open(struct event_end *end)
-{
-    static int count;
-    struct sockaddr_un name;
-    socklen_t length;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    end->pid = getpid();
-    end->number = __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
-    event_name(&name, &length, end);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&name, length) != 0)
-        double_die("an event's socket cannot be bound");
-    return fd;
-}
-
-void double_notify(const struct event_end *end, uint64_t value)
-{
-    struct sockaddr_un name;
-    socklen_t length;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    event_name(&name, &length, end);
-    /* Whoever is gone needs no news; a full queue wakes as well. */
-    sendto(fd, &value, sizeof value, MSG_DONTWAIT, (struct sockaddr *)&name, length);
-    close(fd);
 }
 
 /* ---- Devices -------------------------------------------------------------------- */
