@@ -157,6 +157,44 @@ static void disturbed_tries(void)
     }
 }
 
+/* Single copies of 1 KiB are fast on far cores, too, and stores past the caches take longer for so
+ * few bytes: neither must keep the others from that way. */
+static void fast_by_chance(void)
+{
+    double share = 0;
+
+    for (int i = 0; i < 50; i++) {
+        struct link link = { .past_cost = 0.15 };
+
+        for (int k = 0; k < 40000; k++) {
+            link.plain_cost = k % 7 ? 0.5 : 0.2;
+            move_bytes(&link, 1 << 10, 60);
+        }
+        share += link.past / (link.past + link.plain);
+    }
+    check(share > 0.95 * 50, "far cores, some copies fast: %.2f of the bytes past the caches",
+          share / 50);
+}
+
+/* Whoever stores messages into a row asks whether the cores are near. */
+static void nearness(void)
+{
+    struct link link = { .plain_cost = near, .past_cost = past };
+
+    check(pace_near(&link.pace), "cores are taken for far ones before anything was timed");
+    move_for(&link, 10);
+    check(pace_near(&link.pace), "near cores are taken for far ones");
+    link.plain_cost = far;
+    for (int i = 0; i <= PACE_ONE_IN; i++)
+        move(&link);
+    check(!pace_near(&link.pace), "far cores are taken for near ones");
+    move_for(&link, 100);
+    check(!pace_near(&link.pace), "cores are taken for near ones while stores go past the caches");
+    link.plain_cost = 0.06;            /* near, and messages close to one another */
+    move_for(&link, 100);
+    check(pace_near(&link.pace), "cores that have come near are taken for far ones");
+}
+
 /* Short messages and long ones to one peer, in bursts: the time that each copy takes, however short, must
  * not be held against the link, nor the long ones go the way that only short ones would. */
 static void lengths(double plain_cost, double least, double most, const char *where)
@@ -208,6 +246,8 @@ int main(int argc, char **argv)
     moved();
     disturbed();
     disturbed_tries();
+    fast_by_chance();
+    nearness();
     for (int i = 0; i < 20; i++) {
         lengths(near, 0, 0.01, "near");
         lengths(far, 0.95, 1, "far");

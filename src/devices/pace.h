@@ -24,12 +24,14 @@
 enum {
     PACE_PIECE = 512,              /* bytes from which there is a choice */
     PACE_TURN  = 64 << 10,         /* most bytes that are copied, and timed, as one */
+    PACE_TRIES = 8,                /* copies until it is clear which way is better */
     PACE_AROUND = 60               /* ns of a timing that do not depend on the bytes */
 };
 
 /* What is known of one peer, or of all.  Begins as zeros; one thread's. */
 struct pace {
-    double   plain, past;          /* ns per byte, the least of the last tries; 0: not known */
+    double   plain, past;          /* ns per byte, the median of the last tries; 0: not known */
+    double   costs[PACE_TRIES];    /* the tries so far */
     uint64_t again;                /* not before then is the other way tried */
     uint64_t patience;             /* ns until that, when stores past the caches were no better */
     unsigned pieces;               /* copied, of which one in some is timed */
@@ -37,9 +39,17 @@ struct pace {
                                       so many plain tries were fast */
     int      tries;                /* of the other way, still to be timed */
     bool     goes_past;            /* the way of the next copy */
+    bool     far;                  /* the last plain copy was slow for cores that are near */
 };
 
 enum { PACE_ONE_IN = 31 };         /* prime: messages often have 2, 4, ... pieces */
+
+/* Are the cores near, as far as is known?  Who stores messages into a row is to leave room between
+ * them then (transports/shm/shm_ring.c). */
+static inline bool pace_near(const struct pace *pace)
+{
+    return !pace->goes_past && !pace->far;
+}
 
 /* Is the next copy to be timed? */
 static inline bool pace_due(struct pace *pace)
