@@ -582,6 +582,7 @@ int transports_conform(uint64_t seed, const char *only, bool threads_only, bool 
         alarm(120 * rig_slowness());
         transports_hostile(*t, seed);
         transports_early(*t, seed);
+        transports_gaps(*t, seed);
         run_variants(*t, threads_only, brief, seed);
     }
     return ran ? 0 : 77;

@@ -80,18 +80,8 @@ static void ahead_body(struct node *node)
 
 void transports_early(const struct transport *transport, uint64_t seed)
 {
-    const char *ring = getenv("PEAL_SHM_RING");
-    char *before;
-
     if (strcmp(transport->name, "shm") != 0)
         return;
-    before = ring ? strdup(ring) : NULL;
-    setenv("PEAL_SHM_RING", "2M", 1);          /* what wraps around is not peeked at */
-    rig_run(transport, 2, false, -1, seed, ahead_body);
+    rig_run_with(transport, "PEAL_SHM_RING", "2M", seed, ahead_body);     /* holds them all */
     printf("%s: early messages are not copied\n", transport->name);
-    if (before)
-        setenv("PEAL_SHM_RING", before, 1);
-    else
-        unsetenv("PEAL_SHM_RING");
-    free(before);
 }

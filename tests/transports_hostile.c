@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -299,7 +300,8 @@ static void slot_forge(struct node *random, struct shm_area *area, uint64_t posi
     for (size_t i = 0; i < SHM_INLINE; i += 4) {
         static const uint32_t likely[] = { 0, 0, 8, 40, 300, 1, 100000, 4096, 65536,
                                            UINT32_MAX };
-        uint32_t word = likely[node_random(random, 10)];
+        bool gap = i == offsetof(struct slot_bytes, gap);      /* mostly right, or nothing is */
+        uint32_t word = gap && node_random(random, 8) ? 0 : likely[node_random(random, 10)];
 
         memcpy(slot->payload + i, &word, 4);
     }
@@ -385,8 +387,8 @@ static void shm_wrong_data(const struct transport *transport, const struct slot_
     if (wrong) {
         slot_put(area, 1, SLOT_DATA, wrong, sizeof *wrong);
         status = node_wait_op(&victim.node, &victim.recvs[3]);
-        CHECK(status == PEAL_ERR_PROTOCOL, "offset %llu, length %u: %s",
-              (unsigned long long)wrong->offset, wrong->length, status_name(status));
+        CHECK(status == PEAL_ERR_PROTOCOL, "offset %llu, length %u, gap %u: %s",
+              (unsigned long long)wrong->offset, wrong->length, wrong->gap, status_name(status));
     }
     victim_end(&victim, false);
     munmap(area, bytes);
@@ -396,9 +398,11 @@ static void shm_wrong_data(const struct transport *transport, const struct slot_
 
 static void shm_wrong_offers(const struct transport *transport)
 {
-    static const struct slot_bytes wrong[] = { { 0, 0 }, { 64, 64 }, { 0, 100 }, { 0, RING * 2 },
-                                               { 0, 100001 }, { 0, UINT32_MAX },
-                                               { UINT64_MAX, 64 } };
+    static const struct slot_bytes wrong[] = { { 0, 0, 0 }, { 64, 64, 0 }, { 0, 100, 0 },
+                                               { 0, RING * 2, 0 }, { 0, 100001, 0 },
+                                               { 0, UINT32_MAX, 0 }, { UINT64_MAX, 64, 0 },
+                                               { 0, 64, 32 }, { 0, 64, RING + 64 },
+                                               { 0, 64, UINT32_MAX } };
     static const uint64_t offsets[] = { 0, 8184, 8192, 8193, (uint64_t)1 << 63, UINT64_MAX };
     struct slot_offer offer = { .length = 100000, .share = UINT32_MAX };
 

@@ -283,6 +283,21 @@ void rig_run(const struct transport *transport, int nranks, bool processes, int 
     free(rig);
 }
 
+void rig_run_with(const struct transport *transport, const char *name, const char *value,
+                  uint64_t seed, void (*body)(struct node *node))
+{
+    const char *set = getenv(name);
+    char *before = set ? strdup(set) : NULL;
+
+    setenv(name, value, 1);
+    rig_run(transport, 2, false, -1, seed, body);
+    if (before)
+        setenv(name, before, 1);
+    else
+        unsetenv(name);
+    free(before);
+}
+
 void rig_case(const struct transport *transport, const char *group, const char *name, int nranks,
               bool processes, int victim, uint64_t seed, void (*body)(struct node *node))
 {

@@ -51,7 +51,11 @@ struct node {
 void rig_run(const struct transport *transport, int nranks, bool processes, int victim,
              uint64_t seed, void (*body)(struct node *node));
 
-/* The same, with a line that says which case of which group ("relay, "; or none) it is, and how
+/* By two threads, with a setting of their own. */
+void rig_run_with(const struct transport *transport, const char *name, const char *value,
+                  uint64_t seed, void (*body)(struct node *node));
+
+/* rig_run() with a line that says which case of which group ("relay, "; or none) it is, and how
  * long it took. */
 void rig_case(const struct transport *transport, const char *group, const char *name, int nranks,
               bool processes, int victim, uint64_t seed, void (*body)(struct node *node));
@@ -127,6 +131,7 @@ void transports_place_closing(struct node *node);
 void any_recv(struct node *node, uint32_t stream, void *bytes, size_t length, uint64_t looks);
 void transports_hostile(const struct transport *transport, uint64_t seed);
 void transports_early(const struct transport *transport, uint64_t seed);
+void transports_gaps(const struct transport *transport, uint64_t seed);
 void transports_failures(const struct transport *transport, bool processes, uint64_t seed);
 
 #endif

@@ -46,6 +46,7 @@ static int find_port(struct peal_comm *comm, const struct transport *transport,
     struct port_options options = {
         .communicator = comm->id, .rank = comm->rank, .nranks = comm->nranks,
         .where = &comm->self, .local_ranks = comm->local_ranks,
+        .crowded = e->crowded,
         .completions = &e->completions, .near = near_devices, .owner = comm,
     };
     struct port *opened;

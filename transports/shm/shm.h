@@ -57,7 +57,7 @@ struct slot {
 };
 _Static_assert(sizeof(struct slot) == SHM_LINE, "a slot is a cache line");
 
-struct slot_bytes { uint64_t offset; uint32_t length; };
+struct slot_bytes { uint64_t offset; uint32_t length, gap; };   /* gap: left free behind them */
 struct slot_want  { uint64_t offset; uint32_t refused; };   /* may not read your memory */
 /* address 0: not there to be read (yet), ask for it. */
 struct slot_offer { uint64_t length, address, share_id, share_offset; uint32_t share; };
@@ -140,6 +140,7 @@ struct endpoint {
 
     /* Writing: positions count up for ever. */
     uint64_t         slot_head, byte_head, slots_taken, bytes_taken;
+    uint64_t         tail_then;    /* slot_tail when bytes were put last */
     struct send_window window;
     struct pace      pace, keeping, placing;   /* of our copies to the ring; to there and to where
                                                   they are kept; to the peer's memory */
@@ -158,7 +159,8 @@ struct endpoint {
     uint64_t         slot_tail, byte_tail;
     uint32_t         published_low[TRANSPORT_STREAMS];
     int              pulls;        /* matches to be fetched by us */
-    enum slot_kind   peeked;       /* what peek() has answered about */
+    enum slot_kind   peeked;       /* what peek() has answered about ... */
+    uint32_t         peeked_gap;   /* ... and the gap behind it */
     int              put_off;      /* times that an early message was left lying */
     struct { uint64_t id; char *base; size_t length; } views[SHM_SHARES];
     struct expected  here[SHM_EXPECTED];   /* by us, [number] */
@@ -211,24 +213,30 @@ bool ring_room(struct endpoint *endpoint, size_t bytes);
 bool ring_room_notice(struct endpoint *endpoint);
 /* May a message of this number be sent?  If not: starved. */
 bool ring_window(struct endpoint *endpoint, uint32_t stream, uint32_t number);
-/* After ring_room().  `payload` goes into the slot, `bytes` into the byte ring; NULL: they
- * are there, see ring_place(). */
+/* After ring_room(): a slot that holds all there is, in `payload`. */
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
-              const void *payload, size_t payload_bytes, const void *bytes, size_t length);
+              const void *payload, size_t payload_bytes);
+/* Likewise a slot and `bytes`, of a message from `offset` on, in the byte ring; NULL: they are
+ * there, see ring_place(). */
+void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
+                    const struct message *message, size_t offset, const void *bytes,
+                    size_t length);
 /* Where the next `length` bytes will lie, if there is room and they lie in one piece, for
- * whoever can store them there; NULL: have ring_put() copy them.  `past`: past the caches. */
+ * whoever can store them there; NULL: have ring_put_bytes() copy them.  `past`: past the caches. */
 char *ring_place(struct endpoint *endpoint, size_t length, bool *past);
-/* Store to there, and to `keep`, for a ring_put() that follows; false: there is no room, or not in
+/* Store to there, and to `keep`, for a ring_put_bytes() that follows; false: there is no room, or not in
  * one piece. */
 bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep);
-/* Land the next `length` bytes of the byte ring; as matching_put(). */
-bool ring_land(struct endpoint *endpoint, struct match *match, size_t length);
+/* Is this a gap that a peer may leave? */
+bool ring_gap_right(const struct endpoint *endpoint, uint32_t gap);
+/* Land the next bytes of the byte ring; as matching_put(). */
+bool ring_land(struct endpoint *endpoint, struct match *match, const struct slot_bytes *bytes);
 /* The next slot, its mark read; NULL if there is none. */
 struct slot *ring_next(struct endpoint *endpoint, uint32_t *mark);
 /* The next `length` bytes of the byte ring if they lie in one piece, else NULL;
- * and past them. */
+ * and past them and their gap. */
 const char *ring_view(const struct endpoint *endpoint, size_t length);
-void ring_pass(struct endpoint *endpoint, size_t length);
+void ring_pass(struct endpoint *endpoint, size_t length, uint32_t gap);
 /* Let the peer know what was taken and matched. */
 void ring_publish(struct endpoint *endpoint);
 /* Something waits for room: true if some has come since it was found lacking. */

@@ -49,7 +49,7 @@ void shm_expect(struct endpoint *from, const struct message *message, void *memo
         .where = { .length = length, .share_id = share.id, .share_offset = share.offset,
                    .share = (uint32_t)place },
     };
-    ring_put(from, SLOT_EXPECT, message, &expected->where, sizeof expected->where, NULL, 0);
+    ring_put(from, SLOT_EXPECT, message, &expected->where, sizeof expected->where);
 }
 
 char *place_find(struct endpoint *from, const struct message *message, size_t length)
@@ -136,7 +136,7 @@ static void announce(struct endpoint *to, const struct message *message, size_t 
 {
     struct slot_bytes where = { .length = (uint32_t)length };
 
-    ring_put(to, SLOT_PLACED, message, &where, sizeof where, NULL, 0);
+    ring_put(to, SLOT_PLACED, message, &where, sizeof where);
 }
 
 int shm_place(struct endpoint *to, const struct message *message, const void *bytes,

@@ -43,9 +43,9 @@ int recv_notices(struct endpoint *endpoint)
                                   .refused = notice->refused };
 
         if (notice->kind == SLOT_WANT)
-            ring_put(endpoint, SLOT_WANT, &message, &want, sizeof want, NULL, 0);
+            ring_put(endpoint, SLOT_WANT, &message, &want, sizeof want);
         else
-            ring_put(endpoint, SLOT_TAKEN, &message, NULL, 0, NULL, 0);
+            ring_put(endpoint, SLOT_TAKEN, &message, NULL, 0);
     }
     return moved;
 }
@@ -290,11 +290,12 @@ static int take_eager(struct endpoint *endpoint, const struct message *message,
     struct match *match;
     int status;
 
-    if (bytes->length > TRANSPORT_EAGER || bytes->length > endpoint->ring)
+    if (bytes->length > TRANSPORT_EAGER || bytes->length > endpoint->ring ||
+        !ring_gap_right(endpoint, bytes->gap))
         return length_wrong(endpoint);
     status = matching_arrive(&endpoint->matching, message, bytes->length, false, &match);
     if (status == PEAL_OK)
-        ring_land(endpoint, match, bytes->length);
+        ring_land(endpoint, match, bytes);
     return status;
 }
 
@@ -348,9 +349,10 @@ static int take_data(struct endpoint *endpoint, const struct message *message,
     if (!match || !match->held || match->remote[REMOTE_HOW] != FETCH_STREAM ||
         bytes->offset != match->filled || bytes->length == 0 ||
         bytes->length > endpoint->ring || bytes->length > match->bytes - match->filled ||
-        (bytes->length % SHM_LINE && bytes->length != match->bytes - match->filled))
+        (bytes->length % SHM_LINE && bytes->length != match->bytes - match->filled) ||
+        !ring_gap_right(endpoint, bytes->gap))
         return length_wrong(endpoint);
-    ring_land(endpoint, match, bytes->length);
+    ring_land(endpoint, match, bytes);
     return PEAL_OK;
 }
 

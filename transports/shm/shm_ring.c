@@ -9,6 +9,11 @@
 
 #include <string.h>
 
+enum {
+    RING_GAP = 1536,               /* bytes left free behind a message; see gap_behind() */
+    GAPS     = 16                  /* and where a ring has room for as many at least */
+};
+
 static size_t line_round(size_t bytes)
 {
     return (bytes + SHM_LINE - 1) & ~(size_t)(SHM_LINE - 1);
@@ -160,21 +165,12 @@ bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void
 }
 
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
-              const void *payload, size_t payload_bytes, const void *bytes, size_t length)
+              const void *payload, size_t payload_bytes)
 {
     struct slot *slot = &endpoint->area->slots[endpoint->me][endpoint->slot_head % SHM_SLOTS];
     uint32_t mark = slot_turn(endpoint->slot_head) << 16 | (uint32_t)kind << 12 |
                     message->stream << 8 | (uint32_t)payload_bytes;
 
-    if (length > 0 && bytes) {
-        char *ring = byte_ring(endpoint, endpoint->me);
-        size_t at = endpoint->byte_head % endpoint->ring, first = endpoint->ring - at;
-
-        first = first < length ? first : length;
-        ring_copy(endpoint, ring + at, bytes, first);
-        ring_copy(endpoint, ring, (const char *)bytes + first, length - first);
-    }
-    endpoint->byte_head += line_round(length);
     slot->number = message->number;
     slot->signature = message->signature;
     if (payload_bytes > 0)
@@ -184,6 +180,53 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
     fence(endpoint);
     if (atomic_load_explicit(&side_theirs(endpoint)->armed, memory_order_relaxed))
         link_wake(endpoint);
+}
+
+/* The reader's core fetches ahead beyond the end of a message.  If the next one lies there, it
+ * has those lines before they are written, and the writer has to take each back: 4 KiB took
+ * twice as long.  So some room is left free.  Not where cores are far: there
+ * stores go past the caches, and such lines need not be taken back; nor where ranks share cores
+ * and come late.  A stream, too, whose reader is behind gains by what is fetched ahead: there only
+ * short messages, as many as there are slots. */
+static size_t gap_behind(struct endpoint *endpoint, size_t round)
+{
+    size_t stride = endpoint->ring / SHM_SLOTS;
+    bool answers = endpoint->slot_tail != endpoint->tail_then;
+
+    endpoint->tail_then = endpoint->slot_tail;
+    if (endpoint->port->options.crowded || round > endpoint->ring / GAPS ||
+        !pace_near(&endpoint->pace) || !pace_near(&endpoint->keeping))
+        return 0;
+    if (answers || round + RING_GAP <= stride)
+        return RING_GAP;
+    return round < stride ? stride - round : 0;
+}
+
+/* And what comes next, if it is as long, shall lie in one piece. */
+static uint32_t room_behind(struct endpoint *endpoint, enum slot_kind kind, size_t length)
+{
+    size_t round = line_round(length), gap = kind == SLOT_EAGER ? gap_behind(endpoint, round) : 0;
+    size_t rest = endpoint->ring - (endpoint->byte_head + round + gap) % endpoint->ring;
+
+    return (uint32_t)(rest < round ? gap + rest : gap);
+}
+
+void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
+                    const struct message *message, size_t offset, const void *bytes,
+                    size_t length)
+{
+    struct slot_bytes where = { offset, (uint32_t)length, room_behind(endpoint, kind, length) };
+
+    if (bytes) {
+        char *ring = byte_ring(endpoint, endpoint->me);
+        size_t at = endpoint->byte_head % endpoint->ring, first = endpoint->ring - at;
+
+        first = first < length ? first : length;
+        ring_copy(endpoint, ring + at, bytes, first);
+        ring_copy(endpoint, ring, (const char *)bytes + first, length - first);
+    }
+    endpoint->byte_head += line_round(length) + where.gap;
+    ring_put(endpoint, kind, message, &where, sizeof where);
 }
 
 struct slot *ring_next(struct endpoint *endpoint, uint32_t *mark)
@@ -203,22 +246,27 @@ const char *ring_view(const struct endpoint *endpoint, size_t length)
     return length <= endpoint->ring - at ? ring + at : NULL;
 }
 
-void ring_pass(struct endpoint *endpoint, size_t length)
+bool ring_gap_right(const struct endpoint *endpoint, uint32_t gap)
 {
-    endpoint->byte_tail += line_round(length);
+    return gap % SHM_LINE == 0 && gap <= endpoint->ring;
 }
 
-bool ring_land(struct endpoint *endpoint, struct match *match, size_t length)
+void ring_pass(struct endpoint *endpoint, size_t length, uint32_t gap)
+{
+    endpoint->byte_tail += line_round(length) + gap;
+}
+
+bool ring_land(struct endpoint *endpoint, struct match *match, const struct slot_bytes *bytes)
 {
     const char *ring = byte_ring(endpoint, !endpoint->me);
     size_t at = endpoint->byte_tail % endpoint->ring, first = endpoint->ring - at;
     bool whole;
 
-    first = first < length ? first : length;
+    first = first < bytes->length ? first : bytes->length;
     whole = relay_put(endpoint, match, ring + at, first);
-    if (first < length)            /* `at` and the ring are whole lines, so is `first` */
-        whole = relay_put(endpoint, match, ring, length - first);
-    ring_pass(endpoint, length);
+    if (first < bytes->length)     /* `at` and the ring are whole lines, so is `first` */
+        whole = relay_put(endpoint, match, ring, bytes->length - first);
+    ring_pass(endpoint, bytes->length, bytes->gap);
     return whole;
 }
 

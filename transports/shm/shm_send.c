@@ -84,7 +84,7 @@ void send_offer(struct outgoing *out, const struct message *message,
     *out_slot(to, message->stream, message->number) = out;
     to->offered++;
     to->relays += out->relayed;
-    ring_put(to, SLOT_OFFER, message, &offer, sizeof offer, NULL, 0);
+    ring_put(to, SLOT_OFFER, message, &offer, sizeof offer);
 }
 
 /* `share`: where the bytes can be mapped, or NULL. */
@@ -105,7 +105,6 @@ int shm_send(struct endpoint *to, const struct message *message, const void *byt
              size_t length, struct completion *done)
 {
     struct completion_queue *completions = to->port->options.completions;
-    struct slot_bytes where = { .length = (uint32_t)length };
     struct memory_share share;
 
     if (to->matching.failure) {
@@ -122,9 +121,9 @@ int shm_send(struct endpoint *to, const struct message *message, const void *byt
     if (!ring_room(to, length > SHM_INLINE ? length : 0))
         return STATUS_AGAIN;
     if (length <= SHM_INLINE)
-        ring_put(to, SLOT_SMALL, message, bytes, length, NULL, 0);
+        ring_put(to, SLOT_SMALL, message, bytes, length);
     else
-        ring_put(to, SLOT_EAGER, message, &where, sizeof where, bytes, length);
+        ring_put_bytes(to, SLOT_EAGER, message, 0, bytes, length);
     completion_done(completions, done, PEAL_OK);
     return PEAL_OK;
 }
@@ -249,12 +248,11 @@ static bool place_piece(struct outgoing *out, size_t length)
 
 static void put_piece(struct outgoing *out, const char *bytes, size_t length)
 {
-    struct slot_bytes piece = { .offset = out->sent, .length = (uint32_t)length };
     struct message message = { .stream = out->stream, .number = out->number };
 
     if (out->keep.dst && place_piece(out, length))
         bytes = NULL;
-    ring_put(out->to, SLOT_DATA, &message, &piece, sizeof piece, bytes, length);
+    ring_put_bytes(out->to, SLOT_DATA, &message, out->sent, bytes, length);
     out->sent += length;
 }
 

@@ -8,7 +8,6 @@
 int shm_put(struct endpoint *to, const struct message *message, const void *bytes,
             size_t length, struct completion *done)
 {
-    struct slot_bytes where = { .length = (uint32_t)length };
     size_t ringed = length > SHM_INLINE ? length : 0;
 
     (void)done;
@@ -16,22 +15,20 @@ int shm_put(struct endpoint *to, const struct message *message, const void *byte
         !ring_window(to, message->stream, message->number) || !ring_room(to, ringed))
         return STATUS_AGAIN;
     if (ringed)
-        ring_put(to, SLOT_EAGER, message, &where, sizeof where, bytes, length);
+        ring_put_bytes(to, SLOT_EAGER, message, 0, bytes, length);
     else
-        ring_put(to, SLOT_SMALL, message, bytes, length, NULL, 0);
+        ring_put(to, SLOT_SMALL, message, bytes, length);
     return PEAL_OK;
 }
 
 int shm_put_keep(struct endpoint *to, const struct message *message, const void *bytes,
                  size_t length, void *keep)
 {
-    struct slot_bytes where = { .length = (uint32_t)length };
-
     if (!to->area || to->matching.failure || length <= SHM_INLINE || length > shm_eager(to) ||
         !ring_window(to, message->stream, message->number) ||
         !ring_keep(to, bytes, length, keep))
         return STATUS_AGAIN;
-    ring_put(to, SLOT_EAGER, message, &where, sizeof where, NULL, length);
+    ring_put_bytes(to, SLOT_EAGER, message, 0, NULL, length);
     return PEAL_OK;
 }
 
@@ -66,8 +63,9 @@ static const void *slot_view(struct endpoint *from, const struct slot *slot, uin
         return (mark & 0xff) == length && length <= SHM_INLINE ? slot->payload : NULL;
     case SLOT_EAGER:
         memcpy(&bytes, slot->payload, sizeof bytes);
-        return bytes.length == length && length <= TRANSPORT_EAGER ? ring_view(from, length)
-                                                                   : NULL;
+        from->peeked_gap = bytes.gap;
+        return bytes.length == length && length <= TRANSPORT_EAGER &&
+               ring_gap_right(from, bytes.gap) ? ring_view(from, length) : NULL;
     case SLOT_OFFER:
         memcpy(&offer, slot->payload, sizeof offer);
         return offer.length == length ? recv_view(from, &offer) : NULL;
@@ -116,7 +114,7 @@ int shm_take(struct endpoint *from, const struct message *message, size_t length
         recv_taken(from, message->stream, message->number);
         recv_notices(from);
     } else if (from->peeked == SLOT_EAGER) {
-        ring_pass(from, length);
+        ring_pass(from, length, from->peeked_gap);
     }
     ring_publish(from);
     return PEAL_OK;

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Messages in the byte ring of shm: room is left between those that follow one another, for what
+ * the reader's core fetches ahead, but not where ranks share cores; and one that would go round
+ * the ring's end begins anew, so that all can be peeked at.  They are too short for their stores
+ * to be timed, so nothing depends on how near the cores are. */
+#include "tests/transports_rig.h"
+
+#include "transports/shm/shm.h"
+
+#include <sched.h>
+#include <string.h>
+
+enum { BYTES = 448, MESSAGES = 12000, APART = 1024 };  /* over ten laps with room, three without */
+
+static void send_all(struct node *node, const char *bytes)
+{
+    for (int i = 0; i < MESSAGES; i++) {
+        struct message message = rig_message(0, node->next_send[1][0]++);
+        int status;
+
+        while ((status = node->transport->put(node->peers[1], &message, bytes, BYTES, NULL)) ==
+               STATUS_AGAIN)
+            node_progress(node);
+        CHECK(status == PEAL_OK, "message %d: %s", i, status_name(status));
+    }
+}
+
+/* How many begin so far behind the end of the one before. */
+static int recv_all(struct node *node)
+{
+    const char *end = NULL;
+    int apart = 0;
+
+    for (int i = 0; i < MESSAGES; i++) {
+        struct message message = rig_message(0, node->next_recv[0][0]++);
+        const void *view = NULL;
+        int status;
+
+        while ((status = node->transport->peek(node->peers[0], &message, BYTES, &view)) ==
+               STATUS_AGAIN)
+            sched_yield();
+        CHECK(status == PEAL_OK, "message %d cannot be peeked at: %s", i, status_name(status));
+        rig_verify(view, BYTES, 7, "in one piece");
+        apart += end && (const char *)view >= end + APART;
+        end = (const char *)view + BYTES;
+        CHECK(node->transport->take(node->peers[0], &message, BYTES) == PEAL_OK, "take %d", i);
+    }
+    return apart;
+}
+
+static void gaps_body(struct node *node)
+{
+    char *bytes = rig_alloc(BYTES, false);
+    int apart;
+
+    rig_fill(bytes, BYTES, 7);
+    node_greet(node);
+    for (int crowded = 0; crowded < 2; crowded++) {
+        node->port->options.crowded = crowded;
+        if (node->rank == 0) {
+            send_all(node, bytes);
+        } else {
+            apart = recv_all(node);
+            CHECK(crowded ? apart == 0 : apart > MESSAGES * 9 / 10, "%d of %d messages lie apart%s",
+                  apart, MESSAGES, crowded ? " though cores are shared" : "");
+        }
+        node_barrier(node);
+    }
+    rig_free(bytes, BYTES, false);
+}
+
+void transports_gaps(const struct transport *transport, uint64_t seed)
+{
+    if (strcmp(transport->name, "shm") != 0)
+        return;
+    rig_run_with(transport, "PEAL_SHM_RING", "2M", seed, gaps_body);
+    printf("%s: messages lie apart, each in one piece\n", transport->name);
+}
