@@ -45,7 +45,7 @@ struct pace {
 enum { PACE_ONE_IN = 31 };         /* prime: messages often have 2, 4, ... pieces */
 
 /* Are the cores near, as far as is known?  Who stores messages into a row is to leave room between
- * them then (transports/shm/shm_ring.c). */
+ * them then. */
 static inline bool pace_near(const struct pace *pace)
 {
     return !pace->goes_past && !pace->far;
