@@ -59,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct completion_queue queue;
     struct where where = { .hostname = "fuzz" };
-    struct port_options options = { 77, 0, 2, &where, 1, &queue };
+    struct port_options options = { .communicator = 77, .nranks = 2, .where = &where,
+                                    .local_ranks = 1, .completions = &queue };
     struct completion done[OPS];
     struct port *port;
     struct endpoint *e;

@@ -32,7 +32,8 @@ struct victim {
 static void victim_open(struct victim *v)
 {
     struct where where = { .hostname = "hostile" };
-    struct port_options options = { COMMUNICATOR, 0, 2, &where, 1, &v->queue };
+    struct port_options options = { .communicator = COMMUNICATOR, .nranks = 2, .where = &where,
+                                    .local_ranks = 1, .completions = &v->queue };
     int ours[LANES];
 
     memset(v, 0, sizeof *v);
@@ -311,7 +312,7 @@ static void test_split(unsigned rounds)
         for (unsigned m = 0; m < 3; m++) {
             struct message message = { 0, m, usual };
             struct landing landing = { (char *)sum[m], BYTES, m == 1 ? NULL : &how,
-                                       (const char *)sum[m], false, false };
+                                       (const char *)sum[m], false, false, false, NULL, NULL };
 
             for (int i = 0; i < FLOATS; i++)
                 sum[m][i] = 1;

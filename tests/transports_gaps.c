@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Messages in the byte ring of shm: room is left between those that follow one another, for what
- * the reader's core fetches ahead, but not where ranks share cores; and one that would go round
- * the ring's end begins anew, so that all can be peeked at.  They are too short for their stores
+ * the reader's core fetches ahead, but not where ranks share cores; and one as long as the
+ * one before does not go round the ring's end, so that all can be peeked at.  They are too short for their stores
  * to be timed, so nothing depends on how near the cores are. */
 #include "tests/transports_rig.h"
 
@@ -48,6 +48,46 @@ static int recv_all(struct node *node)
     return apart;
 }
 
+/* Room that cannot be: the long way is to say so. */
+static void wrong_gap(struct node *node)
+{
+    static const uint32_t wrong[] = { 32, (2 << 20) + SHM_LINE, UINT32_MAX };
+    struct endpoint *from = node->peers[0];
+    struct message message = rig_message(0, node->next_recv[0][0]);
+    struct slot_bytes bytes, right;
+    const void *view;
+    struct slot *slot;
+    uint32_t mark;
+
+    while (!(slot = ring_next(from, &mark)))
+        sched_yield();
+    memcpy(&right, slot->payload, sizeof right);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        bytes = right;
+        bytes.gap = wrong[i];
+        memcpy(slot->payload, &bytes, sizeof bytes);
+        CHECK(node->transport->peek(from, &message, BYTES, &view) == STATUS_POST, "gap %u", wrong[i]);
+    }
+    memcpy(slot->payload, &right, sizeof right);
+}
+
+/* Short messages that are kept are too short to tell how near the cores are. */
+static void keep_some(struct node *node, const char *bytes)
+{
+    char keep[BYTES];
+
+    for (int i = 0; i < MESSAGES; i++) {
+        struct message message = rig_message(0, node->next_send[1][0]++);
+        int status;
+
+        while ((status = node->transport->put_keep(node->peers[1], &message, bytes, BYTES, keep)) ==
+               STATUS_AGAIN)
+            node_progress(node);
+        CHECK(status == PEAL_OK, "message %d: %s", i, status_name(status));
+    }
+    CHECK(node->peers[1]->keeping.pieces == 0, "short messages that were kept have been timed");
+}
+
 static void gaps_body(struct node *node)
 {
     char *bytes = rig_alloc(BYTES, false);
@@ -58,8 +98,13 @@ static void gaps_body(struct node *node)
     for (int crowded = 0; crowded < 2; crowded++) {
         node->port->options.crowded = crowded;
         if (node->rank == 0) {
+            keep_some(node, bytes);
             send_all(node, bytes);
         } else {
+            wrong_gap(node);
+            apart = recv_all(node);
+            CHECK(crowded ? apart == 0 : apart > MESSAGES * 9 / 10, "%d of %d kept messages lie apart%s",
+                  apart, MESSAGES, crowded ? " though cores are shared" : "");
             apart = recv_all(node);
             CHECK(crowded ? apart == 0 : apart > MESSAGES * 9 / 10, "%d of %d messages lie apart%s",
                   apart, MESSAGES, crowded ? " though cores are shared" : "");

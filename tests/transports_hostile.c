@@ -353,16 +353,47 @@ static void shm_forged(const struct transport *transport, uint64_t seed)
 }
 
 /* Put a well-formed slot at `position`. */
-static void slot_put(struct shm_area *area, uint64_t position, enum slot_kind kind,
-                     const void *payload, size_t bytes)
+static void message_put(struct shm_area *area, uint64_t position, enum slot_kind kind,
+                        const struct message *message, const void *payload, size_t bytes)
 {
     struct slot *slot = &area->slots[0][position % SHM_SLOTS];
 
-    slot->number = 1;              /* with stream 1: the first of 100000 bytes */
-    slot->signature = rig_message(1, 1).signature;
+    slot->number = message->number;
+    slot->signature = message->signature;
     memcpy(slot->payload, payload, bytes);
     atomic_store(&slot->mark, (uint32_t)(position / SHM_SLOTS + 1) << 16 |
-                                  (uint32_t)kind << 12 | 1 << 8 | (uint32_t)bytes);
+                                  (uint32_t)kind << 12 | message->stream << 8 | (uint32_t)bytes);
+}
+
+/* Of the first message of 100000 bytes. */
+static void slot_put(struct shm_area *area, uint64_t position, enum slot_kind kind,
+                     const void *payload, size_t bytes)
+{
+    struct message message = rig_message(1, 1);
+
+    message_put(area, position, kind, &message, payload, bytes);
+}
+
+/* Room behind a message, as much as there can be or not. */
+static void shm_gap(const struct transport *transport, uint32_t gap, bool right)
+{
+    struct record hello = { .kind = RECORD_HELLO, .length = RING };
+    struct slot_bytes where = { .length = 300, .gap = gap };
+    struct message message = rig_message(0, 1);                   /* the first of 300 bytes */
+    size_t bytes = ring_area_bytes(RING);
+    int fd = area_memory(bytes, true), status;
+    struct shm_area *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct victim victim;
+
+    CHECK(area != MAP_FAILED, "%m");
+    victim_make(&victim, transport, 1);
+    record_pass(victim.peer[0], &hello, fd);
+    message_put(area, 0, SLOT_EAGER, &message, &where, sizeof where);
+    status = node_wait_op(&victim.node, &victim.recvs[2]);
+    CHECK(status == (right ? PEAL_OK : PEAL_ERR_PROTOCOL), "gap %u: %s", gap, status_name(status));
+    victim_end(&victim, false);
+    munmap(area, bytes);
+    close(fd);
 }
 
 /* A right offer, then pieces of it that are wrong, or a mapping that does not
@@ -468,6 +499,11 @@ void transports_hostile(const struct transport *transport, uint64_t seed)
         shm_wrong_area(transport, seed, right, true, RING - 64);
         shm_wrong_area(transport, seed, right, true, (uint64_t)1 << 63);
         shm_wrong_offers(transport);
+        shm_gap(transport, 64, true);
+        shm_gap(transport, RING, true);
+        shm_gap(transport, 32, false);
+        shm_gap(transport, RING + 64, false);
+        shm_gap(transport, UINT32_MAX, false);
         shm_wrong_want(transport, 0, true);
         shm_wrong_want(transport, 64, false);
         shm_wrong_want(transport, 99999, false);

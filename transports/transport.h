@@ -171,7 +171,7 @@ struct port_options {
     int                      rank, nranks;   /* in that communicator */
     const struct where      *where;          /* this rank's */
     int                      local_ranks;    /* ranks of the communicator on this host ... */
-    bool                     crowded;        /* ... of which more than one share a core with this */
+    bool                     crowded;        /* ... of which those near this one have too few cores */
     struct completion_queue *completions;    /* where completions go */
     /* For a transport with a choice of devices: the names of those that this rank should use
      * before others, "mlx5_0,mlx5_1"; empty: there is no difference, or none is known.  Looks at

@@ -2,7 +2,7 @@
 #include "devices/pace.h"
 
 enum {
-    TRIES_PLAIN = 4,
+    TRIES_PLAIN = 4,               /* copies until it is clear that plain stores are fast again */
     PLAIN_NS   = 20000000,         /* between tries of plain stores: half a per cent, if slow */
     WAIT_LEAST = 2000000,          /* between tries past the caches that were no better ... */
     WAIT_MOST  = 320000000         /* ... and may have cost some 50 us each */
@@ -16,8 +16,8 @@ static const double slow = 0.125;
  * be slow, too; then the other way is not twice as fast.) */
 static const double better = 0.5;
 
-/* Messages of 1 KiB that lie apart take 0.02 on near cores, 0.13 to 0.4 on far ones; else 0.1 and
- * 0.4 to 0.6. */
+/* Messages of 1 KiB that lie apart, as they do on near cores, take 0.02 there and 0.13 to 0.4 on far
+ * ones.  Close to one another they take 0.1 and 0.4 to 0.6, so `slow` tells those. */
 static const double slow_apart = 0.1;
 
 /* Cores are taken away in the middle of a copy, and single ones are fast by chance. */

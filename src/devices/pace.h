@@ -30,7 +30,7 @@ enum {
 
 /* What is known of one peer, or of all.  Begins as zeros; one thread's. */
 struct pace {
-    double   plain, past;          /* ns per byte, the median of the last tries; 0: not known */
+    double   plain, past;          /* ns per byte, the median of the tries before the choice */
     double   costs[PACE_TRIES];    /* the tries so far */
     uint64_t again;                /* not before then is the other way tried */
     uint64_t patience;             /* ns until that, when stores past the caches were no better */

@@ -140,7 +140,7 @@ struct endpoint {
 
     /* Writing: positions count up for ever. */
     uint64_t         slot_head, byte_head, slots_taken, bytes_taken;
-    uint64_t         tail_then;    /* slot_tail when bytes were put last */
+    uint64_t         tail_then;    /* slot_tail when a SLOT_EAGER was put last */
     struct send_window window;
     struct pace      pace, keeping, placing;   /* of our copies to the ring; to there and to where
                                                   they are kept; to the peer's memory */
@@ -224,8 +224,8 @@ void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
 /* Where the next `length` bytes will lie, if there is room and they lie in one piece, for
  * whoever can store them there; NULL: have ring_put_bytes() copy them.  `past`: past the caches. */
 char *ring_place(struct endpoint *endpoint, size_t length, bool *past);
-/* Store to there, and to `keep`, for a ring_put_bytes() that follows; false: there is no room, or not in
- * one piece. */
+/* Store to there, and to `keep`, for a ring_put_bytes() that follows; false: there is no room, or
+ * not in one piece. */
 bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep);
 /* Is this a gap that a peer may leave? */
 bool ring_gap_right(const struct endpoint *endpoint, uint32_t gap);

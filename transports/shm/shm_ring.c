@@ -11,7 +11,7 @@
 
 enum {
     RING_GAP = 1536,               /* bytes left free behind a message; see gap_behind() */
-    GAPS     = 16                  /* and where a ring has room for as many at least */
+    GAPS     = 16                  /* behind no message of more than this part of the ring */
 };
 
 static size_t line_round(size_t bytes)
@@ -156,7 +156,7 @@ bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void
 
     if (length > endpoint->ring - at || !ring_room(endpoint, length))
         return false;
-    if (endpoint->byte_head >= endpoint->ring)
+    if (endpoint->byte_head >= endpoint->ring && length >= PACE_PIECE)
         began = pace_begin(&endpoint->keeping, &also.past);
     landing_put(&landing, 0, bytes, length);
     if (began)
@@ -182,30 +182,33 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
         link_wake(endpoint);
 }
 
-/* The reader's core fetches ahead beyond the end of a message.  If the next one lies there, it
- * has those lines before they are written, and the writer has to take each back: 4 KiB took
- * twice as long.  So some room is left free.  Not where cores are far: there
- * stores go past the caches, and such lines need not be taken back; nor where ranks share cores
- * and come late.  A stream, too, whose reader is behind gains by what is fetched ahead: there only
- * short messages, as many as there are slots. */
-static size_t gap_behind(struct endpoint *endpoint, size_t round)
+/* The reader's core fetches ahead beyond the end of a message.  If the next one lies there, that
+ * core has those lines before they are written, and gives each back to the writer: 4 KiB took
+ * twice as long.  So some room is left free; not where cores are far, for stores go past the
+ * caches there, and leave lines where they are; nor where ranks share cores, and come late.
+ *
+ * A stream whose reader is behind gains by what is fetched ahead.  There is room only behind
+ * its short messages, for as many of them as there are slots, unless something has come from
+ * the reader since the last one. */
+static size_t gap_behind(struct endpoint *endpoint, size_t round, const struct pace *pace)
 {
     size_t stride = endpoint->ring / SHM_SLOTS;
-    bool answers = endpoint->slot_tail != endpoint->tail_then;
+    bool heard = endpoint->slot_tail != endpoint->tail_then;
 
     endpoint->tail_then = endpoint->slot_tail;
-    if (endpoint->port->options.crowded || round > endpoint->ring / GAPS ||
-        !pace_near(&endpoint->pace) || !pace_near(&endpoint->keeping))
+    if (endpoint->port->options.crowded || round > endpoint->ring / GAPS || !pace_near(pace))
         return 0;
-    if (answers || round + RING_GAP <= stride)
+    if (heard || round + RING_GAP <= stride)
         return RING_GAP;
     return round < stride ? stride - round : 0;
 }
 
 /* And what comes next, if it is as long, shall lie in one piece. */
-static uint32_t room_behind(struct endpoint *endpoint, enum slot_kind kind, size_t length)
+static uint32_t room_behind(struct endpoint *endpoint, enum slot_kind kind, size_t length,
+                            const struct pace *pace)
 {
-    size_t round = line_round(length), gap = kind == SLOT_EAGER ? gap_behind(endpoint, round) : 0;
+    size_t round = line_round(length);
+    size_t gap = kind == SLOT_EAGER ? gap_behind(endpoint, round, pace) : 0;
     size_t rest = endpoint->ring - (endpoint->byte_head + round + gap) % endpoint->ring;
 
     return (uint32_t)(rest < round ? gap + rest : gap);
@@ -215,7 +218,9 @@ void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
                     const struct message *message, size_t offset, const void *bytes,
                     size_t length)
 {
-    struct slot_bytes where = { offset, (uint32_t)length, room_behind(endpoint, kind, length) };
+    const struct pace *pace = bytes ? &endpoint->pace : &endpoint->keeping;
+    struct slot_bytes where = { offset, (uint32_t)length,
+                                room_behind(endpoint, kind, length, pace) };
 
     if (bytes) {
         char *ring = byte_ring(endpoint, endpoint->me);
