@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Messages in the byte ring of shm: room is left between those that follow one another, for what
- * the reader's core fetches ahead, but not where ranks share cores; and one as long as the
- * one before does not go round the ring's end, so that all can be peeked at.  They are too short for their stores
- * to be timed, so nothing depends on how near the cores are. */
+ * the reader's core fetches ahead, but not where ranks share cores; and one as long as the one
+ * before does not go round the ring's end, so that all can be peeked at.  They are too short for
+ * their stores to be timed, so nothing depends on how near the cores are. */
 #include "tests/transports_rig.h"
 
 #include "transports/shm/shm.h"
