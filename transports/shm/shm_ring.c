@@ -10,7 +10,9 @@
 #include <string.h>
 
 enum {
-    RING_GAP = 1536,               /* bytes left free behind a message; see gap_behind() */
+    RING_GAP = 1536,               /* bytes left free behind a message; see gap_behind() ... */
+    LONG     = 12 << 10,           /* ... and twice as many if it is so long and an own block that was
+                                      kept: who only copies fetches further ahead */
     GAPS     = 16                  /* behind no message of more than this part of the ring */
 };
 
@@ -190,25 +192,28 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
  * A stream whose reader is behind gains by what is fetched ahead.  There is room only behind
  * its short messages, for as many of them as there are slots, unless something has come from
  * the reader since the last one. */
-static size_t gap_behind(struct endpoint *endpoint, size_t round, const struct pace *pace)
+static size_t gap_behind(struct endpoint *endpoint, size_t round, bool kept)
 {
+    const struct pace *pace = kept ? &endpoint->keeping : &endpoint->pace;
     size_t stride = endpoint->ring / SHM_SLOTS;
     bool heard = endpoint->slot_tail != endpoint->tail_then;
 
     endpoint->tail_then = endpoint->slot_tail;
     if (endpoint->port->options.crowded || round > endpoint->ring / GAPS || !pace_near(pace))
         return 0;
-    if (heard || round + RING_GAP <= stride)
+    if (heard)
+        return kept && round >= LONG ? 2 * RING_GAP : RING_GAP;
+    if (round + RING_GAP <= stride)
         return RING_GAP;
     return round < stride ? stride - round : 0;
 }
 
 /* And what comes next, if it is as long, shall lie in one piece. */
 static uint32_t room_behind(struct endpoint *endpoint, enum slot_kind kind, size_t length,
-                            const struct pace *pace)
+                            bool kept)
 {
     size_t round = line_round(length);
-    size_t gap = kind == SLOT_EAGER ? gap_behind(endpoint, round, pace) : 0;
+    size_t gap = kind == SLOT_EAGER ? gap_behind(endpoint, round, kept) : 0;
     size_t rest = endpoint->ring - (endpoint->byte_head + round + gap) % endpoint->ring;
 
     return (uint32_t)(rest < round ? gap + rest : gap);
@@ -218,9 +223,8 @@ void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
                     const struct message *message, size_t offset, const void *bytes,
                     size_t length)
 {
-    const struct pace *pace = bytes ? &endpoint->pace : &endpoint->keeping;
     struct slot_bytes where = { offset, (uint32_t)length,
-                                room_behind(endpoint, kind, length, pace) };
+                                room_behind(endpoint, kind, length, !bytes) };
 
     if (bytes) {
         char *ring = byte_ring(endpoint, endpoint->me);
