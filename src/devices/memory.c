@@ -2,6 +2,7 @@
 #include "devices/device.h"
 
 #include "base/numa.h"
+#include "base/short_file.h"
 #include "base/status.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -49,6 +51,26 @@ static int memory_check_size(size_t bytes, size_t page)
         return PEAL_OK;
     return status_fail(PEAL_ERR_MEMORY, "%zu bytes of shareable memory are more than this "
                        "machine has: %zu pages of %zu bytes", bytes, pages, page);
+}
+
+/* Huge pages, if the system offers them.  It gives them to who writes to memory that has been advised
+ * so, not to fallocate(); what cannot be had, memory_reserve() says. */
+static void memory_take_huge(int fd, void *address, size_t length)
+{
+    char offered[64];
+
+    madvise(address, length, MADV_HUGEPAGE);
+#ifdef MADV_POPULATE_WRITE
+    if (short_file_line(offered, sizeof offered, "/sys/kernel/mm/transparent_hugepage/shmem_enabled") &&
+        !strstr(offered, "[never]") && !strstr(offered, "[deny]") &&
+        ftruncate(fd, (off_t)length) == 0)
+        for (size_t at = 0; at < length; at += RESERVE_STEP)
+            madvise((char *)address + at, length - at < RESERVE_STEP ? length - at : RESERVE_STEP,
+                    MADV_POPULATE_WRITE);
+#else
+    (void)fd;
+    (void)offered;
+#endif
 }
 
 /* Take the pages now: a full machine is an error here and not SIGBUS later. */
@@ -102,12 +124,12 @@ static int allocation_make(struct allocation *fresh)
                            fresh->length);
     fresh->address = address;
     numa_prefer(address, fresh->length, numa_of_thread());
+    memory_take_huge(fresh->fd, address, fresh->length);
     status = memory_reserve(fresh->fd, fresh->length);
     if (status)
         return status;
     if (fcntl(fresh->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
         return status_fail(PEAL_ERR_SYSTEM, "cannot seal the size of shareable memory: %m");
-    madvise(address, fresh->length, MADV_HUGEPAGE);    /* if the system offers them */
     return PEAL_OK;
 }
 
