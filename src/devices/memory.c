@@ -14,6 +14,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23       /* Linux 5.14; before, it fails, and pages are small */
+#endif
+
 struct allocation {
     struct allocation *next;
     char              *address;
@@ -60,17 +64,10 @@ static void memory_take_huge(int fd, void *address, size_t length)
     char offered[64];
 
     madvise(address, length, MADV_HUGEPAGE);
-#ifdef MADV_POPULATE_WRITE
     if (short_file_line(offered, sizeof offered, "/sys/kernel/mm/transparent_hugepage/shmem_enabled") &&
         !strstr(offered, "[never]") && !strstr(offered, "[deny]") &&
         ftruncate(fd, (off_t)length) == 0)
-        for (size_t at = 0; at < length; at += RESERVE_STEP)
-            madvise((char *)address + at, length - at < RESERVE_STEP ? length - at : RESERVE_STEP,
-                    MADV_POPULATE_WRITE);
-#else
-    (void)fd;
-    (void)offered;
-#endif
+        madvise(address, length, MADV_POPULATE_WRITE);
 }
 
 /* Take the pages now: a full machine is an error here and not SIGBUS later. */

@@ -227,8 +227,8 @@ char *ring_place(struct endpoint *endpoint, size_t length, bool *past);
 /* Store to there, and to `keep`, for a ring_put_bytes() that follows; false: there is no room, or
  * not in one piece. */
 bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep);
-/* Is this a gap that a peer may leave? */
-bool ring_gap_right(const struct endpoint *endpoint, uint32_t gap);
+/* Can so many bytes, and such a gap behind them, be in the byte ring? */
+bool ring_holds(const struct endpoint *endpoint, const struct slot_bytes *bytes);
 /* Land the next bytes of the byte ring; as matching_put(). */
 bool ring_land(struct endpoint *endpoint, struct match *match, const struct slot_bytes *bytes);
 /* The next slot, its mark read; NULL if there is none. */

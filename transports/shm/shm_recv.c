@@ -290,8 +290,7 @@ static int take_eager(struct endpoint *endpoint, const struct message *message,
     struct match *match;
     int status;
 
-    if (bytes->length > TRANSPORT_EAGER || bytes->length > endpoint->ring ||
-        !ring_gap_right(endpoint, bytes->gap))
+    if (bytes->length > TRANSPORT_EAGER || !ring_holds(endpoint, bytes))
         return length_wrong(endpoint);
     status = matching_arrive(&endpoint->matching, message, bytes->length, false, &match);
     if (status == PEAL_OK)
@@ -348,9 +347,8 @@ static int take_data(struct endpoint *endpoint, const struct message *message,
 
     if (!match || !match->held || match->remote[REMOTE_HOW] != FETCH_STREAM ||
         bytes->offset != match->filled || bytes->length == 0 ||
-        bytes->length > endpoint->ring || bytes->length > match->bytes - match->filled ||
-        (bytes->length % SHM_LINE && bytes->length != match->bytes - match->filled) ||
-        !ring_gap_right(endpoint, bytes->gap))
+        !ring_holds(endpoint, bytes) || bytes->length > match->bytes - match->filled ||
+        (bytes->length % SHM_LINE && bytes->length != match->bytes - match->filled))
         return length_wrong(endpoint);
     ring_land(endpoint, match, bytes);
     return PEAL_OK;

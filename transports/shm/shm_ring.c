@@ -255,9 +255,10 @@ const char *ring_view(const struct endpoint *endpoint, size_t length)
     return length <= endpoint->ring - at ? ring + at : NULL;
 }
 
-bool ring_gap_right(const struct endpoint *endpoint, uint32_t gap)
+bool ring_holds(const struct endpoint *endpoint, const struct slot_bytes *bytes)
 {
-    return gap % SHM_LINE == 0 && gap <= endpoint->ring;
+    return bytes->length <= endpoint->ring && bytes->gap <= endpoint->ring &&
+           bytes->gap % SHM_LINE == 0;
 }
 
 void ring_pass(struct endpoint *endpoint, size_t length, uint32_t gap)

@@ -65,7 +65,7 @@ static const void *slot_view(struct endpoint *from, const struct slot *slot, uin
         memcpy(&bytes, slot->payload, sizeof bytes);
         from->peeked_gap = bytes.gap;
         return bytes.length == length && length <= TRANSPORT_EAGER &&
-               ring_gap_right(from, bytes.gap) ? ring_view(from, length) : NULL;
+               ring_holds(from, &bytes) ? ring_view(from, length) : NULL;
     case SLOT_OFFER:
         memcpy(&offer, slot->payload, sizeof offer);
         return offer.length == length ? recv_view(from, &offer) : NULL;
