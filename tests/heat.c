@@ -166,6 +166,46 @@ static void rows(void)
     }
 }
 
+/* Bytes of rank 0's result that may go past the caches. */
+static size_t bytes_past(const struct algorithm *a, int nranks, bool past, int nslices)
+{
+    struct call call = { .collective = a->collective, .nranks = nranks, .count = 200 * 11520, .size = 4,
+                         .commutative = true, .past_caches = past, .nslices = nslices };
+    struct plan *plan = NULL;
+    struct schedule s;
+    size_t bytes = 0;
+
+    schedule_init(&s, nranks);
+    for (call.slice = 0; call.slice < nslices; call.slice++) {
+        schedule_slice(&s, call.slice, SLICES_IN_FLIGHT);
+        a->build(&s, &call);
+    }
+    schedule_finish(&s);
+    check(plan_create(&s, &plan) == PEAL_OK, "%s %s: no plan", collective_name(a->collective), a->name);
+    for (uint32_t i = 0; plan && i < plan->nsteps; i++)
+        bytes += plan->steps[i].streams ? plan->steps[i].dst.bytes : 0;
+    plan_free(plan);
+    schedule_free(&s);
+    return bytes;
+}
+
+/* Slices that use scratch again do not keep results from going past the caches. */
+static void slices(void)
+{
+    size_t all = 0;
+
+    for (const struct algorithm *const *a = algorithms; *a; a++)
+        for (int n = 2; n <= 5; n++)
+            for (int past = 0; past < 2; past++) {
+                size_t one = bytes_past(*a, n, past, 1), many = bytes_past(*a, n, past, 12);
+
+                check(one == many, "%s %s, %d ranks: %zu bytes past the caches, in 12 slices %zu",
+                      collective_name((*a)->collective), (*a)->name, n, one, many);
+                all += many;
+            }
+    check(all > 0, "nothing may go past the caches");
+}
+
 /* ---- Calls ---------------------------------------------------------------------- */
 
 enum { COUNT = PAST_LEAST / 4, BUFFERS = 40 };
@@ -323,6 +363,7 @@ int main(void)
     char clear[64];
 
     rows();
+    slices();
     make_folder();
     last_caches();
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {

@@ -157,6 +157,29 @@ static int find_openers(struct plan *plan, const struct schedule *s)
     return PEAL_OK;
 }
 
+static bool span_meets(struct span a, struct span b)
+{
+    return a.space == b.space && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
+
+/* Does a later step read or change what `step` leaves?  Some wait only for what it reads, to use that
+ * scratch again. */
+static bool is_used(const struct plan *plan, const struct step *step)
+{
+    const uint32_t *next = plan->nexts + step->first_next;
+
+    for (uint32_t n = 0; n < step->nnext; n++) {
+        const struct step *later = &plan->steps[next[n]];
+
+        if (span_meets(later->src, step->dst) || span_meets(later->dst, step->dst))
+            return true;
+        for (uint32_t i = 0; i < later->nparts; i++)
+            if (span_meets(plan->parts[later->first_part + i], step->dst))
+                return true;
+    }
+    return false;
+}
+
 /* Results that are not in the caches, or too large for them, and that no later step reads, need not
  * go through them; unless what lies there is being combined, and so has just been read. */
 static void find_streams(struct plan *p)
@@ -175,7 +198,7 @@ static void find_streams(struct plan *p)
     for (uint32_t i = 0; i < p->nsteps; i++) {
         struct step *step = &p->steps[i];
 
-        step->streams = step->dst.space == DST && step->nnext == 0 &&
+        step->streams = step->dst.space == DST && !is_used(p, step) &&
                         !(step->kind == OP_COMBINE && span_same(step->dst, step->src));
     }
 }
