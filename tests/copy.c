@@ -1,17 +1,65 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Copies of a few bytes without a call: all of them arrive, and nothing beside them is written. */
+/* Copies of a few bytes without a call, and copies to two places, one of them past the caches: all
+ * bytes arrive, and nothing beside them is written. */
 #include "checks.h"
 
 #include "devices/copy.h"
+#include "devices/stream.c"            /* for what other processors than this one would take */
 
 #include <stdlib.h>
 
-enum { MOST = 200, GUARD = 70 };
+enum { MOST = 200, GUARD = 70, BOTH = 600 };
+
+/* Bytes of `to` that are not `from` at `at`, or not as they were elsewhere. */
+static size_t wrong_bytes(const unsigned char *to, size_t at, const unsigned char *from, size_t bytes)
+{
+    size_t wrong = 0;
+
+    for (size_t i = 0; i < BOTH + 2 * GUARD; i++)
+        wrong += to[i] != (i >= at && i < at + bytes ? from[i - at] : 0xee);
+    return wrong;
+}
+
+static void to_both(both_ways *lines, const char *what)
+{
+    static _Alignas(64) unsigned char past[BOTH + 2 * GUARD], plain[BOTH + 2 * GUARD];
+
+    for (size_t bytes = 0; bytes <= BOTH; bytes++) {
+        size_t at = bytes * 5 % GUARD, other = bytes * 3 % GUARD;
+        unsigned char *from = malloc(bytes + !bytes);
+
+        if (!from)
+            exit(1);
+        for (size_t i = 0; i < bytes; i++)
+            from[i] = (unsigned char)(i * 7 + bytes + 1);
+        memset(past, 0xee, sizeof past);
+        memset(plain, 0xee, sizeof plain);
+        both_by(lines, past + at, plain + other, from, bytes);
+        stream_fence();
+        check(wrong_bytes(past, at, from, bytes) == 0, "%s: %zu bytes past, to offset %zu", what, bytes, at);
+        check(wrong_bytes(plain, other, from, bytes) == 0, "%s: %zu bytes to offset %zu", what, bytes, other);
+        free(from);
+    }
+}
+
+static void both(void)
+{
+#if defined(__x86_64__)
+    to_both(both_lines, "to both");
+    if (__builtin_cpu_supports("avx512f"))
+        to_both(both_lines_512, "to both, by AVX-512");
+    else
+        printf("skipped: this processor has no AVX-512\n");
+#else
+    to_both(both_lines, "to both");
+#endif
+}
 
 int main(void)
 {
     unsigned char to[MOST + 2 * GUARD];
 
+    both();
     for (size_t bytes = 0; bytes <= MOST; bytes++)
         for (size_t at = 0; at < 3; at++) {
             /* In memory of just its length: the sanitizer sees what is read beyond it. */

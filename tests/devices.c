@@ -281,7 +281,7 @@ static void check_spread(const char *at, size_t off, const char *before, const c
 }
 
 /* One of the combinations: 1 passes, 2 kept, 4 streams, 8 another place, 16 past the caches there,
- * 32 incoming first, 64 arithmetic, 128 it fails; the operand is 0 a place of its own, 1 dst, 2 keep. */
+ * 32 incoming first, 64 arithmetic, 128 it fails, 256 longer, 512 dst alone; the operand is 0 a place of its own, 1 dst, 2 keep. */
 static void spread_once(unsigned bits, int whose, const struct arithmetic *how,
                         const struct arithmetic *bad)
 {
@@ -289,12 +289,13 @@ static void spread_once(unsigned bits, int whose, const struct arithmetic *how,
     static char right[SPREAD];
     size_t size = how->size, off = random_bits() % 70, at = random_bits() % 40 * size;
     size_t length = random_bits() % (bits & 256 ? 15000 : 1500) / size * size;
+    bool alone = bits & 512, passes = bits & 1 && bits & 8 && !alone;
     struct also also = { bits & 8 ? s.also + off + at : NULL, bits & 16 };
     struct landing landing = {
         .dst = s.dst + off, .bytes = at + length, .how = !(bits & 64) ? NULL : bits & 128 ? bad : how,
         .operand = (whose == 0 ? s.operand : whose == 1 ? s.dst : s.keep) + off,
         .incoming_first = bits & 32, .streams = bits & 4, .passes = bits & 1,
-        .keep = bits & 2 ? s.keep + off : NULL, .also = &also,
+        .lent = bits & 1, .keep = bits & 2 ? s.keep + off : NULL, .also = alone ? NULL : &also,
     };
     bool fails = landing.how == bad;
     const char *piece = s.piece + off % 7, *own = landing.operand + at;
@@ -309,12 +310,12 @@ static void spread_once(unsigned bits, int whose, const struct arithmetic *how,
            "landing_put, combination %x", bits);
     off += at;
     /* Of what fails, only what was combined at its place may be there. */
-    if (!fails || (bits & 4 && !landing.keep && also.place))
-        check_spread(s.dst, off, before.dst, right, length, fails || (bits & 1 && bits & 8), "dst", bits);
+    if (!fails || (bits & 4 && !landing.keep && also.place && !alone))
+        check_spread(s.dst, off, before.dst, right, length, fails || passes, "dst", bits);
     if (!fails || bits & 4)
-        check_spread(s.keep, off, before.keep, right, length, fails || !(bits & 2), "keep", bits);
+        check_spread(s.keep, off, before.keep, right, length, fails || alone || !(bits & 2), "keep", bits);
     if (!fails || bits & 16)
-        check_spread(s.also, off, before.also, right, length, fails || !(bits & 8), "also", bits);
+        check_spread(s.also, off, before.also, right, length, fails || alone || !(bits & 8), "also", bits);
     expect(memcmp(s.operand, before.operand, SPREAD) == 0 && memcmp(s.piece, before.piece, SPREAD) == 0,
            "what is read was changed, combination %x", bits);
 }
@@ -332,7 +333,7 @@ static void test_spread(void)
            !arithmetic_resolve(&ways[1], PEAL_INT16, PEAL_MAX, 2) &&
            !arithmetic_resolve(&ways[2], PEAL_UINT32, op, 2) &&
            !arithmetic_resolve(&bad, PEAL_UINT8, failing, 2), "resolving");
-    for (unsigned bits = 0; bits < 512; bits++)
+    for (unsigned bits = 0; bits < 1024; bits++)
         for (int whose = 0; whose < 3; whose++)
             for (int way = 0; way < 3; way++)
                 spread_once(bits, whose, &ways[bits & 128 ? 0 : way], &bad);

@@ -20,6 +20,10 @@ int arithmetic_resolve_with(struct arithmetic *how, const struct kernels *kernel
 void stream_store(void *dst, const void *src, size_t bytes);
 void stream_fence(void);
 
+/* To `past` past the caches, as stream_store(), and to `plain` plainly, line by line: so that stores
+ * that wait for lines from far away leave room in the core's queue.  No two of the three overlap. */
+void stream_both(void *past, void *plain, const void *src, size_t bytes);
+
 /* The functions of operations that users make. */
 arithmetic_pair user_pair;
 arithmetic_fold user_fold;

@@ -71,7 +71,7 @@ const char *datatype_name(int type);             /* NULL if unknown */
  * place_begin()). */
 struct also {
     char *place;                             /* of the next piece; NULL: none */
-    bool  past;                              /* stored there past the caches */
+    bool  past;                              /* stored there past the caches, unless the result is */
 };
 
 /* What becomes of the `bytes` bytes of one incoming message. */
@@ -82,6 +82,8 @@ struct landing {
     const char              *operand;    /* dst = operand (op) incoming; may equal dst */
     bool                     incoming_first;   /* dst = incoming (op) operand */
     bool                     streams;          /* dst is stored past the caches */
+    bool                     lent;             /* a hint of who calls landing_put(): what comes lies where the
+                                                  peer's program left it, so it is to be fetched ahead, too */
     /* What lands in several places in one pass; for who sets `also`: a transport that relays or
      * keeps what it sends, and who calls landing_put() between place_begin() and place_end().
      * recv() knows none of it. */

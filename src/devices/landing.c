@@ -44,36 +44,9 @@ static int landing_combine(const struct landing *landing, char *dst, size_t offs
     return how->pair(how, dst, operand, piece, elements(how, length));
 }
 
-/* Combined in blocks that stay in the first-level cache, and stored past it from
- * there: so every type, operation and set of kernels has it.  Not in the frame of
- * landing_put(), which small landings pay for. */
-__attribute__((noinline))
-static int landing_stream(const struct landing *landing, size_t offset, const char *piece,
-                          size_t length)
-{
-    _Alignas(64) char block[BLOCK_BYTES];
-    int status = PEAL_OK;
-
-    if (!landing->how) {
-        memory_stream(landing->dst + offset, piece, length);
-        return PEAL_OK;
-    }
-    while (length > 0 && status == PEAL_OK) {
-        size_t part = length < BLOCK_BYTES ? length : BLOCK_BYTES;
-
-        status = landing_combine(landing, block, offset, piece, part);
-        if (status == PEAL_OK)
-            stream_store(landing->dst + offset, block, part);
-        offset += part;
-        piece += part;
-        length -= part;
-    }
-    stream_fence();
-    return status;
-}
-
 /* By string instructions, which take lines for themselves without reading them: with vectors, sums
- * larger than the second cache took 1.1 of the time. */
+ * larger than the second cache took 1.1 of the time.  Not beside stores past the caches: string
+ * instructions wait until those are done. */
 static void store_made(char *to, const char *from, size_t bytes)
 {
 #if defined(__x86_64__)
@@ -104,54 +77,104 @@ static void store(const struct also *at, size_t offset, const char *from, size_t
         store_copied(to, from, bytes);
 }
 
-/* Where a result is stored past the caches, the operand is not in them either, as a rule, and the core
- * reads the next block of it only when it is through with the stores of this one. */
+/* Where a result is stored past the caches, the operand is not in them either, as a rule, nor is what
+ * is lent; and the core reads the next block only when it is through with the stores of this one. */
 static void fetch(const char *from, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64)
         __builtin_prefetch(from + i, 0, 2);
 }
 
-/* To several places, in blocks of so few bytes that reading goes on while the block before is
- * still being stored: as fast as a loop that stores every line so often, and so every type and
- * operation has it.  (With blocks of 4 KiB an all-reduce was up to a twentieth longer.) */
+enum { STREAMED = 4 << 10 };           /* fewer bytes are not worth a fence */
+
+/* Where a landing goes. */
+struct places {
+    struct also at[3];
+    int n;
+    int streamed;        /* of two: that one past the caches and the other plainly, line by line; or -1 */
+    bool plainly;        /* none goes past the caches */
+    char *warm;          /* one of them where a sum may be made; or NULL */
+};
+
+/* Of two places only one goes past the caches, also where the peer's was to: the core has too few
+ * buffers for both, and where cores are far, too, it took less time (docs/performance.md). */
+static struct places places_of(const struct landing *landing, size_t offset)
+{
+    static const struct also nowhere;
+    const struct also *onward = landing->also ? landing->also : &nowhere;
+    char *keep = landing->also ? landing->keep : NULL;
+    struct places p = { .streamed = -1, .plainly = true };
+
+    if (!landing->passes || !onward->place)
+        p.at[p.n++] = (struct also){ landing->dst + offset, landing->streams && !keep };
+    if (keep)
+        p.at[p.n++] = (struct also){ keep + offset, landing->streams };
+    if (onward->place)
+        p.at[p.n++] = *onward;
+    for (int i = 0; i < p.n; i++) {
+        p.plainly &= !p.at[i].past;
+        /* The peer's memory only if it is the only one: the peer may write to it meanwhile. */
+        if (!p.warm && !p.at[i].past && (p.n == 1 || p.at[i].place != onward->place))
+            p.warm = p.at[i].place;
+    }
+    if (p.n == 2 && landing->streams) {
+        p.streamed = p.at[0].past ? 0 : 1;
+        p.warm = NULL;
+    }
+    return p;
+}
+
+static void store_all(const struct places *to, size_t at, const char *from, size_t bytes, bool made)
+{
+    if (to->streamed >= 0) {
+        stream_both(to->at[to->streamed].place + at, to->at[!to->streamed].place + at, from, bytes);
+        return;
+    }
+    for (int i = 0; i < to->n; i++)
+        store(&to->at[i], at, from, bytes, made && to->plainly);
+}
+
+/* The first block ends where a line of what goes past the caches does: every line that is stored in
+ * two parts is fetched. */
+static size_t first_block(const struct landing *landing, const struct places *to, size_t most)
+{
+    const struct also *at = &to->at[to->streamed > 0];
+    size_t over = (uintptr_t)at->place % 64;
+
+    return !at->past || (landing->how && over % landing->how->size) ? most : most - over;
+}
+
+/* To several places, or past the caches, in blocks of so few bytes that reading goes on while the
+ * block before is still being stored: as fast as a loop that stores every line so often, and so every
+ * type and operation has it.  (With blocks of 4 KiB an all-reduce was up to a twentieth longer, a
+ * reduction past the caches a sixth.)  Not in the frame of landing_put(), which small landings pay for. */
 __attribute__((noinline))
 static int landing_spread(const struct landing *landing, size_t offset, const char *piece,
                           size_t length)
 {
-    enum { COMBINED = 1024, COPIED = 2048 };
-    const size_t most = landing->how ? COMBINED : COPIED;
+    enum { COMBINED = 1024, COPIED = 2048, AHEAD = 2048 };
+    const struct places to = places_of(landing, offset);
+    size_t most = landing->how ? COMBINED : COPIED, part = first_block(landing, &to, most);
     _Alignas(64) char block[COMBINED];
-    struct also places[3];
-    char *warm = NULL;             /* one of them that is not past the caches; the peer's, which it
-                                      may write to, only if it is the only one */
-    /* Two places past the caches take all the buffers that lines are fetched with (1.2 of the time). */
-    bool ahead = landing->streams && !(landing->also->place && landing->also->past);
-    int n = 0, status = PEAL_OK;
+    int status = PEAL_OK;
 
-    if (!landing->passes || !landing->also->place)
-        places[n++] = (struct also){ landing->dst + offset, landing->streams && !landing->keep };
-    if (landing->keep)
-        places[n++] = (struct also){ landing->keep + offset, landing->streams };
-    if (landing->also->place)
-        places[n++] = *landing->also;
-    for (int i = 0; i < n && !warm; i++)
-        warm = places[i].past || (n > 1 && places[i].place == landing->also->place)
-                   ? NULL : places[i].place;
-    for (size_t at = 0; at < length && status == PEAL_OK; at += most) {
-        size_t part = length - at < most ? length - at : most;
+    for (size_t at = 0; at < length && status == PEAL_OK; at += part, part = most) {
         const char *result = piece + at;
 
+        part = length - at < part ? length - at : part;
         if (landing->how) {
-            char *made = warm ? warm + at : block;
+            char *made = to.warm ? to.warm + at : block;
 
-            if (ahead && at + 3 * COMBINED <= length)
-                fetch(landing->operand + offset + at + 2 * COMBINED, COMBINED);
+            if (landing->streams && at + AHEAD + most <= length) {
+                fetch(landing->operand + offset + at + AHEAD, most);
+                if (landing->lent)
+                    fetch(piece + at + AHEAD, most);
+            }
             status = landing_combine(landing, made, offset + at, piece + at, part);
             result = made;
         }
-        for (int i = 0; i < n && status == PEAL_OK; i++)
-            store(&places[i], at, result, part, landing->how);
+        if (status == PEAL_OK)
+            store_all(&to, at, result, part, landing->how);
     }
     stream_fence();
     return status;
@@ -162,10 +185,9 @@ int landing_put(const struct landing *landing, size_t offset, const void *piece,
 {
     if (!landing_fits(landing, offset, length))
         return landing_refuse(landing, offset, length);
-    if (landing->also && (landing->also->place || landing->keep))
+    if ((landing->also && (landing->also->place || landing->keep)) ||
+        (landing->streams && length >= STREAMED))
         return landing_spread(landing, offset, piece, length);
-    if (landing->streams && length >= BLOCK_BYTES)
-        return landing_stream(landing, offset, piece, length);
     if (landing->how)
         return landing_combine(landing, landing->dst + offset, offset, piece, length);
     if (length > 0)

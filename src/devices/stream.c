@@ -12,10 +12,13 @@
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <emmintrin.h>
-
 enum { LINE = 64 };
+
+/* Whole lines, to both; `past` is at one. */
+typedef void both_ways(char *past, char *plain, const char *src, size_t bytes);
+
+#if defined(__x86_64__)
+#include <immintrin.h>
 
 static void stream_lines(char *dst, const char *src, size_t bytes)
 {
@@ -32,6 +35,14 @@ static void stream_lines(char *dst, const char *src, size_t bytes)
     }
 }
 
+/* A line in one store: an entry of the core's queue holds 64 bytes then, not 16. */
+__attribute__((target("avx512f")))
+static void stream_lines_512(char *dst, const char *src, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += LINE)
+        _mm512_stream_si512((void *)(dst + i), _mm512_loadu_si512(src + i));
+}
+
 void stream_store(void *dst, const void *src, size_t bytes)
 {
     char *to = dst;
@@ -44,8 +55,32 @@ void stream_store(void *dst, const void *src, size_t bytes)
     }
     whole = (bytes - head) / LINE * LINE;
     memcpy(to, from, head);
-    stream_lines(to + head, from + head, whole);
+    (__builtin_cpu_supports("avx512f") ? stream_lines_512 : stream_lines)(to + head, from + head, whole);
     memcpy(to + head + whole, from + head + whole, bytes - head - whole);
+}
+
+static void both_lines(char *past, char *plain, const char *src, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += LINE) {
+        stream_lines(past + i, src + i, LINE);
+        memcpy(plain + i, src + i, LINE);
+    }
+}
+
+__attribute__((target("avx512f")))
+static void both_lines_512(char *past, char *plain, const char *src, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += LINE) {
+        __m512i line = _mm512_loadu_si512(src + i);
+
+        _mm512_stream_si512((void *)(past + i), line);
+        _mm512_storeu_si512(plain + i, line);
+    }
+}
+
+static both_ways *both_best(void)
+{
+    return __builtin_cpu_supports("avx512f") ? both_lines_512 : both_lines;
 }
 
 void stream_fence(void)
@@ -65,6 +100,17 @@ void stream_store(void *dst, const void *src, size_t bytes)
     memcpy(dst, src, bytes);
 }
 
+static void both_lines(char *past, char *plain, const char *src, size_t bytes)
+{
+    memcpy(past, src, bytes);
+    memcpy(plain, src, bytes);
+}
+
+static both_ways *both_best(void)
+{
+    return both_lines;
+}
+
 void stream_fence(void)
 {
 }
@@ -73,6 +119,26 @@ static void stores_wait(void)
 {
 }
 #endif
+
+static void both_by(both_ways *lines, void *past, void *plain, const void *src, size_t bytes)
+{
+    size_t head = -(uintptr_t)past % LINE, tail;
+    const char *from = src;
+    char *to = past, *also = plain;
+
+    head = head < bytes ? head : bytes;
+    tail = (bytes - head) % LINE;
+    memcpy(to, from, head);
+    memcpy(also, from, head);
+    lines(to + head, also + head, from + head, bytes - head - tail);
+    memcpy(to + bytes - tail, from + bytes - tail, tail);
+    memcpy(also + bytes - tail, from + bytes - tail, tail);
+}
+
+void stream_both(void *past, void *plain, const void *src, size_t bytes)
+{
+    both_by(both_best(), past, plain, src, bytes);
+}
 
 void memory_stream(void *dst, const void *src, size_t bytes)
 {

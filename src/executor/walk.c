@@ -217,6 +217,7 @@ static int walk_onward(struct run *run, const struct step *step, struct link *fr
         return status;
     landing = run_landing_onward(run, step);
     landing.also = &also;
+    landing.lent = true;
     status = landing_put(&landing, 0, view, landing.bytes);
     ended = from->transport->take(from->endpoint, message, step->dst.bytes);
     status = status ? status : ended;
@@ -264,6 +265,7 @@ static inline int walk_recv(struct run *run, const struct step *step, struct lin
             copy_bytes(dst, view, step->dst.bytes);
     } else {
         landing = run_landing(run, step);
+        landing.lent = run->lent;
         if (view != landing.dst || landing.how)
             status = landing_put(&landing, 0, view, landing.bytes);
     }

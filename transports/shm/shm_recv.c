@@ -227,6 +227,7 @@ static size_t fetch_piece(struct endpoint *endpoint, struct match *match)
         size_t most = landing.also ? SHM_PIECE : VIEW_PIECE;   /* it goes on by the ring's pieces */
 
         piece = piece < most ? piece : most;
+        landing.lent = true;
         relay_before(match, piece);
         status = landing_put(&landing, match->filled, view + match->filled, piece);
     } else {
