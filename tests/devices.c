@@ -281,7 +281,8 @@ static void check_spread(const char *at, size_t off, const char *before, const c
 }
 
 /* One of the combinations: 1 passes, 2 kept, 4 streams, 8 another place, 16 past the caches there,
- * 32 incoming first, 64 arithmetic, 128 it fails, 256 longer, 512 dst alone; the operand is 0 a place of its own, 1 dst, 2 keep. */
+ * 32 incoming first, 64 arithmetic, 128 it fails, 256 longer, 512 dst alone; the operand is 0 a
+ * place of its own, 1 dst, 2 keep. */
 static void spread_once(unsigned bits, int whose, const struct arithmetic *how,
                         const struct arithmetic *bad)
 {

@@ -130,18 +130,29 @@ static void forgotten(void)
 
 /* ---- Algorithms ----------------------------------------------------------------- */
 
+/* Rank 0's. */
+static void build(struct schedule *s, const struct algorithm *a, int nranks, size_t count, bool past,
+                  int nslices)
+{
+    struct call call = { .collective = a->collective, .nranks = nranks, .count = count, .size = 4,
+                         .commutative = true, .past_caches = past, .nslices = nslices };
+
+    schedule_init(s, nranks);
+    for (call.slice = 0; call.slice < nslices; call.slice++) {
+        schedule_slice(s, call.slice, SLICES_IN_FLIGHT);
+        a->build(s, &call);
+    }
+    schedule_finish(s);
+}
+
 static char *text_of(const struct algorithm *a, int nranks, bool past)
 {
-    struct call call = { .collective = a->collective, .nranks = nranks, .count = 1000, .size = 4,
-                         .commutative = true, .past_caches = past, .nslices = 1 };
     struct schedule s;
     char *text = NULL;
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
 
-    schedule_init(&s, nranks);
-    a->build(&s, &call);
-    schedule_finish(&s);
+    build(&s, a, nranks, 1000, past, 1);
     schedule_print(&s, file);
     fclose(file);
     schedule_free(&s);
@@ -169,18 +180,11 @@ static void rows(void)
 /* Bytes of rank 0's result that may go past the caches. */
 static size_t bytes_past(const struct algorithm *a, int nranks, bool past, int nslices)
 {
-    struct call call = { .collective = a->collective, .nranks = nranks, .count = 200 * 11520, .size = 4,
-                         .commutative = true, .past_caches = past, .nslices = nslices };
     struct plan *plan = NULL;
     struct schedule s;
     size_t bytes = 0;
 
-    schedule_init(&s, nranks);
-    for (call.slice = 0; call.slice < nslices; call.slice++) {
-        schedule_slice(&s, call.slice, SLICES_IN_FLIGHT);
-        a->build(&s, &call);
-    }
-    schedule_finish(&s);
+    build(&s, a, nranks, 200 * 11520, past, nslices);      /* divided by 2 to 5 ranks, and by 12 slices */
     check(plan_create(&s, &plan) == PEAL_OK, "%s %s: no plan", collective_name(a->collective), a->name);
     for (uint32_t i = 0; plan && i < plan->nsteps; i++)
         bytes += plan->steps[i].streams ? plan->steps[i].dst.bytes : 0;

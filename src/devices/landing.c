@@ -89,9 +89,9 @@ enum { STREAMED = 4 << 10 };           /* fewer bytes are not worth a fence */
 
 /* Where a landing goes. */
 struct places {
-    struct also at[3];
+    struct also at[3];   /* where the result stays before all others */
     int n;
-    int streamed;        /* of two: that one past the caches and the other plainly, line by line; or -1 */
+    bool both;           /* two: the first past the caches and the other plainly, line by line */
     bool plainly;        /* none goes past the caches */
     char *warm;          /* one of them where a sum may be made; or NULL */
 };
@@ -103,12 +103,12 @@ static struct places places_of(const struct landing *landing, size_t offset)
     static const struct also nowhere;
     const struct also *onward = landing->also ? landing->also : &nowhere;
     char *keep = landing->also ? landing->keep : NULL;
-    struct places p = { .streamed = -1, .plainly = true };
+    struct places p = { .plainly = true };
 
-    if (!landing->passes || !onward->place)
-        p.at[p.n++] = (struct also){ landing->dst + offset, landing->streams && !keep };
     if (keep)
         p.at[p.n++] = (struct also){ keep + offset, landing->streams };
+    if (!landing->passes || !onward->place)
+        p.at[p.n++] = (struct also){ landing->dst + offset, landing->streams && !keep };
     if (onward->place)
         p.at[p.n++] = *onward;
     for (int i = 0; i < p.n; i++) {
@@ -117,17 +117,16 @@ static struct places places_of(const struct landing *landing, size_t offset)
         if (!p.warm && !p.at[i].past && (p.n == 1 || p.at[i].place != onward->place))
             p.warm = p.at[i].place;
     }
-    if (p.n == 2 && landing->streams) {
-        p.streamed = p.at[0].past ? 0 : 1;
+    p.both = p.n == 2 && landing->streams;
+    if (p.both)
         p.warm = NULL;
-    }
     return p;
 }
 
 static void store_all(const struct places *to, size_t at, const char *from, size_t bytes, bool made)
 {
-    if (to->streamed >= 0) {
-        stream_both(to->at[to->streamed].place + at, to->at[!to->streamed].place + at, from, bytes);
+    if (to->both) {
+        stream_both(to->at[0].place + at, to->at[1].place + at, from, bytes);
         return;
     }
     for (int i = 0; i < to->n; i++)
@@ -138,10 +137,9 @@ static void store_all(const struct places *to, size_t at, const char *from, size
  * two parts is fetched. */
 static size_t first_block(const struct landing *landing, const struct places *to, size_t most)
 {
-    const struct also *at = &to->at[to->streamed > 0];
-    size_t over = (uintptr_t)at->place % 64;
+    size_t over = (uintptr_t)to->at[0].place % 64;
 
-    return !at->past || (landing->how && over % landing->how->size) ? most : most - over;
+    return !to->at[0].past || (landing->how && over % landing->how->size) ? most : most - over;
 }
 
 /* To several places, or past the caches, in blocks of so few bytes that reading goes on while the
