@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Copies of a few bytes without a call, and copies to two places, one of them past the caches: all
- * bytes arrive, and nothing beside them is written. */
+/* Copies of a few bytes without a call, by string instructions, and to two places, one of them past
+ * the caches: all bytes arrive, and nothing beside them is written. */
 #include "checks.h"
 
 #include "devices/copy.h"
@@ -42,6 +42,26 @@ static void to_both(both_ways *lines, const char *what)
     }
 }
 
+static void by_strings(void)
+{
+    static _Alignas(64) unsigned char to[BOTH + 2 * GUARD];
+
+    for (size_t bytes = 0; bytes <= BOTH; bytes++) {
+        size_t at = bytes * 5 % GUARD;
+        unsigned char *from = malloc(bytes + !bytes);
+
+        if (!from)
+            exit(1);
+        for (size_t i = 0; i < bytes; i++)
+            from[i] = (unsigned char)(i * 7 + bytes + 1);
+        memset(to, 0xee, sizeof to);
+        string_copy((char *)to + at, (const char *)from, bytes);
+        check(wrong_bytes(to, at, from, bytes) == 0, "by string instructions: %zu bytes to offset %zu",
+              bytes, at);
+        free(from);
+    }
+}
+
 static void both(void)
 {
 #if defined(__x86_64__)
@@ -60,6 +80,7 @@ int main(void)
     unsigned char to[MOST + 2 * GUARD];
 
     both();
+    by_strings();
     for (size_t bytes = 0; bytes <= MOST; bytes++)
         for (size_t at = 0; at < 3; at++) {
             /* In memory of just its length: the sanitizer sees what is read beyond it. */

@@ -264,7 +264,7 @@ static int refuses(const void *in, void *inout, size_t count, peal_datatype_t ty
     return 1;
 }
 
-enum { SPREAD = 20000 };
+enum { SPREAD = 40000 };
 
 struct spread {                    /* places with room around them */
     _Alignas(64) char dst[SPREAD], keep[SPREAD], also[SPREAD], operand[SPREAD], piece[SPREAD];
@@ -281,17 +281,21 @@ static void check_spread(const char *at, size_t off, const char *before, const c
 }
 
 /* One of the combinations: 1 passes, 2 kept, 4 streams, 8 another place, 16 past the caches there,
- * 32 incoming first, 64 arithmetic, 128 it fails, 256 longer, 512 dst alone; the operand is 0 a
- * place of its own, 1 dst, 2 keep. */
+ * 32 incoming first, 64 arithmetic, 128 it fails, 256 longer, 512 dst alone, 1024 by string
+ * instructions, 2048 the other place is far; the operand is 0 a place of its own, 1 dst, 2 keep. */
 static void spread_once(unsigned bits, int whose, const struct arithmetic *how,
                         const struct arithmetic *bad)
 {
     static struct spread s, before;
     static char right[SPREAD];
     size_t size = how->size, off = random_bits() % 70, at = random_bits() % 40 * size;
-    size_t length = random_bits() % (bits & 256 ? 15000 : 1500) / size * size;
+    size_t most = !(bits & 256) ? 1500 : bits & 1024 ? 36000 : 15000;
+    size_t length = random_bits() % most / size * size;
     bool alone = bits & 512, passes = bits & 1 && bits & 8 && !alone;
-    struct also also = { bits & 8 ? s.also + off + at : NULL, bits & 16 };
+    struct also also = {
+        .place = bits & 8 ? s.also + off + at : NULL, .past = bits & 16, .strings = bits & 1024,
+        .far = bits & 2048,
+    };
     struct landing landing = {
         .dst = s.dst + off, .bytes = at + length, .how = !(bits & 64) ? NULL : bits & 128 ? bad : how,
         .operand = (whose == 0 ? s.operand : whose == 1 ? s.dst : s.keep) + off,
@@ -334,7 +338,7 @@ static void test_spread(void)
            !arithmetic_resolve(&ways[1], PEAL_INT16, PEAL_MAX, 2) &&
            !arithmetic_resolve(&ways[2], PEAL_UINT32, op, 2) &&
            !arithmetic_resolve(&bad, PEAL_UINT8, failing, 2), "resolving");
-    for (unsigned bits = 0; bits < 1024; bits++)
+    for (unsigned bits = 0; bits < 4096; bits++)
         for (int whose = 0; whose < 3; whose++)
             for (int way = 0; way < 3; way++)
                 spread_once(bits, whose, &ways[bits & 128 ? 0 : way], &bad);

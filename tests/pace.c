@@ -4,6 +4,7 @@
  *
  *   pace [seed] */
 #include "checks.h"
+#include "devices/distance.h"
 #include "devices/pace.h"
 
 #include <stdlib.h>
@@ -209,13 +210,79 @@ static void lengths(double plain_cost, double least, double most, const char *wh
           link.past / (link.past + link.plain));
 }
 
-/* Real copies, of which pieces of 512 bytes and more take part; whatever is chosen, all bytes
- * are there, and none after them. */
-static void copies(void)
+/* One slow line, or one fast one, does not change how far the other core is; most of them do. */
+static void distances(void)
 {
-    static const struct { size_t bytes; unsigned pieces; } rows[] = {
-        { 0, 0 }, { 511, 0 }, { 512, 1 }, { 1000, 1 }, { 64 << 10, 1 }, { (64 << 10) + 511, 1 },
-        { (64 << 10) + 512, 2 }, { (128 << 10) + 700, 3 }
+    static const uint64_t near_ns[] = { 30, 40, 30, 250, 30, 50, 30, 110 },
+                          far_ns[] = { 170, 160, 35, 220, 330, 170, 180, 120 };
+    struct distance distance = { 0 };
+    int due = 0;
+
+    for (int i = 0; i < 10 * DISTANCE_ONE_IN; i++)
+        due += distance_due(&distance);
+    check(due == 10, "%d of %d lines are timed", due, 10 * DISTANCE_ONE_IN);
+    check(!distance_is_far(&distance), "far from the beginning");
+    for (int turn = 0; turn < 6; turn++) {
+        int changes = 0;
+        bool is_far = turn % 2, was = distance_is_far(&distance);
+
+        for (int i = 0; i < 80; i++) {
+            distance_took(&distance, is_far ? far_ns[i % 8] : near_ns[i % 8]);
+            changes += distance_is_far(&distance) != was;
+            was = distance_is_far(&distance);
+        }
+        check(was == is_far, "after 80 lines of a core that is %s", is_far ? "far" : "near");
+        check(changes == (turn > 0), "%d changes among them", changes);
+    }
+}
+
+/* Long copies by string instructions and by vectors, which take so many ns per byte. */
+static void trials(double by_strings, double by_vectors, bool faster)
+{
+    for (int i = 0; i < 50; i++) {
+        struct pace pace = { 0 };
+        int n = 0;
+
+        for (; pace_asks(&pace, PACE_LONG) && n < 100; n++)
+            pace_tried(&pace, (n % 2 ? by_strings : by_vectors) * (0.75 + noise() / 4) *
+                              (n % 16 == 5 || n % 16 == 8 ? 20 : 1));      /* cores are taken away */
+        check(n == 2 * PACE_TRIES, "%d copies until it is found", n);
+        check(pace_by_strings(&pace, PACE_LONG) == faster && !pace_by_strings(&pace, PACE_LONG - 1),
+              "%.3f ns a byte by string instructions, %.3f by vectors", by_strings, by_vectors);
+    }
+}
+
+/* Real ones: all bytes are there, either way, and what is found is kept to. */
+static void tried_copies(void)
+{
+    enum { BYTES = PACE_LONG + 100 };
+    static char from[BYTES], to[BYTES + 1];
+    struct pace pace = { 0 };
+    enum pace_strings found = STRINGS_UNKNOWN;
+
+    for (int i = 0; i < 3 * PACE_TRIES; i++) {
+        for (int k = 0; k < BYTES; k++)
+            from[k] = (char)(k * 7 + i + k / 256);
+        memset(to, 0x33, sizeof to);
+        pace_copy(&pace, to, from, PACE_LONG - 1);
+        check(pace.trials == (i < 2 * PACE_TRIES ? i : 2 * PACE_TRIES), "a short copy is a trial");
+        pace_copy(&pace, to, from, BYTES);
+        check(memcmp(to, from, BYTES) == 0 && to[BYTES] == 0x33, "trial %d: wrong bytes", i);
+        check((pace.strings == STRINGS_UNKNOWN) == (i < 2 * PACE_TRIES - 1), "after %d trials: %d", i + 1,
+              (int)pace.strings);
+        check(i < 2 * PACE_TRIES || pace.strings == found, "it is found once");
+        found = pace.strings;
+    }
+}
+
+/* Real copies, of which pieces of 512 bytes and more take part, or only up to 8 KiB where string
+ * instructions are the faster way; whatever is chosen, all bytes are there, and none after them. */
+static void copies(enum pace_strings strings)
+{
+    static const struct { size_t bytes; unsigned slower, faster; } rows[] = {
+        { 0, 0, 0 }, { 511, 0, 0 }, { 512, 1, 1 }, { 1000, 1, 1 }, { PACE_LONG - 1, 1, 1 },
+        { PACE_LONG, 1, 0 }, { 64 << 10, 1, 0 }, { (64 << 10) + 511, 1, 0 },
+        { (64 << 10) + 512, 2, 1 }, { (128 << 10) + 700, 3, 1 }
     };
     enum { ROOM = 136 << 10 };
     static unsigned char from[ROOM], to[ROOM + 3];
@@ -227,11 +294,12 @@ static void copies(void)
             bool past_caches = way & 1;
             unsigned before = way & 2 ? PACE_ONE_IN - 1 : 0;   /* then the first is timed */
             size_t at = r % 3, bytes = rows[r].bytes;
-            struct pace pace = { .goes_past = past_caches, .pieces = before };
+            unsigned pieces = strings == STRINGS_FASTER ? rows[r].faster : rows[r].slower;
+            struct pace pace = { .goes_past = past_caches, .pieces = before, .strings = strings };
 
             memset(to, 0xee, sizeof to);
             pace_copy(&pace, to + at, from, bytes);
-            check(before || pace.pieces == rows[r].pieces,
+            check(before || pace.pieces == pieces,
                   "%zu bytes in %u pieces that may be timed", bytes, pace.pieces);
             check(memcmp(to + at, from, bytes) == 0 && to[at + bytes] == 0xee,
                   "%zu bytes %s the caches: wrong bytes", bytes, past_caches ? "past" : "into");
@@ -252,7 +320,14 @@ int main(int argc, char **argv)
         lengths(near, 0, 0.01, "near");
         lengths(far, 0.95, 1, "far");
     }
-    copies();
+    distances();
+    trials(0.01, 0.02, true);
+    trials(0.02, 0.14, true);
+    trials(0.02, 0.02, false);
+    trials(0.025, 0.02, false);
+    copies(STRINGS_SLOWER);
+    copies(STRINGS_FASTER);
+    tried_copies();
     printf("pace: %s, %d checks, %d failed\n", failures ? "FAIL" : "ok", checks, failures);
     return failures ? 1 : 0;
 }

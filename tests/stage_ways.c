@@ -17,6 +17,12 @@ struct met { const struct pace *paces[PACES]; int n; };
 
 static struct met for_one, for_all, for_both, *meeting;
 
+/* Else only short ones would have a choice. */
+void pace_tried(struct pace *pace, double cost)
+{
+    pace->strings = cost >= 0 ? STRINGS_SLOWER : STRINGS_UNKNOWN;
+}
+
 void pace_took(struct pace *pace, double cost, uint64_t now)
 {
     int i = 0;

@@ -24,6 +24,9 @@ void stream_fence(void);
  * that wait for lines from far away leave room in the core's queue.  No two of the three overlap. */
 void stream_both(void *past, void *plain, const void *src, size_t bytes);
 
+/* memcpy() by string instructions; see pace.h. */
+void string_copy(char *to, const char *from, size_t bytes);
+
 /* The functions of operations that users make. */
 arithmetic_pair user_pair;
 arithmetic_fold user_fold;

@@ -72,6 +72,9 @@ const char *datatype_name(int type);             /* NULL if unknown */
 struct also {
     char *place;                             /* of the next piece; NULL: none */
     bool  past;                              /* stored there past the caches, unless the result is */
+    bool  strings;                           /* long blocks by string instructions ... */
+    bool  far;                               /* ... also beside a result past the caches: what lay there is
+                                                in the caches of a core that is far */
 };
 
 /* What becomes of the `bytes` bytes of one incoming message. */

@@ -33,6 +33,16 @@ static double median(double *costs)
     return costs[PACE_TRIES / 2];
 }
 
+void pace_tried(struct pace *pace, double cost)
+{
+    static const double clearly = 0.8;
+
+    (pace->trials % 2 ? pace->costs : pace->others)[pace->trials / 2] = cost;
+    if (++pace->trials == 2 * PACE_TRIES)
+        pace->strings = median(pace->costs) < clearly * median(pace->others) ? STRINGS_FASTER
+                                                                             : STRINGS_SLOWER;
+}
+
 static void keep(struct pace *pace, bool past, uint64_t again)
 {
     pace->goes_past = past;

@@ -13,7 +13,13 @@
  * It times one copy in some.  Are those slow, some are stored past the caches instead,
  * and what is better for the writer is kept to.  While that is past the caches, plain stores are
  * tried now and then, to see whether they have become fast; and the other way round, as
- * long as they are slow. */
+ * long as they are slow.
+ *
+ * Long copies have a third way, string instructions (`rep movsb`).  Some processors carry them out as
+ * stores of whole lines, which they take for themselves without the bytes: twice as fast as vectors
+ * where the lines are in a near core's caches, and as fast as stores past the caches where
+ * that core is far.  On others they are no better than vectors, or worse.  No flag of the processor tells,
+ * nor does what one core can find out alone.  So the first long copies take turns. */
 #ifndef PACE_H
 #define PACE_H
 
@@ -25,13 +31,18 @@ enum {
     PACE_PIECE = 512,              /* bytes from which there is a choice */
     PACE_TURN  = 64 << 10,         /* most bytes that are copied, and timed, as one */
     PACE_TRIES = 8,                /* copies until it is clear which way is better */
-    PACE_AROUND = 60               /* ns of a timing that do not depend on the bytes */
+    PACE_AROUND = 60,              /* ns of a timing that do not depend on the bytes */
+    PACE_LONG  = 8 << 10           /* bytes from which string instructions are worth their beginning */
 };
+
+/* By string instructions, long copies? */
+enum pace_strings { STRINGS_UNKNOWN, STRINGS_SLOWER, STRINGS_FASTER };
 
 /* What is known of one peer, or of all.  Begins as zeros; one thread's. */
 struct pace {
     double   plain, past;          /* ns per byte, the median of the tries before the choice */
-    double   costs[PACE_TRIES];    /* the tries so far */
+    double   costs[PACE_TRIES];    /* the tries so far; of string instructions at first ... */
+    double   others[PACE_TRIES];   /* ... and of vectors */
     uint64_t again;                /* not before then is the other way tried */
     uint64_t patience;             /* ns until that, when stores past the caches were no better */
     unsigned pieces;               /* copied, of which one in some is timed */
@@ -40,6 +51,8 @@ struct pace {
     int      tries;                /* of the other way, still to be timed */
     bool     goes_past;            /* the way of the next copy */
     bool     far;                  /* the last plain copy was slow for cores that are near */
+    int      trials;               /* long copies by either way, so far */
+    enum pace_strings strings;
 };
 
 enum { PACE_ONE_IN = 31 };         /* prime: messages often have 2, 4, ... pieces */
@@ -49,6 +62,18 @@ enum { PACE_ONE_IN = 31 };         /* prime: messages often have 2, 4, ... piece
 static inline bool pace_near(const struct pace *pace)
 {
     return !pace->goes_past && !pace->far;
+}
+
+/* Are so many bytes better copied, or stored, by string instructions? */
+static inline bool pace_by_strings(const struct pace *pace, size_t bytes)
+{
+    return bytes >= PACE_LONG && pace->strings == STRINGS_FASTER;
+}
+
+/* Is it to be found by such a copy?  Who could do with fewer copies is to copy until then. */
+static inline bool pace_asks(const struct pace *pace, size_t bytes)
+{
+    return bytes >= PACE_LONG && pace->strings == STRINGS_UNKNOWN;
 }
 
 /* Is the next copy to be timed? */
@@ -86,5 +111,8 @@ static inline double pace_cost(uint64_t ns, size_t bytes)
 
 /* A copy has taken `cost` ns per byte, and it is now `now` ns. */
 void pace_took(struct pace *pace, double cost, uint64_t now);
+
+/* A long copy has, by string instructions if `trials` is odd. */
+void pace_tried(struct pace *pace, double cost);
 
 #endif

@@ -16,6 +16,7 @@
 #define SHM_H
 
 #include "devices/pace.h"
+#include "devices/distance.h"
 #include "transports/matching.h"
 #include "transports/pool.h"
 #include "transports/transport.h"
@@ -144,6 +145,7 @@ struct endpoint {
     struct send_window window;
     struct pace      pace, keeping, placing;   /* of our copies to the ring; to there and to where
                                                   they are kept; to the peer's memory */
+    struct distance  distance;      /* the peer's core */
     bool             starved;      /* something waits for room ... */
     uint32_t         starved_at;   /* ... at this version */
     struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */
@@ -221,9 +223,16 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
 void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
                     const struct message *message, size_t offset, const void *bytes,
                     size_t length);
-/* Where the next `length` bytes will lie, if there is room and they lie in one piece, for
- * whoever can store them there; NULL: have ring_put_bytes() copy them.  `past`: past the caches. */
-char *ring_place(struct endpoint *endpoint, size_t length, bool *past);
+/* May what is not a copy be stored now, and how?  False: let it be a copy, which is to be timed. */
+static inline bool store_lets(struct pace *pace, size_t length, struct also *at)
+{
+    at->strings = pace_by_strings(pace, length);
+    return at->strings || (!pace_asks(pace, length) && pace_follow(pace, &at->past));
+}
+
+/* Where the next `length` bytes will lie, and how they are to be stored, if there is room and they
+ * lie in one piece, for whoever can store them there; false: have ring_put_bytes() copy them. */
+bool ring_place(struct endpoint *endpoint, size_t length, struct also *at);
 /* Store to there, and to `keep`, for a ring_put_bytes() that follows; false: there is no room, or
  * not in one piece. */
 bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep);

@@ -157,7 +157,7 @@ int shm_place_begin(struct endpoint *to, const struct message *message, size_t l
 {
     *at = (struct also){ .past = streams };
     if (length > SHM_MOVE || to->notice_tail != to->notice_head ||
-        (!streams && !pace_follow(&to->placing, &at->past)))
+        (!streams && !store_lets(&to->placing, length, at)))
         return STATUS_AGAIN;
     at->place = place_open(to, message, length, true);
     if (!at->place)

@@ -25,7 +25,7 @@ void relay_before(const struct match *match, size_t length)
         return;
     out->also.place = NULL;
     if (out->streams && out->sent == out->landed && length <= SHM_PIECE)
-        out->also.place = ring_place(out->to, length, &out->also.past);
+        ring_place(out->to, length, &out->also);
 }
 
 void relay_after(const struct landing *landing, size_t length, int status)

@@ -5,6 +5,7 @@
  * at `armed`; with fences between, one of the two sees the other. */
 #include "transports/shm/shm.h"
 
+#include "base/clock.h"
 #include "base/fence.h"
 
 #include <string.h>
@@ -137,22 +138,22 @@ static void ring_copy(struct endpoint *endpoint, char *to, const char *from, siz
         pace_copy(&endpoint->pace, to, from, bytes);
 }
 
-char *ring_place(struct endpoint *endpoint, size_t length, bool *past)
+bool ring_place(struct endpoint *endpoint, size_t length, struct also *at)
 {
-    size_t at = endpoint->byte_head % endpoint->ring;
+    size_t from = endpoint->byte_head % endpoint->ring;
 
-    if (length > endpoint->ring - at || !ring_room(endpoint, length))
-        return NULL;
-    *past = false;
-    if (endpoint->byte_head >= endpoint->ring && !pace_follow(&endpoint->pace, past))
-        return NULL;
-    return byte_ring(endpoint, endpoint->me) + at;
+    *at = (struct also){ .far = distance_is_far(&endpoint->distance) };
+    if (length > endpoint->ring - from || !ring_room(endpoint, length) ||
+        (endpoint->byte_head >= endpoint->ring && !store_lets(&endpoint->pace, length, at)))
+        return false;
+    at->place = byte_ring(endpoint, endpoint->me) + from;
+    return true;
 }
 
 bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void *keep)
 {
     size_t at = endpoint->byte_head % endpoint->ring;
-    struct also also = { byte_ring(endpoint, endpoint->me) + at, false };
+    struct also also = { .place = byte_ring(endpoint, endpoint->me) + at };
     struct landing landing = { .dst = keep, .bytes = length, .also = &also };
     uint64_t began = 0;
 
@@ -164,6 +165,19 @@ bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void
     if (began)
         pace_end(&endpoint->keeping, began, length);
     return true;
+}
+
+/* One in some takes the line of its slot, which the peer's core has read, by itself. */
+static void distance_look(struct endpoint *endpoint)
+{
+    struct slot *slot = &endpoint->area->slots[endpoint->me][endpoint->slot_head % SHM_SLOTS];
+    uint64_t began;
+
+    if (!distance_due(&endpoint->distance))
+        return;
+    began = clock_now();
+    atomic_fetch_add(&slot->mark, 0);
+    distance_took(&endpoint->distance, clock_now() - began);
 }
 
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
@@ -234,6 +248,8 @@ void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
         ring_copy(endpoint, ring + at, bytes, first);
         ring_copy(endpoint, ring, (const char *)bytes + first, length - first);
     }
+    if (kind == SLOT_DATA)
+        distance_look(endpoint);
     endpoint->byte_head += line_round(length) + where.gap;
     ring_put(endpoint, kind, message, &where, sizeof where);
 }
