@@ -173,7 +173,8 @@ static inline int walk_send(struct run *run, const struct step *step, struct lin
     return PEAL_OK;
 }
 
-/* A copy, and the send of the same bytes that follows it, in one pass.  STATUS_AGAIN: not so. */
+/* A copy, and the send of the same bytes that follows it: in one pass, or the send first, so that the
+ * peer need not wait for the copy.  STATUS_AGAIN: not so. */
 __attribute__((noinline))
 static int walk_carrier(struct run *run, const struct step *copy)
 {
@@ -181,18 +182,21 @@ static int walk_carrier(struct run *run, const struct step *copy)
     struct link *link = &run->engine->links[step->peer];
     struct message message = run_message(run, step);
     struct window *window = &link->sends[message.stream];
-    int status;
+    int status = STATUS_AGAIN;
 
-    if (!link->endpoint || !link->transport->put_keep || step->src.bytes > copied(run) ||
-        run_past(run, copy) || !window_allows(window, message.number))
+    if (!link->endpoint || step->src.bytes > copied(run) || !window_allows(window, message.number))
         return STATUS_AGAIN;
-    status = link->transport->put_keep(link->endpoint, &message, run_at(run, step->src),
-                                       step->src.bytes, run_at(run, copy->dst));
-    if (status != PEAL_OK)
-        return status;
-    window_started(window, message.number);
+    if (link->transport->put_keep && !run_past(run, copy))
+        status = link->transport->put_keep(link->endpoint, &message, run_at(run, step->src),
+                                           step->src.bytes, run_at(run, copy->dst));
+    if (status == PEAL_OK)
+        window_started(window, message.number);
     run->walked++;
-    return PEAL_OK;
+    if (status == STATUS_AGAIN && (status = walk_send(run, step, link)) == PEAL_OK)
+        status = run_local(run, copy);
+    if (status != PEAL_OK)
+        run->walked--;
+    return status;
 }
 
 /* A message that has come, to where it belongs and where the peer expects it that it is sent

@@ -21,12 +21,16 @@ int shm_put(struct endpoint *to, const struct message *message, const void *byte
     return PEAL_OK;
 }
 
+/* In one pass, but for what string instructions copy faster: then put() alone is better, so that
+ * the peer sees it before the second copy begins (4 KiB 0.9, 16 KiB 0.7 of the time). */
 int shm_put_keep(struct endpoint *to, const struct message *message, const void *bytes,
                  size_t length, void *keep)
 {
+    enum { ONE_PASS = 2 << 10 };
+
     if (!to->area || to->matching.failure || length <= SHM_INLINE || length > shm_eager(to) ||
-        !ring_window(to, message->stream, message->number) ||
-        !ring_keep(to, bytes, length, keep))
+        pace_asks(&to->pace, length) || (length > ONE_PASS && to->pace.strings == STRINGS_FASTER) ||
+        !ring_window(to, message->stream, message->number) || !ring_keep(to, bytes, length, keep))
         return STATUS_AGAIN;
     ring_put_bytes(to, SLOT_EAGER, message, 0, NULL, length);
     return PEAL_OK;
