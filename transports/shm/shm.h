@@ -65,14 +65,15 @@ struct slot_offer { uint64_t length, address, share_id, share_offset; uint32_t s
 _Static_assert(sizeof(struct slot_offer) <= SHM_INLINE, "fits a slot");
 
 /* What a side tells the other without a message.  The first line is written
- * seldom; the second by its side only, and read by the other only when that
- * one has run out of room. */
+ * seldom, and read with each slot; the others are written often, by their side only, and
+ * read by the other one when it closes and when it has run out of room. */
 struct shm_side {
     _Alignas(SHM_LINE)
     _Atomic uint32_t armed;        /* sleeps until: 1 a slot comes, 2 also room; 0: awake */
     _Atomic uint32_t closed;       /* its memory must not be believed any more */
-    _Atomic uint32_t placing;      /* it writes to the other side's memory */
     _Atomic uint32_t heavy;        /* it sleeps behind a heavy fence (base/fence.h) */
+    _Alignas(SHM_LINE)
+    _Atomic uint32_t placing;      /* it writes to the other side's memory */
     _Alignas(SHM_LINE)
     _Atomic uint64_t slots_taken;  /* from the other side's rings, since the start */
     _Atomic uint64_t bytes_taken;
