@@ -5,7 +5,8 @@ enum {
     TRIES_PLAIN = 4,               /* copies until it is clear that plain stores are fast again */
     PLAIN_NS   = 20000000,         /* between tries of plain stores: half a per cent, if slow */
     WAIT_LEAST = 2000000,          /* between tries past the caches that were no better ... */
-    WAIT_MOST  = 320000000         /* ... and may have cost some 50 us each */
+    WAIT_MOST  = 320000000,        /* ... and may have cost some 50 us each */
+    TRIALS_AFTER = 256             /* long copies, until it is asked again whether string instructions are faster */
 };
 
 /* Plain stores of 8 GB/s are not worth a try of something else; ns per byte.  Far cores
@@ -20,8 +21,7 @@ static const double better = 0.5;
  * ones.  Close to one another they take 0.1 and 0.4 to 0.6, so `slow` tells those. */
 static const double slow_apart = 0.1;
 
-/* Cores are taken away in the middle of a copy, and single ones are fast by chance. */
-static double median(double *costs)
+static void sort(double *costs)
 {
     for (int i = 1; i < PACE_TRIES; i++)
         for (int k = i; k > 0 && costs[k] < costs[k - 1]; k--) {
@@ -30,7 +30,20 @@ static double median(double *costs)
             costs[k - 1] = costs[k];
             costs[k] = larger;
         }
+}
+
+/* Cores are taken away in the middle of a copy, and single ones are fast by chance. */
+static double median(double *costs)
+{
+    sort(costs);
     return costs[PACE_TRIES / 2];
+}
+
+/* Of copies that may wait for memory, the fast ones tell what the stores take. */
+static double quartile(double *costs)
+{
+    sort(costs);
+    return costs[PACE_TRIES / 4];
 }
 
 void pace_tried(struct pace *pace, double cost)
@@ -38,9 +51,14 @@ void pace_tried(struct pace *pace, double cost)
     static const double clearly = 0.8;
 
     (pace->trials % 2 ? pace->costs : pace->others)[pace->trials / 2] = cost;
-    if (++pace->trials == 2 * PACE_TRIES)
-        pace->strings = median(pace->costs) < clearly * median(pace->others) ? STRINGS_FASTER
-                                                                             : STRINGS_SLOWER;
+    if (++pace->trials < 2 * PACE_TRIES)
+        return;
+    if (quartile(pace->costs) < clearly * quartile(pace->others)) {
+        pace->strings = STRINGS_FASTER;
+    } else {
+        pace->strings = STRINGS_SLOWER;
+        pace->trials = -TRIALS_AFTER;
+    }
 }
 
 static void keep(struct pace *pace, bool past, uint64_t again)

@@ -19,7 +19,8 @@
  * stores of whole lines, which they take for themselves without the bytes: twice as fast as vectors
  * where the lines are in a near core's caches, and as fast as stores past the caches where
  * that core is far.  On others they are no better than vectors, or worse.  No flag of the processor tells,
- * nor does what one core can find out alone.  So the first long copies take turns. */
+ * nor does what one core can find out alone.  So the first long copies take turns, and some later ones if
+ * those did not tell: what comes from memory takes as long either way. */
 #ifndef PACE_H
 #define PACE_H
 
@@ -51,7 +52,7 @@ struct pace {
     int      tries;                /* of the other way, still to be timed */
     bool     goes_past;            /* the way of the next copy */
     bool     far;                  /* the last plain copy was slow for cores that are near */
-    int      trials;               /* long copies by either way, so far */
+    int      trials;               /* long copies by either way, so far; below 0: until the next ones */
     enum pace_strings strings;
 };
 
@@ -74,6 +75,13 @@ static inline bool pace_by_strings(const struct pace *pace, size_t bytes)
 static inline bool pace_asks(const struct pace *pace, size_t bytes)
 {
     return bytes >= PACE_LONG && pace->strings == STRINGS_UNKNOWN;
+}
+
+/* A long copy neither by strings nor on trial. */
+static inline void pace_passed(struct pace *pace)
+{
+    if (pace->trials < 0 && ++pace->trials == 0)
+        pace->strings = STRINGS_UNKNOWN;
 }
 
 /* Is the next copy to be timed? */

@@ -206,6 +206,8 @@ static void pace_turn(struct pace *pace, void *to, const void *from, size_t byte
         pace_try(pace, to, from, bytes);
         return;
     }
+    if (bytes >= PACE_LONG)
+        pace_passed(pace);
     began = pace_begin(pace, &past);
     if (past)
         memory_stream(to, from, bytes);
