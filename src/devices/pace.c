@@ -39,7 +39,7 @@ static double median(double *costs)
     return costs[PACE_TRIES / 2];
 }
 
-/* Of copies that may wait for memory, the fast ones tell what the stores take. */
+/* Of stores that may wait for memory, the fast ones tell. */
 static double quartile(double *costs)
 {
     sort(costs);

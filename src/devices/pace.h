@@ -20,7 +20,7 @@
  * where the lines are in a near core's caches, and as fast as stores past the caches where
  * that core is far.  On others they are no better than vectors, or worse.  No flag of the processor tells,
  * nor does what one core can find out alone.  So the first long copies take turns, and some later ones if
- * those did not tell: what comes from memory takes as long either way. */
+ * those did not tell: where stores go to memory both take as long. */
 #ifndef PACE_H
 #define PACE_H
 
