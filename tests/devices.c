@@ -264,6 +264,45 @@ static int refuses(const void *in, void *inout, size_t count, peal_datatype_t ty
     return 1;
 }
 
+/* The linker puts this in its place (--wrap). */
+void __real_string_copy(char *to, const char *from, size_t bytes);
+void __wrap_string_copy(char *to, const char *from, size_t bytes);
+static size_t strings;                 /* bytes that were copied by string instructions */
+
+void __wrap_string_copy(char *to, const char *from, size_t bytes)
+{
+    strings += bytes;
+    __real_string_copy(to, from, bytes);
+}
+
+/* How many bytes of a long landing go that way: 0, once, or twice if the sum is in none of its places. */
+static void spread_ways(const struct arithmetic *how)
+{
+    enum { BYTES = 20480 };
+    static char dst[BYTES], ring[BYTES], operand[BYTES], piece[BYTES];
+    static const struct { bool strings, far, streams, sums, passes; int times; } rows[] = {
+        { true,  false, false, true,  false, 1 }, { true,  true,  false, true,  false, 1 },
+        { true,  false, true,  true,  false, 0 }, { true,  true,  true,  true,  false, 2 },
+        { true,  false, false, false, false, 2 }, { true,  true,  true,  false, false, 2 },
+        { true,  false, false, true,  true,  0 }, { true,  true,  false, true,  true,  1 },
+        { false, true,  true,  true,  false, 0 }, { false, false, false, false, false, 0 },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (size_t bytes = 4096; bytes <= BYTES; bytes += 4096) {
+            struct also also = { .place = ring, .strings = rows[i].strings, .far = rows[i].far };
+            struct landing landing = {
+                .dst = dst, .bytes = bytes, .how = rows[i].sums ? how : NULL, .operand = operand,
+                .streams = rows[i].streams, .passes = rows[i].passes, .also = &also,
+            };
+
+            strings = 0;
+            expect(!landing_put(&landing, 0, piece, bytes), "landing");
+            expect(strings == (bytes < 8192 ? 0 : (size_t)rows[i].times * bytes), "row %zu: %zu of %zu bytes by "
+                   "string instructions", i, strings, bytes);
+        }
+}
+
 enum { SPREAD = 40000 };
 
 struct spread {                    /* places with room around them */
@@ -342,6 +381,7 @@ static void test_spread(void)
         for (int whose = 0; whose < 3; whose++)
             for (int way = 0; way < 3; way++)
                 spread_once(bits, whose, &ways[bits & 128 ? 0 : way], &bad);
+    spread_ways(&ways[0]);
     operation_free(op);
     operation_free(failing);
     printf("landings in several places: %lu checks\n", checks - before);

@@ -213,8 +213,8 @@ static void lengths(double plain_cost, double least, double most, const char *wh
 /* One slow line, or one fast one, does not change how far the other core is; most of them do. */
 static void distances(void)
 {
-    static const uint64_t near_ns[] = { 30, 40, 30, 250, 30, 50, 30, 110 },
-                          far_ns[] = { 170, 160, 35, 220, 330, 170, 180, 120 };
+    static const uint64_t near_ns[] = { 5, 15, 0, 250, 10, 30, 10, 85 },
+                          far_ns[] = { 145, 135, 10, 195, 300, 145, 155, 95 };
     struct distance distance = { 0 };
     int due = 0;
 
@@ -227,7 +227,7 @@ static void distances(void)
         bool is_far = turn % 2, was = distance_is_far(&distance);
 
         for (int i = 0; i < 80; i++) {
-            distance_took(&distance, is_far ? far_ns[i % 8] : near_ns[i % 8]);
+            distance_took(&distance, 25 + (is_far ? far_ns[i % 8] : near_ns[i % 8]), 25);
             changes += distance_is_far(&distance) != was;
             was = distance_is_far(&distance);
         }
@@ -236,23 +236,45 @@ static void distances(void)
     }
 }
 
-/* Long copies by string instructions and by vectors, which take so many ns per byte. */
-static void trials(double by_strings, double by_vectors, bool faster)
+/* Long copies by vectors, by string instructions and past the caches, which take so many ns per byte. */
+static void trials(double by_vectors, double by_strings, double by_past, enum pace_strings found)
 {
-    for (int i = 0; i < 50; i++) {
-        struct pace pace = { 0 };
-        int n = 0;
+    const double costs[PACE_WAYS] = { by_vectors, by_strings, by_past };
+    struct pace pace = { 0 };
+
+    for (int i = 0; i < 20; i++) {
+        int lasts = found == STRINGS_FASTER || i > 6 ? 16384 : 256 << i;
+        int n = 0, asked = 0;
 
         for (; pace_asks(&pace, PACE_LONG) && n < 100; n++)
-            pace_tried(&pace, (n % 2 ? by_strings : by_vectors) * (0.75 + noise() / 4) *
-                              (n % 16 == 5 || n % 16 == 8 ? 20 : 1));      /* cores are taken away */
-        check(n == 2 * PACE_TRIES, "%d copies until it is found", n);
-        for (n = 0; !faster && !pace_asks(&pace, PACE_LONG) && n < 10000; n++)
-            pace_passed(&pace);
-        check(faster || n == 256, "%d long copies until it is asked again", n);
-        check(pace_by_strings(&pace, PACE_LONG) == faster && !pace_by_strings(&pace, PACE_LONG - 1),
-              "%.3f ns a byte by string instructions, %.3f by vectors", by_strings, by_vectors);
+            pace_tried(&pace, costs[pace_trial(&pace)] * (0.75 + noise() / 4) *
+                              (n % 12 == 5 || n % 12 == 8 ? 20 : 1));      /* cores are taken away */
+        check(n == PACE_WAYS * PACE_TRIES, "%d copies until it is found", n);
+        check(pace.strings == found && !pace_by_strings(&pace, PACE_LONG - 1) &&
+              pace_by_strings(&pace, PACE_LONG) == (found == STRINGS_FASTER), "%.3f ns a byte by vectors, %.3f by "
+              "string instructions, %.3f past the caches: %d", by_vectors, by_strings, by_past, (int)pace.strings);
+        for (; !pace_asks(&pace, PACE_LONG) && asked < 100000; asked++) {
+            pace_passed(&pace, PACE_LONG - 1);
+            pace_passed(&pace, PACE_LONG);
+        }
+        check(asked == lasts, "%d long copies until it is asked again", asked);
     }
+    pace = (struct pace){ .strings = STRINGS_EVEN, .trials = -1, .goes_past = true };
+    pace_passed(&pace, PACE_LONG);
+    check(!pace_asks(&pace, PACE_LONG), "asked while plain stores are slow");
+}
+
+/* Short copies that are timed beside trials keep to themselves. */
+static void trials_beside(void)
+{
+    struct pace pace = { 0 };
+
+    for (int i = 0; i < PACE_WAYS * PACE_TRIES; i++) {
+        pace_tried(&pace, pace_trial(&pace) == BY_STRINGS ? 0.01 : 0.02);
+        pace_took(&pace, far, (uint64_t)i);
+    }
+    check(pace.strings == STRINGS_FASTER, "what short copies take was taken for that of long ones");
+    check(pace.plain == far && pace.past == far, "short copies: %.3f and %.3f ns a byte", pace.plain, pace.past);
 }
 
 /* Real ones: all bytes are there, either way, and what is found is kept to. */
@@ -263,17 +285,17 @@ static void tried_copies(void)
     struct pace pace = { 0 };
     enum pace_strings found = STRINGS_UNKNOWN;
 
-    for (int i = 0; i < 3 * PACE_TRIES; i++) {
+    for (int i = 0; i < 4 * PACE_TRIES; i++) {
         for (int k = 0; k < BYTES; k++)
             from[k] = (char)(k * 7 + i + k / 256);
         memset(to, 0x33, sizeof to);
         pace_copy(&pace, to, from, PACE_LONG - 1);
-        check(i >= 2 * PACE_TRIES || pace.trials == i, "a short copy is a trial");
+        check(i >= PACE_WAYS * PACE_TRIES || pace.trials == i, "a short copy is a trial");
         pace_copy(&pace, to, from, BYTES);
         check(memcmp(to, from, BYTES) == 0 && to[BYTES] == 0x33, "trial %d: wrong bytes", i);
-        check((pace.strings == STRINGS_UNKNOWN) == (i < 2 * PACE_TRIES - 1), "after %d trials: %d", i + 1,
+        check((pace.strings == STRINGS_UNKNOWN) == (i < PACE_WAYS * PACE_TRIES - 1), "after %d trials: %d", i + 1,
               (int)pace.strings);
-        check(i < 2 * PACE_TRIES || pace.strings == found, "it is found once");
+        check(i < PACE_WAYS * PACE_TRIES || pace.strings == found, "it is found once");
         found = pace.strings;
     }
 }
@@ -324,10 +346,12 @@ int main(int argc, char **argv)
         lengths(far, 0.95, 1, "far");
     }
     distances();
-    trials(0.01, 0.02, true);
-    trials(0.02, 0.14, true);
-    trials(0.02, 0.02, false);
-    trials(0.025, 0.02, false);
+    trials(0.02, 0.01, 0.03, STRINGS_FASTER);
+    trials(0.14, 0.02, 0.02, STRINGS_FASTER);
+    trials(0.14, 0.08, 0.02, STRINGS_EVEN);
+    trials(0.02, 0.02, 0.03, STRINGS_EVEN);
+    trials(0.02, 0.035, 0.01, STRINGS_SLOWER);
+    trials_beside();
     copies(STRINGS_SLOWER);
     copies(STRINGS_FASTER);
     tried_copies();

@@ -11,6 +11,11 @@
 static unsigned pace_seed;
 static _Atomic unsigned pace_changes;  /* of the way, in this process; its ports may be several threads' */
 
+enum pace_way pace_trial(const struct pace *pace)
+{
+    return pace->trials % PACE_WAYS;
+}
+
 static void pace_draw(struct pace *pace, double cost, uint64_t now)
 {
     bool before = pace->goes_past;

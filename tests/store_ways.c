@@ -15,21 +15,22 @@
 
 static _Atomic unsigned moves, by_strings; /* of the other core; pairs of ranks; in this process */
 
-void distance_took(struct distance *distance, uint64_t ns)
+void distance_took(struct distance *distance, uint64_t ns, uint64_t clock)
 {
     int before = distance->slow;
 
     distance->lines = (distance->lines + pace_seed) * 1664525u + 1013904223u;
-    distance->slow = distance->lines >> 20 & 1 && ns > 0 ? DISTANCE_MOST : 0;
+    distance->slow = distance->lines >> 20 & 1 && ns + clock > 0 ? DISTANCE_MOST : 0;
     moves += distance->slow != before;
 }
 
 /* Of a pair of ranks, after some trials. */
 void pace_tried(struct pace *pace, double cost)
 {
+    static _Atomic unsigned pairs;
+
     if (++pace->trials > 3 && cost >= 0)
-        pace->strings = (pace->trials + pace_seed + (uintptr_t)pace / 64) * 2654435761u >> 16 & 1
-                            ? STRINGS_FASTER : STRINGS_SLOWER;
+        pace->strings = (++pairs + pace_seed) * 2654435761u >> 16 & 1 ? STRINGS_FASTER : STRINGS_SLOWER;
     by_strings += pace->strings == STRINGS_FASTER;
 }
 

@@ -483,6 +483,43 @@ static void shm_wrong_want(const struct transport *transport, uint64_t offset, b
     close(fd);
 }
 
+/* Who has read some of what is kept as it is sent gets the rest, from there on. */
+static void shm_want_rest(const struct transport *transport)
+{
+    enum { LENGTH = 100000, READ = 32064 };
+    size_t bytes = ring_area_bytes(RING);
+    struct record hello = { .kind = RECORD_HELLO, .length = RING };
+    struct slot_want want = { .offset = READ };
+    int fd = area_memory(bytes, true);
+    struct shm_area *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct message message = rig_message(1, 1);
+    const struct slot *slot = &area->slots[1][1];
+    struct slot_bytes piece;
+    char *keep = rig_alloc(LENGTH, false);
+    struct victim victim;
+    struct node *node = &victim.node;
+
+    CHECK(area != MAP_FAILED, "%m");
+    victim_make(&victim, transport, 1);
+    record_pass(victim.peer[0], &hello, fd);
+    node_progress(node);
+    rig_fill(victim.out, LENGTH, 5);
+    CHECK(transport->send_keep(node->peers[0], &message, victim.out, LENGTH, keep, false,
+                               &victim.sends[3].completion) == PEAL_OK, "kept");
+    slot_put(area, 0, SLOT_WANT, &want, sizeof want);
+    for (int i = 0; i < 10; i++)
+        node_progress(node);
+    memcpy(&piece, slot->payload, sizeof piece);
+    CHECK((atomic_load(&slot->mark) >> 12 & 0xf) == SLOT_DATA && piece.offset == READ && piece.length > 0,
+          "bytes from %llu on were sent", (unsigned long long)piece.offset);
+    CHECK(memcmp(area->bytes + RING, victim.out + READ, piece.length) == 0, "wrong bytes were sent");
+    CHECK(memcmp(keep, victim.out, READ + piece.length) == 0, "wrong bytes were kept");
+    victim_end(&victim, false);
+    rig_free(keep, LENGTH, false);
+    munmap(area, bytes);
+    close(fd);
+}
+
 void transports_hostile(const struct transport *transport, uint64_t seed)
 {
     size_t right = ring_area_bytes(RING);
@@ -509,6 +546,7 @@ void transports_hostile(const struct transport *transport, uint64_t seed)
         shm_wrong_want(transport, 99999, false);
         shm_wrong_want(transport, 100000, false);
         shm_wrong_want(transport, UINT64_MAX, false);
+        shm_want_rest(transport);
         for (uint64_t i = 0; i < 1000; i++)
             shm_forged(transport, seed * 10007 + i);
     }

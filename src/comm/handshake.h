@@ -21,7 +21,7 @@
 #include "comm/job.h"
 
 enum {
-    HANDSHAKE_VERSION   = 6,
+    HANDSHAKE_VERSION   = 7,
     HANDSHAKE_NONCE     = 32,
     HANDSHAKE_MAC       = 32,
     HANDSHAKE_TEXT      = 200,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How far is the core of a peer?  By the time that a line takes which that core has read: 30 to 40 ns
- * (clock and all) where they share a cache, 120 to 330 where they do not (docs/performance.md).  Single
+/* How far is the core of a peer?  By the time that a line takes which that core has read: some 10 ns
+ * where they share a cache, 100 to 300 where they do not (docs/performance.md).  Single
  * ones are slow by chance, and virtual cores move: the majority of the last ones counts. */
 #ifndef DISTANCE_H
 #define DISTANCE_H
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { DISTANCE_ONE_IN = 15, DISTANCE_NEAR_NS = 110, DISTANCE_MOST = 8 };
+enum { DISTANCE_ONE_IN = 15, DISTANCE_NEAR_NS = 85, DISTANCE_MOST = 8 };
 
 /* Begins as zeros: near.  One thread's. */
 struct distance {
@@ -22,7 +22,8 @@ static inline bool distance_due(struct distance *distance)
     return ++distance->lines % DISTANCE_ONE_IN == 0;
 }
 
-void distance_took(struct distance *distance, uint64_t ns);
+/* So long, of which so much is the clock's. */
+void distance_took(struct distance *distance, uint64_t ns, uint64_t clock);
 
 static inline bool distance_is_far(const struct distance *distance)
 {

@@ -102,7 +102,8 @@ struct places {
  * faster way: 0.82 to 0.88 of the time.  What a far core has in its caches takes 1.1 to 1.5 of it so. */
 static bool goes_by_strings(const struct landing *landing, const struct also *onward, int n, size_t length)
 {
-    return n > 1 && onward->strings && length >= PACE_LONG && (!landing->streams || onward->far);
+    return onward->place && onward->strings && length >= PACE_LONG &&
+           (onward->far || (n > 1 && !landing->streams));
 }
 
 /* Of two places only one goes past the caches, also where the peer's was to: the core has too few
@@ -129,7 +130,7 @@ static struct places places_of(const struct landing *landing, size_t offset, siz
         p.at[i].past &= !p.strings;
         p.plainly &= !p.at[i].past;
     }
-    if (p.n == 2 && landing->streams)
+    if ((p.n == 2 && landing->streams) || (p.n == 1 && p.strings))
         p.warm = NULL;
     p.both = p.n == 2 && landing->streams && !p.strings;
     return p;
@@ -174,8 +175,8 @@ static size_t most_at_once(const struct landing *landing, const struct places *t
 static int spread(const struct landing *landing, const struct places *to, char *block, size_t offset,
                   const char *piece, size_t length)
 {
-    enum { AHEAD = 2048 };
     size_t most = most_at_once(landing, to), part = first_block(landing, to, most);
+    size_t ahead = to->strings ? most : 2 * most;
     int status = PEAL_OK;
 
     for (size_t at = 0; at < length && status == PEAL_OK; at += part, part = most) {
@@ -185,10 +186,10 @@ static int spread(const struct landing *landing, const struct places *to, char *
         if (landing->how) {
             char *made = to->warm ? to->warm + at : block;
 
-            if (landing->streams && at + AHEAD + most <= length) {
-                fetch(landing->operand + offset + at + AHEAD, most);
+            if (landing->streams && at + ahead + most <= length) {
+                fetch(landing->operand + offset + at + ahead, most);
                 if (landing->lent)
-                    fetch(piece + at + AHEAD, most);
+                    fetch(piece + at + ahead, most);
             }
             status = landing_combine(landing, made, offset + at, piece + at, part);
             result = made;

@@ -6,7 +6,8 @@ enum {
     PLAIN_NS   = 20000000,         /* between tries of plain stores: half a per cent, if slow */
     WAIT_LEAST = 2000000,          /* between tries past the caches that were no better ... */
     WAIT_MOST  = 320000000,        /* ... and may have cost some 50 us each */
-    TRIALS_AFTER = 256             /* long copies, until it is asked again whether string instructions are faster */
+    FASTER_FOR = 16384,            /* long copies, until the ways of those are tried again, if string ... */
+    OTHERS_FOR = 256               /* ... instructions were the faster way; and if not, at first */
 };
 
 /* Plain stores of 8 GB/s are not worth a try of something else; ns per byte.  Far cores
@@ -46,19 +47,33 @@ static double quartile(double *costs)
     return costs[PACE_TRIES / 4];
 }
 
+/* Not in turn: messages of two or three pieces, of which the last is shorter, are in turn, too. */
+enum pace_way pace_trial(const struct pace *pace)
+{
+    static const unsigned char ways[PACE_TRIES][PACE_WAYS] = {
+        { 0, 1, 2 }, { 2, 0, 1 }, { 0, 2, 1 }, { 1, 2, 0 }, { 1, 0, 2 }, { 2, 1, 0 }, { 0, 1, 2 }, { 1, 2, 0 },
+    };
+
+    return ways[pace->trials / PACE_WAYS][pace->trials % PACE_WAYS];
+}
+
 void pace_tried(struct pace *pace, double cost)
 {
     static const double clearly = 0.8;
+    double vectors, strings, past;
 
-    (pace->trials % 2 ? pace->costs : pace->others)[pace->trials / 2] = cost;
-    if (++pace->trials < 2 * PACE_TRIES)
+    pace->trial_costs[pace_trial(pace)][pace->trials / PACE_WAYS] = cost;
+    if (++pace->trials < PACE_WAYS * PACE_TRIES)
         return;
-    if (quartile(pace->costs) < clearly * quartile(pace->others)) {
+    vectors = quartile(pace->trial_costs[BY_VECTORS]);
+    strings = quartile(pace->trial_costs[BY_STRINGS]);
+    past = quartile(pace->trial_costs[BY_PAST]);
+    if (strings < clearly * vectors && past >= better * strings)
         pace->strings = STRINGS_FASTER;
-    } else {
-        pace->strings = STRINGS_SLOWER;
-        pace->trials = -TRIALS_AFTER;
-    }
+    else
+        pace->strings = vectors < clearly * strings ? STRINGS_SLOWER : STRINGS_EVEN;
+    pace->trials = pace->strings == STRINGS_FASTER ? -FASTER_FOR : -(OTHERS_FOR << pace->asked);
+    pace->asked += OTHERS_FOR << pace->asked < FASTER_FOR;
 }
 
 static void keep(struct pace *pace, bool past, uint64_t again)

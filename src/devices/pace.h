@@ -19,8 +19,8 @@
  * stores of whole lines, which they take for themselves without the bytes: twice as fast as vectors
  * where the lines are in a near core's caches, and as fast as stores past the caches where
  * that core is far.  On others they are no better than vectors, or worse.  No flag of the processor tells,
- * nor does what one core can find out alone.  So the first long copies take turns, and some later ones if
- * those did not tell: where stores go to memory both take as long. */
+ * nor does what one core can find out alone.  So the first long copies take turns, and some later ones, as
+ * the scheduler moves ranks, and where stores go to memory all take as long. */
 #ifndef PACE_H
 #define PACE_H
 
@@ -36,14 +36,20 @@ enum {
     PACE_LONG  = 8 << 10           /* bytes from which string instructions are worth their beginning */
 };
 
-/* By string instructions, long copies? */
-enum pace_strings { STRINGS_UNKNOWN, STRINGS_SLOWER, STRINGS_FASTER };
+/* Long copies by string instructions, beside vectors. */
+enum pace_strings { STRINGS_UNKNOWN, STRINGS_SLOWER, STRINGS_EVEN, STRINGS_FASTER };
+enum pace_way { BY_VECTORS, BY_STRINGS, BY_PAST, PACE_WAYS };
+
+#if defined(__x86_64__)
+enum { PACE_STRINGS = 1 };
+#else
+enum { PACE_STRINGS = 0 };             /* there are none */
+#endif
 
 /* What is known of one peer, or of all.  Begins as zeros; one thread's. */
 struct pace {
     double   plain, past;          /* ns per byte, the median of the tries before the choice */
-    double   costs[PACE_TRIES];    /* the tries so far; of string instructions at first ... */
-    double   others[PACE_TRIES];   /* ... and of vectors */
+    double   costs[PACE_TRIES];    /* the tries so far */
     uint64_t again;                /* not before then is the other way tried */
     uint64_t patience;             /* ns until that, when stores past the caches were no better */
     unsigned pieces;               /* copied, of which one in some is timed */
@@ -52,8 +58,10 @@ struct pace {
     int      tries;                /* of the other way, still to be timed */
     bool     goes_past;            /* the way of the next copy */
     bool     far;                  /* the last plain copy was slow for cores that are near */
-    int      trials;               /* long copies by either way, so far; below 0: until the next ones */
     enum pace_strings strings;
+    int      trials;               /* long copies by any way, so far; below 0: until the next ones */
+    int      asked;                /* how often it was asked; so it is asked less and less often */
+    double   trial_costs[PACE_WAYS][PACE_TRIES];
 };
 
 enum { PACE_ONE_IN = 31 };         /* prime: messages often have 2, 4, ... pieces */
@@ -74,13 +82,14 @@ static inline bool pace_by_strings(const struct pace *pace, size_t bytes)
 /* Is it to be found by such a copy?  Who could do with fewer copies is to copy until then. */
 static inline bool pace_asks(const struct pace *pace, size_t bytes)
 {
-    return bytes >= PACE_LONG && pace->strings == STRINGS_UNKNOWN;
+    return PACE_STRINGS && bytes >= PACE_LONG && pace->strings == STRINGS_UNKNOWN;
 }
 
-/* A long copy neither by strings nor on trial. */
-static inline void pace_passed(struct pace *pace)
+/* So many bytes more are copied, or stored: may be that it is time to ask again.  Not while plain
+ * stores are slow, which are tried as it is. */
+static inline void pace_passed(struct pace *pace, size_t bytes)
 {
-    if (pace->trials < 0 && ++pace->trials == 0)
+    if (bytes >= PACE_LONG && pace->trials < 0 && !pace->goes_past && ++pace->trials == 0)
         pace->strings = STRINGS_UNKNOWN;
 }
 
@@ -107,7 +116,7 @@ static inline bool pace_follow(struct pace *pace, bool *past)
 }
 
 /* Copy to memory that another rank reads, the faster way; in stream.c.  Where there are no
- * stores past the caches (other than x86) both ways are the same, and plain ones are kept. */
+ * stores past the caches (other than x86) all ways are the same, and plain ones are kept. */
 void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes);
 
 /* Of a copy that has taken so long, with the clock, the fence and the way of its last line to the
@@ -120,7 +129,8 @@ static inline double pace_cost(uint64_t ns, size_t bytes)
 /* A copy has taken `cost` ns per byte, and it is now `now` ns. */
 void pace_took(struct pace *pace, double cost, uint64_t now);
 
-/* A long copy has, by string instructions if `trials` is odd. */
+/* The way of the next trial, and that it has taken so long. */
+enum pace_way pace_trial(const struct pace *pace);
 void pace_tried(struct pace *pace, double cost);
 
 #endif

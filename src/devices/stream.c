@@ -184,6 +184,14 @@ static void copy_blocks(char *to, const char *from, size_t bytes)
     }
 }
 
+static void copy_by(enum pace_way way, void *to, const void *from, size_t bytes)
+{
+    if (way == BY_PAST)
+        memory_stream(to, from, bytes);
+    else
+        (way == BY_STRINGS ? string_copy : copy_blocks)(to, from, bytes);
+}
+
 /* Of the stores alone: what has to be fetched from far takes as long either way. */
 static void pace_try(struct pace *pace, void *to, const void *from, size_t bytes)
 {
@@ -192,33 +200,33 @@ static void pace_try(struct pace *pace, void *to, const void *from, size_t bytes
     for (size_t i = 0; i < bytes; i += LINE)
         (void)((const volatile char *)from)[i];
     began = clock_now();
-    (pace->trials % 2 ? string_copy : copy_blocks)(to, from, bytes);
+    copy_by(pace_trial(pace), to, from, bytes);
     stores_wait();
     pace_tried(pace, pace_cost(clock_now() - began, bytes));
 }
 
-static void pace_turn(struct pace *pace, void *to, const void *from, size_t bytes)
+static void copy_timed(struct pace *pace, void *to, const void *from, size_t bytes)
 {
     bool past;
-    uint64_t began;
+    uint64_t began = pace_begin(pace, &past);
 
-    if (pace_by_strings(pace, bytes)) {
-        string_copy(to, from, bytes);
-        return;
-    }
-    if (pace_asks(pace, bytes)) {
-        pace_try(pace, to, from, bytes);
-        return;
-    }
-    if (bytes >= PACE_LONG)
-        pace_passed(pace);
-    began = pace_begin(pace, &past);
-    if (past)
-        memory_stream(to, from, bytes);
+    if (past || (bytes >= PACE_LONG && pace->strings == STRINGS_SLOWER))
+        copy_by(past ? BY_PAST : BY_VECTORS, to, from, bytes);
     else
         memcpy(to, from, bytes);
     if (began)
         pace_end(pace, began, bytes);
+}
+
+static void pace_turn(struct pace *pace, void *to, const void *from, size_t bytes)
+{
+    pace_passed(pace, bytes);
+    if (pace_by_strings(pace, bytes))
+        string_copy(to, from, bytes);
+    else if (pace_asks(pace, bytes))
+        pace_try(pace, to, from, bytes);
+    else
+        copy_timed(pace, to, from, bytes);
 }
 
 void pace_copy(struct pace *pace, void *to, const void *from, size_t bytes)

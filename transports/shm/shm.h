@@ -224,9 +224,14 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
 void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
                     const struct message *message, size_t offset, const void *bytes,
                     size_t length);
+/* With each long message or piece: now and then, take the line of the next slot, which the peer's core has
+ * read, by itself, and time that. */
+void ring_distance(struct endpoint *endpoint);
+
 /* May what is not a copy be stored now, and how?  False: let it be a copy, which is to be timed. */
 static inline bool store_lets(struct pace *pace, size_t length, struct also *at)
 {
+    pace_passed(pace, length);
     at->strings = pace_by_strings(pace, length);
     return at->strings || (!pace_asks(pace, length) && pace_follow(pace, &at->past));
 }

@@ -136,6 +136,7 @@ static void announce(struct endpoint *to, const struct message *message, size_t 
 {
     struct slot_bytes where = { .length = (uint32_t)length };
 
+    ring_distance(to);
     ring_put(to, SLOT_PLACED, message, &where, sizeof where);
 }
 
@@ -155,7 +156,7 @@ int shm_place(struct endpoint *to, const struct message *message, const void *by
 int shm_place_begin(struct endpoint *to, const struct message *message, size_t length,
                     bool streams, struct also *at)
 {
-    *at = (struct also){ .past = streams };
+    *at = (struct also){ .past = streams, .far = !streams && distance_is_far(&to->distance) };
     if (length > SHM_MOVE || to->notice_tail != to->notice_head ||
         (!streams && !store_lets(&to->placing, length, at)))
         return STATUS_AGAIN;

@@ -159,6 +159,7 @@ bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void
 
     if (length > endpoint->ring - at || !ring_room(endpoint, length))
         return false;
+    pace_passed(&endpoint->pace, length);
     if (endpoint->byte_head >= endpoint->ring && length >= PACE_PIECE)
         began = pace_begin(&endpoint->keeping, &also.past);
     landing_put(&landing, 0, bytes, length);
@@ -167,17 +168,18 @@ bool ring_keep(struct endpoint *endpoint, const void *bytes, size_t length, void
     return true;
 }
 
-/* One in some takes the line of its slot, which the peer's core has read, by itself. */
-static void distance_look(struct endpoint *endpoint)
+void ring_distance(struct endpoint *endpoint)
 {
-    struct slot *slot = &endpoint->area->slots[endpoint->me][endpoint->slot_head % SHM_SLOTS];
-    uint64_t began;
+    volatile struct slot *slot = &endpoint->area->slots[endpoint->me][endpoint->slot_head % SHM_SLOTS];
+    uint64_t before, began;
 
     if (!distance_due(&endpoint->distance))
         return;
+    atomic_thread_fence(memory_order_seq_cst);     /* the stores before are not to be waited for */
+    before = clock_now();
     began = clock_now();
     atomic_fetch_add(&slot->mark, 0);
-    distance_took(&endpoint->distance, clock_now() - began);
+    distance_took(&endpoint->distance, clock_now() - began, began - before);
 }
 
 void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct message *message,
@@ -200,8 +202,8 @@ void ring_put(struct endpoint *endpoint, enum slot_kind kind, const struct messa
 
 /* The reader's core fetches ahead beyond the end of a message.  If the next one lies there, that
  * core has those lines before they are written, and gives each back to the writer: 4 KiB took
- * twice as long.  So some room is left free; not where cores are far, for stores go past the
- * caches there, and leave lines where they are; nor where ranks share cores, and come late.
+ * twice as long.  So some room is left free; not where stores go past the caches, as short
+ * ones do where cores are far, and leave lines where they are; nor where ranks share cores, and come late.
  *
  * A stream whose reader is behind gains by what is fetched ahead.  There is room only behind
  * its short messages, for as many of them as there are slots, unless something has come from
@@ -249,7 +251,7 @@ void ring_put_bytes(struct endpoint *endpoint, enum slot_kind kind,
         ring_copy(endpoint, ring, (const char *)bytes + first, length - first);
     }
     if (kind == SLOT_DATA)
-        distance_look(endpoint);
+        ring_distance(endpoint);
     endpoint->byte_head += line_round(length) + where.gap;
     ring_put(endpoint, kind, message, &where, sizeof where);
 }

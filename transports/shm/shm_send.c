@@ -237,9 +237,10 @@ void send_more(struct outgoing *out, size_t length)
  * and the peer sees the first before the second. */
 static bool place_piece(struct outgoing *out, size_t length)
 {
-    bool placed = ring_place(out->to, length, &out->also);
-
-    if (!placed || (out->also.strings && (!out->keep.streams || out->also.far))) {
+    keep_up(out, out->sent);               /* the peer may have read some of it */
+    if (out->kept != out->sent)
+        return false;
+    if (!ring_place(out->to, length, &out->also) || (out->also.strings && (!out->keep.streams || out->also.far))) {
         out->also.place = NULL;
         return false;
     }

@@ -21,7 +21,7 @@ int shm_put(struct endpoint *to, const struct message *message, const void *byte
     return PEAL_OK;
 }
 
-/* In one pass, but for what string instructions copy faster: then put() alone is better, so that
+/* In one pass; but where string instructions are the faster way put() alone is better, so that
  * the peer sees it before the second copy begins (4 KiB 0.9, 16 KiB 0.7 of the time). */
 int shm_put_keep(struct endpoint *to, const struct message *message, const void *bytes,
                  size_t length, void *keep)
