@@ -68,10 +68,16 @@ void pace_tried(struct pace *pace, double cost)
     vectors = quartile(pace->trial_costs[BY_VECTORS]);
     strings = quartile(pace->trial_costs[BY_STRINGS]);
     past = quartile(pace->trial_costs[BY_PAST]);
-    if (strings < clearly * vectors && past >= better * strings)
+    /* What was found before is kept to, unless the others are clearly faster now. */
+    if (vectors < clearly * strings)
+        pace->strings = STRINGS_SLOWER;
+    else if (past < better * strings)
+        pace->strings = STRINGS_EVEN;
+    else if (strings < clearly * vectors || pace->strings_before == STRINGS_FASTER)
         pace->strings = STRINGS_FASTER;
     else
-        pace->strings = vectors < clearly * strings ? STRINGS_SLOWER : STRINGS_EVEN;
+        pace->strings = STRINGS_EVEN;
+    pace->strings_before = pace->strings;
     pace->trials = pace->strings == STRINGS_FASTER ? -FASTER_FOR : -(OTHERS_FOR << pace->asked);
     pace->asked += OTHERS_FOR << pace->asked < FASTER_FOR;
 }

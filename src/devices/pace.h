@@ -58,7 +58,7 @@ struct pace {
     int      tries;                /* of the other way, still to be timed */
     bool     goes_past;            /* the way of the next copy */
     bool     far;                  /* the last plain copy was slow for cores that are near */
-    enum pace_strings strings;
+    enum pace_strings strings, strings_before;     /* found now, and by the trials before */
     int      trials;               /* long copies by any way, so far; below 0: until the next ones */
     int      asked;                /* how often it was asked; so it is asked less and less often */
     double   trial_costs[PACE_WAYS][PACE_TRIES];
