@@ -146,7 +146,7 @@ struct endpoint {
     struct send_window window;
     struct pace      pace, keeping, placing;   /* of our copies to the ring; to there and to where
                                                   they are kept; to the peer's memory */
-    struct distance  distance;      /* the peer's core */
+    struct distance  distance;     /* of the peer's core */
     bool             starved;      /* something waits for room ... */
     uint32_t         starved_at;   /* ... at this version */
     struct outgoing *outs[TRANSPORT_STREAMS][TRANSPORT_WINDOW];   /* offered */
