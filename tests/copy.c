@@ -20,18 +20,26 @@ static size_t wrong_bytes(const unsigned char *to, size_t at, const unsigned cha
     return wrong;
 }
 
+/* Memory of just that length: the sanitizer sees what is read beyond it. */
+static unsigned char *source(size_t bytes)
+{
+    unsigned char *from = malloc(bytes + !bytes);
+
+    if (!from)
+        exit(1);
+    for (size_t i = 0; i < bytes; i++)
+        from[i] = (unsigned char)(i * 7 + bytes + 1);
+    return from;
+}
+
 static void to_both(both_ways *lines, const char *what)
 {
     static _Alignas(64) unsigned char past[BOTH + 2 * GUARD], plain[BOTH + 2 * GUARD];
 
     for (size_t bytes = 0; bytes <= BOTH; bytes++) {
         size_t at = bytes * 5 % GUARD, other = bytes * 3 % GUARD;
-        unsigned char *from = malloc(bytes + !bytes);
+        unsigned char *from = source(bytes);
 
-        if (!from)
-            exit(1);
-        for (size_t i = 0; i < bytes; i++)
-            from[i] = (unsigned char)(i * 7 + bytes + 1);
         memset(past, 0xee, sizeof past);
         memset(plain, 0xee, sizeof plain);
         both_by(lines, past + at, plain + other, from, bytes);
@@ -48,12 +56,8 @@ static void by_strings(void)
 
     for (size_t bytes = 0; bytes <= BOTH; bytes++) {
         size_t at = bytes * 5 % GUARD;
-        unsigned char *from = malloc(bytes + !bytes);
+        unsigned char *from = source(bytes);
 
-        if (!from)
-            exit(1);
-        for (size_t i = 0; i < bytes; i++)
-            from[i] = (unsigned char)(i * 7 + bytes + 1);
         memset(to, 0xee, sizeof to);
         string_copy((char *)to + at, (const char *)from, bytes);
         check(wrong_bytes(to, at, from, bytes) == 0, "by string instructions: %zu bytes to offset %zu",
@@ -83,14 +87,9 @@ int main(void)
     by_strings();
     for (size_t bytes = 0; bytes <= MOST; bytes++)
         for (size_t at = 0; at < 3; at++) {
-            /* In memory of just its length: the sanitizer sees what is read beyond it. */
-            unsigned char *from = malloc(bytes + !bytes);
+            unsigned char *from = source(bytes);
             size_t wrong = 0;
 
-            if (!from)
-                return 1;
-            for (size_t i = 0; i < bytes; i++)
-                from[i] = (unsigned char)(i * 7 + bytes + 1);
             memset(to, 0xee, sizeof to);
             copy_bytes(to + GUARD + at, from, bytes);
             for (size_t i = 0; i < sizeof to; i++) {

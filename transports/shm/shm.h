@@ -15,8 +15,8 @@
 #ifndef SHM_H
 #define SHM_H
 
-#include "devices/pace.h"
 #include "devices/distance.h"
+#include "devices/pace.h"
 #include "transports/matching.h"
 #include "transports/pool.h"
 #include "transports/transport.h"
