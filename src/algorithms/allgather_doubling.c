@@ -18,7 +18,10 @@ static void exchange(struct schedule *s, const struct call *c, const struct core
         int mine = core_first(core, group), theirs = core_first(core, other);
         int peer = core_peer(core, core->rank ^ bit);
 
-        run_send(s, c, peer, mine, core_first(core, group + bit) - mine);
+        if (bit == 1 && core->helped < 0)      /* from where it was copied: the two may be one pass */
+            schedule_send(s, peer, block(c, SRC, c->rank));
+        else
+            run_send(s, c, peer, mine, core_first(core, group + bit) - mine);
         run_recv(s, c, peer, theirs, core_first(core, other + bit) - theirs);
     }
 }

@@ -22,8 +22,10 @@ static void build(struct schedule *s, const struct call *c)
 static struct price price(int n, const struct groups *groups, double bytes)
 {
     struct load root = { n - 1, bytes * (n - 1), direct_reduced(n, bytes, DIRECT_ALONE) };
+    struct price price = price_of(n > 1, root, root);
 
-    return far_star(n, groups, 1, price_of(n > 1, root, root));
+    price.received = root.messages;
+    return far_star(n, groups, 1, price);
 }
 
 const struct algorithm reduce_direct = {

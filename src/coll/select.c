@@ -12,6 +12,8 @@
  * allowed.  The signature has 11 bits for their number. */
 enum { FEW_SLICES = 64, MOST_SLICES = 1024, PLAN_MESSAGES = 2048 };
 enum { SLICE, STRICT };
+/* Where each core has two ranks; found by turns: docs/performance.md. */
+static const double part_waited_for = 2 / 3.0, cost_of_receiving = 2 / 3.0;
 
 const struct setting coll_settings[] = {
     [SLICE] = { "PEAL_SLICE", NULL, "bytes of a message above which a collective is cut into "
@@ -147,6 +149,25 @@ static double uneven(const struct price *price, double at_once, int nslices)
     return (fullest - sent / at_once) / nslices;
 }
 
+/* Where each core has two ranks, the part of the busiest rank's work that the others wait for: most
+ * of them have work of their own in each round.  Not where one rank alone does it, in a single round. */
+static double waited_for(const struct price *price, double crowding)
+{
+    bool alone = price->busiest.messages > price->rounds * larger(price->parts, 1);
+
+    return crowding >= 2 && !alone ? part_waited_for : 1;
+}
+
+/* Messages between neighbours, as many as the busiest rank could send in the time that they take it.
+ * Where each core has two ranks several have come when it looks, and cost it less than if it sent them. */
+static double near_messages(const struct price *price, double crowding)
+{
+    double messages = price->busiest.messages;
+    double received = messages > 0 && crowding >= 2 ? price->received / messages : 0;
+
+    return (messages - price->far.messages) * (1 - received * (1 - cost_of_receiving));
+}
+
 static double seconds(const struct price *price, const struct coll_speed *speed, double at_once,
                       int nslices)
 {
@@ -161,9 +182,12 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
     double idle = larger(price->rounds - busiest->messages / together, 0) *
                   message_bytes(busiest) * together / nslices;
     double far_idle = price->rounds > 0 ? idle * f->rounds / price->rounds : 0;
-    double busy = mixed(busiest->messages, f->messages, near->overhead, far->overhead);
+    double own = waited_for(price, speed->crowding);
+    double busy = near_messages(price, speed->crowding) * near->overhead +
+                  f->messages * far->overhead;
     double all_busy = mixed(all->messages, f->all_messages, near->overhead, far->overhead);
-    double moved = mixed(busiest->sent + idle, f->sent + far_idle, near_pace, 1 / far->bandwidth);
+    double moved = (own * (busiest->sent - f->sent) + idle - far_idle) * near_pace +
+                   (f->sent + far_idle) / far->bandwidth;
     double all_moved = mixed(all->sent, f->all_sent, near_pace, 1 / far->bandwidth) / at_once +
                        uneven(price, at_once, nslices) * near_pace;
 
@@ -171,8 +195,9 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
     moved = larger(moved, f->leaving / (far->bandwidth * speed->ways));
     return mixed(price->rounds, f->rounds, near->latency, far->latency) +
            price->rounds * (speed->crowding - 1) * hand_over +
-           larger(busy, all_busy / at_once) * nslices + larger(moved, all_moved) +
-           larger(busiest->reduced, all->reduced / at_once) / speed->reduction;
+           larger(busy * (1 + own * (nslices - 1)), all_busy / at_once * nslices) +
+           larger(moved, all_moved) +
+           larger(own * busiest->reduced, all->reduced / at_once) / speed->reduction;
 }
 
 /* Where all take from one rank's stage, the memory of a slice is used again when the last of them has
