@@ -51,6 +51,7 @@ struct joining {
     struct rdma_cm_id *listener, *id;
     uint32_t           port;
     unsigned char      nonce[VERBS_NONCE];
+    int                tries;      /* local ports with which connecting began */
     bool               greeted;    /* this side may send */
 };
 
@@ -176,7 +177,7 @@ static int joining_make(struct rail *rail)
 }
 
 /* rdma_cm chooses among the ports that it knows: sockets of TCP may have them, which
- * soft iWARP learns when it listens. */
+ * soft iWARP learns when it listens, or connects. */
 static bool listen_somewhere(struct rail *rail)
 {
     struct joining *j = rail->joining;
@@ -218,11 +219,25 @@ int verbs_cm_listen(struct rail *rail, struct verbs_connect_rail *told)
     return PEAL_OK;
 }
 
-int verbs_cm_connect(struct rail *rail, const struct verbs_connect_rail *told)
+/* The first step to the peer, from a port that rdma_cm chooses. */
+static int resolve(struct rail *rail)
 {
     struct place_gid theirs = rail->gid;
+    struct joining *j = rail->joining;
     union address from, to;
-    struct joining *j;
+
+    theirs.gid = rail->remote.gids[rail->gid.family];
+    address_of(&rail->gid, 0, &from);
+    address_of(&theirs, j->port, &to);
+    j->tries++;
+    if (rdma_create_id(rail->endpoint->port->joinings, &j->id, rail, RDMA_PS_TCP) != 0 ||
+        rdma_resolve_addr(j->id, &from.any, &to.any, RESOLVE_MS) != 0)
+        return join_error(rail, "no way to the peer's address: rdma_resolve_addr");
+    return PEAL_OK;
+}
+
+int verbs_cm_connect(struct rail *rail, const struct verbs_connect_rail *told)
+{
     int status = joining_make(rail);
 
     if (status)
@@ -231,16 +246,9 @@ int verbs_cm_connect(struct rail *rail, const struct verbs_connect_rail *told)
         return status_fail(PEAL_ERR_PROTOCOL, "verbs: %s does not listen for %s port %d",
                            rail->endpoint->name, rail->adapter->place.device,
                            rail->adapter->place.port);
-    j = rail->joining;
-    j->port = told->port;
-    memcpy(j->nonce, told->nonce, sizeof j->nonce);
-    theirs.gid = rail->remote.gids[rail->gid.family];
-    address_of(&rail->gid, 0, &from);
-    address_of(&theirs, told->port, &to);
-    if (rdma_create_id(rail->endpoint->port->joinings, &j->id, rail, RDMA_PS_TCP) != 0 ||
-        rdma_resolve_addr(j->id, &from.any, &to.any, RESOLVE_MS) != 0)
-        return join_error(rail, "no way to the peer's address: rdma_resolve_addr");
-    return PEAL_OK;
+    rail->joining->port = told->port;
+    memcpy(rail->joining->nonce, told->nonce, sizeof rail->joining->nonce);
+    return resolve(rail);
 }
 
 bool verbs_cm_joined(const struct rail *rail)
@@ -330,11 +338,17 @@ static void requested(struct rail *rail, struct rdma_cm_id *id, const struct new
 static int connect_now(struct rail *rail)
 {
     struct rdma_conn_param parameter = parameters(rail);
+    struct joining *j = rail->joining;
 
-    parameter.private_data = rail->joining->nonce;
+    parameter.private_data = j->nonce;
     parameter.private_data_len = VERBS_NONCE;
-    return rdma_connect(rail->joining->id, &parameter) == 0
-               ? PEAL_OK : join_error(rail, "rdma_connect");
+    if (rdma_connect(j->id, &parameter) == 0)
+        return PEAL_OK;
+    if (errno != EADDRINUSE || j->tries == PORTS)
+        return join_error(rail, "rdma_connect");
+    rdma_destroy_id(j->id);
+    j->id = NULL;
+    return resolve(rail);
 }
 
 static void established(struct rail *rail)
