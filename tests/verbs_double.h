@@ -31,6 +31,7 @@ struct double_faults {
     bool     violations;           /* wrong keys are expected */
     bool     iwarp;                /* what the devices are; before they are looked for */
     bool     strangers;            /* somebody else connects before each connection */
+    bool     no_ports;             /* sockets of TCP have all ports that connections would begin at */
 
     /* The `after`-th work request of this device from now fails with `status`;
      * `executed`: but the peer has got it, only the answer was lost.  0: none. */

@@ -251,23 +251,25 @@ static void strangers_come(int listener, int device, const unsigned char *word)
     happen(listener, &request);
 }
 
-/* Every other port that it would begin at is one that a socket of TCP has. */
+/* Who is the first to connect to a listener has a port that a socket of TCP has, and keeps it. */
 int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *parameter)
 {
-    static _Atomic unsigned calls;
     struct double_join *j = join_of(id);
     struct double_happening request = { .event = RDMA_CM_EVENT_CONNECT_REQUEST, .from = -1,
                                         .device = j->to };
     int i = 0;
 
-    if (calls++ % 2 == 0) {
-        errno = EADDRINUSE;
-        return -1;
-    }
     double_lock();
     while (i < JOINS && !(arena->joins[i].used && arena->joins[i].listens &&
                           arena->joins[i].device == j->to && arena->joins[i].port == j->port))
         i++;
+    if (i < JOINS && (arena->faults.no_ports || !arena->joins[i].tried))
+        j->taken = arena->joins[i].tried = true;
+    if (j->taken) {
+        double_unlock();
+        errno = EADDRINUSE;
+        return -1;
+    }
     if (i == JOINS) {
         happen_plain((int)(j - arena->joins), RDMA_CM_EVENT_REJECTED, -ECONNREFUSED);
     } else {

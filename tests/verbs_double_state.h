@@ -49,6 +49,8 @@ struct double_happening {
 };
 struct double_join {
     bool                    used, listens;
+    bool                    tried;             /* a listener: somebody has begun to connect */
+    bool                    taken;             /* a socket of TCP has the port that it would connect from */
     pid_t                   pid;
     int                     device, to;        /* devices; to: where it connects */
     uint32_t                port, serial;

@@ -4,7 +4,7 @@
  * rdma_cm makes.  The conformance suite, and what goes wrong.
  * Usage: verbs_iwarp [seed [conformance|greetings|faults|series|rails|hostile]] */
 #include "tests/effort.h"
-#include "tests/verbs_faults.h"
+#include "tests/verbs_moments.h"
 
 #include "base/clock.h"
 
@@ -32,6 +32,30 @@ static void strangers(uint64_t seed)
     printf("strangers are turned away\n");
 }
 
+static void no_port_body(struct node *node)
+{
+    struct endpoint *e = moment_peer(node);
+    int status = e->dialled ? PEAL_ERR_SYSTEM : PEAL_ERR_PEER;
+    char word[8] = "";
+    struct op op;
+
+    node_recv(node, !node->rank, 0, word, sizeof word, &op);
+    CHECK(node_wait_op(node, &op) == status &&
+          strstr(e->why, e->dialled ? "rdma_connect for rank" : "rank") &&
+          (!e->dialled || strstr(e->why, "Address already in use")), "%s: %s",
+          status_name(op.completion.status), e->why);
+    node_meet(node);
+}
+
+/* The first port of each connection is taken in all other tests; here all are. */
+static void no_port(uint64_t seed)
+{
+    double_faults()->no_ports = true;
+    rig_run(&verbs_transport, 2, false, -1, seed, no_port_body);
+    double_faults()->no_ports = false;
+    printf("no port is left to connect from\n");
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : clock_now() % 100000;
@@ -53,6 +77,7 @@ int main(int argc, char **argv)
     alarm(120 * rig_slowness());
     if (!*only || strcmp(only, "greetings") == 0) {
         strangers(seed);
+        no_port(seed);
         verbs_greetings(seed);
     }
     if (!*only || strcmp(only, "faults") == 0)

@@ -96,7 +96,7 @@ struct price {
     struct load busiest;             /* rank */
     struct load all;                 /* ranks together: they may have to share cores */
     struct far  far;                 /* contained in the above; zero where all are near */
-    double      received;            /* of busiest.messages, those that it does not send */
+    double      received;            /* of busiest.messages, those that come at once while it sends none */
     double      alone;               /* bytes of `all` that one rank moves before the others can begin; then ... */
     double      takers;              /* ... so many move the rest, each as much; 0: nobody is waited for so */
     double      parts;               /* of the buffer, each of which goes through all rounds beside the

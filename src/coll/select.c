@@ -12,7 +12,7 @@
  * allowed.  The signature has 11 bits for their number. */
 enum { FEW_SLICES = 64, MOST_SLICES = 1024, PLAN_MESSAGES = 2048 };
 enum { SLICE, STRICT };
-/* Where each core has two ranks; found by turns: docs/performance.md. */
+/* Where each core has two ranks or more; found by turns with 4 on 2 cores: docs/performance.md. */
 static const double part_waited_for = 2 / 3.0, cost_of_receiving = 2 / 3.0;
 
 const struct setting coll_settings[] = {
@@ -149,17 +149,19 @@ static double uneven(const struct price *price, double at_once, int nslices)
     return (fullest - sent / at_once) / nslices;
 }
 
-/* Where each core has two ranks, the part of the busiest rank's work that the others wait for: most
- * of them have work of their own in each round.  Not where one rank alone does it, in a single round. */
-static double waited_for(const struct price *price, double crowding)
+/* Where each core has two ranks or more, the part of the busiest rank's work that the others wait
+ * for: less than all if in each round so many send that most cores have work besides.  In a single
+ * round all wait for it. */
+static double waited_for(const struct price *price, double crowding, double at_once)
 {
-    bool alone = price->busiest.messages > price->rounds * larger(price->parts, 1);
+    static const double most = 0.75;
+    bool others_work = price->all.messages >= most * at_once * price->rounds;
 
-    return crowding >= 2 && !alone ? part_waited_for : 1;
+    return crowding >= 2 && price->rounds >= 2 && others_work ? part_waited_for : 1;
 }
 
 /* Messages between neighbours, as many as the busiest rank could send in the time that they take it.
- * Where each core has two ranks several have come when it looks, and cost it less than if it sent them. */
+ * Where each core has two ranks, several have come when it looks: less work than to send them. */
 static double near_messages(const struct price *price, double crowding)
 {
     double messages = price->busiest.messages;
@@ -182,9 +184,10 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
     double idle = larger(price->rounds - busiest->messages / together, 0) *
                   message_bytes(busiest) * together / nslices;
     double far_idle = price->rounds > 0 ? idle * f->rounds / price->rounds : 0;
-    double own = waited_for(price, speed->crowding);
-    double busy = near_messages(price, speed->crowding) * near->overhead +
-                  f->messages * far->overhead;
+    double own = waited_for(price, speed->crowding, at_once);
+    /* The messages of the first slice are waited for in any case. */
+    double busy = near_messages(price, speed->crowding) * near->overhead * (1 + own * (nslices - 1)) +
+                  f->messages * far->overhead * nslices;
     double all_busy = mixed(all->messages, f->all_messages, near->overhead, far->overhead);
     double moved = (own * (busiest->sent - f->sent) + idle - far_idle) * near_pace +
                    (f->sent + far_idle) / far->bandwidth;
@@ -195,8 +198,7 @@ static double seconds(const struct price *price, const struct coll_speed *speed,
     moved = larger(moved, f->leaving / (far->bandwidth * speed->ways));
     return mixed(price->rounds, f->rounds, near->latency, far->latency) +
            price->rounds * (speed->crowding - 1) * hand_over +
-           larger(busy * (1 + own * (nslices - 1)), all_busy / at_once * nslices) +
-           larger(moved, all_moved) +
+           larger(busy, all_busy / at_once * nslices) + larger(moved, all_moved) +
            larger(own * busiest->reduced, all->reduced / at_once) / speed->reduction;
 }
 

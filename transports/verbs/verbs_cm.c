@@ -344,7 +344,7 @@ static int connect_now(struct rail *rail)
     parameter.private_data_len = VERBS_NONCE;
     if (rdma_connect(j->id, &parameter) == 0)
         return PEAL_OK;
-    if (errno != EADDRINUSE || j->tries == PORTS)
+    if ((errno != EADDRINUSE && errno != EADDRNOTAVAIL) || j->tries == PORTS)
         return join_error(rail, "rdma_connect");
     rdma_destroy_id(j->id);
     j->id = NULL;
