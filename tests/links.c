@@ -179,7 +179,7 @@ static void test_devices(void)
 
 /* What was the fastest, or nearly, where ranks share cores (docs/performance.md): a stage only of what
  * is large, for its root copies while other cores have nothing to do; in one host by a kernel's
- * connections (as tcp's reach() has them), which lend nothing, too.  As many cores as ranks: not
+ * connections (as tcp's reach() has them), which lend nothing, too.  With more than two cores: not
  * measured, to stay as it was. */
 static void test_shared_cores(void)
 {

@@ -5,18 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void expect(struct node *node, int status, const char *text)
-{
-    struct endpoint *e = moment_peer(node);
-    char word[8] = "";
-    struct op op;
-
-    node_recv(node, !node->rank, 0, word, sizeof word, &op);
-    CHECK(node_wait_op(node, &op) == status && strstr(e->why, text), "rank %d: %s, not %s: %s",
-          node->rank, status_name(op.completion.status), status_name(status), e->why);
-    node_meet(node);
-}
-
 /* The offer that is on the way is not for the communicator that rank 1 has. */
 static void communicator_body(struct node *node)
 {
@@ -24,9 +12,9 @@ static void communicator_body(struct node *node)
         node->port->options.communicator++;
     node_meet(node);
     if (node->rank == 0)
-        expect(node, PEAL_ERR_PEER, "rank 1");
+        moment_fails(node, PEAL_ERR_PEER, "rank 1");
     else
-        expect(node, PEAL_ERR_PROTOCOL, "an offer for another communicator");
+        moment_fails(node, PEAL_ERR_PROTOCOL, "an offer for another communicator");
 }
 
 static void frame_body(struct node *node)
@@ -38,9 +26,9 @@ static void frame_body(struct node *node)
     if (node->rank == 0) {
         node->port->options.communicator++;
         node_send(node, 1, 0, "8 bytes", 8, &op);
-        expect(node, PEAL_ERR_PEER, "rank 1");
+        moment_fails(node, PEAL_ERR_PEER, "rank 1");
     } else {
-        expect(node, PEAL_ERR_PROTOCOL, "a frame of another communicator");
+        moment_fails(node, PEAL_ERR_PROTOCOL, "a frame of another communicator");
     }
 }
 
@@ -56,14 +44,14 @@ static void spoiled_body(struct node *node)
     if (node->rank == 1) {
         moment_stage(node, STAGE_CONNECT);
         node_meet(node);
-        expect(node, PEAL_ERR_PROTOCOL, spoiled->text);
+        moment_fails(node, PEAL_ERR_PROTOCOL, spoiled->text);
         return;
     }
     node_meet(node);
     bytes = verbs_offer_encode(&e->offer, record);
     record[spoiled->at] = (unsigned char)spoiled->value;
     verbs_say(e, record, bytes);
-    expect(node, PEAL_ERR_PEER, "rank 1");
+    moment_fails(node, PEAL_ERR_PEER, "rank 1");
 }
 
 static void spoil(uint64_t seed)
@@ -120,9 +108,9 @@ static void length_body(struct node *node)
     node_barrier(node);
     if (node->rank == 0) {
         CHECK(ibv_post_send(moment_peer(node)->rails[0].qp, &wr, &bad) == 0, "ibv_post_send");
-        expect(node, PEAL_ERR_PEER, "rank 1");
+        moment_fails(node, PEAL_ERR_PEER, "rank 1");
     } else {
-        expect(node, PEAL_ERR_PROTOCOL, "a number of a frame of another length");
+        moment_fails(node, PEAL_ERR_PROTOCOL, "a number of a frame of another length");
     }
 }
 

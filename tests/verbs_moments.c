@@ -24,6 +24,18 @@ void moment_stage(struct node *node, enum stage stage)
     CHECK(e->stage == stage, "stage %d is over: it is %d", stage, e->stage);
 }
 
+void moment_fails(struct node *node, int status, const char *text)
+{
+    struct endpoint *e = moment_peer(node);
+    char word[8] = "";
+    struct op op;
+
+    node_recv(node, !node->rank, 0, word, sizeof word, &op);
+    CHECK(node_wait_op(node, &op) == status && strstr(e->why, text), "rank %d: %s, not %s: %s",
+          node->rank, status_name(op.completion.status), status_name(status), e->why);
+    node_meet(node);
+}
+
 /* What the devices have, without a look at the sockets. */
 static void devices_poll(struct node *node)
 {

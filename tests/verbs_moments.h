@@ -11,6 +11,8 @@
 struct endpoint *moment_peer(struct node *node);
 /* Progress until connecting has come to this stage, and no further. */
 void moment_stage(struct node *node, enum stage stage);
+/* A receive from the other ends with this status, and the endpoint's failure has this text in it. */
+void moment_fails(struct node *node, int status, const char *text);
 
 void verbs_endings(uint64_t seed);
 
